@@ -1,0 +1,166 @@
+// Package graph is the engine: it compiles a definition once and evaluates it
+// for any number of clusters. It is pure: values in, values out; it knows no
+// client, clock, logger or API type of its own project.
+//
+//	Source ──Compile──► *Graph ──Evaluate(Bindings)──► Evaluation
+//	            ▲                     ▲
+//	     schema.Resolver      instance, cluster, observed
+package graph
+
+import (
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// NodeKind tells what a node is.
+type NodeKind string
+
+// The kinds of nodes.
+const (
+	// Template nodes are rendered and applied.
+	Template NodeKind = "Template"
+	// External nodes are read, never written.
+	External NodeKind = "External"
+)
+
+// Node is what Compile found out about one resource of a graph. Nodes are
+// immutable and shared: treat every field as read-only.
+type Node struct {
+	ID   string
+	Kind NodeKind
+	GVK  schema.GroupVersionKind
+	// Resource is the plural name that the API serves the kind under.
+	Resource   string
+	Namespaced bool
+	// Dependencies are the ids this node refers to, sorted.
+	Dependencies []string
+	// Wave is the length of the longest path of dependencies below the node:
+	// 0 for a node without any. Deletion runs from the highest wave down.
+	Wave int
+	// Reads are the fields of this node's live object that any expression of
+	// the graph reads, sorted by path; ReadyWhen's own reads are only in it
+	// when ReadyRules cannot be evaluated on the spoke.
+	Reads []Read
+	// ReadyRules are the readyWhen expressions rewritten for the spoke: each is
+	// a CEL expression over the variable `object` (the whole live object as
+	// plain JSON) that yields a bool. All must hold. Empty when the author
+	// gave none.
+	ReadyRules []string
+	// Sensitive nodes hold secret values (kind Secret): whatever is read from
+	// them is masked outside of manifests.
+	Sensitive bool
+}
+
+// Read is one field of a live object that the hub needs back.
+type Read struct {
+	// Path in JSONPath form without the leading dot: status.availableReplicas,
+	// metadata.annotations['example.com/a'], status.conditions. It ends before
+	// the first index, wildcard or dynamic key.
+	Path string
+	// Fields is Path split into its steps.
+	Fields []string
+	// Scalar is true for integers, strings and booleans, which OCM's feedback
+	// can carry; everything else travels in a WorkReport.
+	Scalar bool
+}
+
+// Cluster is the value of the CEL variable `cluster`.
+type Cluster struct {
+	Name                        string
+	Labels, Annotations, Claims map[string]string
+	// Version is the Kubernetes version, as in v1.36.3.
+	Version string
+	// Allocatable and Capacity are quantities by resource name.
+	Allocatable, Capacity map[string]string
+}
+
+// Bindings are the inputs of one evaluation.
+type Bindings struct {
+	// Instance is the whole instance object: apiVersion, kind, metadata, spec.
+	Instance map[string]any
+	Cluster  Cluster
+	// Observed holds what came back from the cluster, by node id; a node that
+	// is missing here was never observed.
+	Observed map[string]Observed
+}
+
+// Observed is what came back for one node.
+type Observed struct {
+	// Objects in the order of the node's rendered objects: one for a plain
+	// template or a named external reference, any number for a collection.
+	Objects []ObservedObject
+}
+
+// ObservedObject is what is known about one live object.
+type ObservedObject struct {
+	// Object holds the fields of Reads that have a value, or the whole live
+	// object; apiVersion, kind and metadata's name and namespace are always in it.
+	Object map[string]any
+	// Current is true when the report is about the manifest shipped last: only
+	// then does a missing field count as absent. Otherwise it is unobserved.
+	Current bool
+	// Verdict on readyWhen by the spoke; nil makes Evaluate judge Object itself.
+	Verdict *Verdict
+}
+
+// Verdict is the spoke's answer to a node's ReadyRules.
+type Verdict struct {
+	Ready bool
+	// Err is set when a rule could not be evaluated.
+	Err string
+}
+
+// NodeState says where one node stands in one evaluation.
+type NodeState string
+
+// The states of a node.
+const (
+	// Pending: a value it needs has not been observed yet (see WaitsFor).
+	Pending NodeState = "Pending"
+	// Held: a dependency is not ready yet.
+	Held NodeState = "Held"
+	// Excluded: includeWhen is false, here or in a dependency.
+	Excluded NodeState = "Excluded"
+	// Failed: an expression failed; the Issue says why.
+	Failed NodeState = "Failed"
+	// Progressing: rendered, but not ready yet.
+	Progressing NodeState = "Progressing"
+	// Ready: rendered, observed at this manifest, readyWhen holds.
+	Ready NodeState = "Ready"
+)
+
+// Wait is one thing a node waits for, readable as it stands.
+type Wait struct {
+	// Node that is waited for.
+	Node string
+	// Path of the unobserved field, as in service.spec.clusterIP; for a Held
+	// node or one that is not ready the condition waited for, as in
+	// "deployment to be ready".
+	Path string
+}
+
+// NodeResult is one node's part of an Evaluation.
+type NodeResult struct {
+	ID    string
+	State NodeState
+	// Objects are the rendered manifests (none while Pending, Held, Excluded
+	// or Failed), each with its namespace filled in. For a named external
+	// reference it holds one object: apiVersion, kind, metadata.
+	Objects []map[string]any
+	// WaitsFor is sorted and only set for Pending, Held and Progressing.
+	WaitsFor []Wait
+	// Issue is set for Failed.
+	Issue *Issue
+}
+
+// Evaluation is what one cluster should get, and what is known about it.
+type Evaluation struct {
+	// Nodes in topological order.
+	Nodes []NodeResult
+	// Status is the author's projection; fields whose inputs are unknown are
+	// left out.
+	Status map[string]any
+	// StatusWaits names the fields that were left out and what they wait for.
+	StatusWaits []Wait
+	// Ready is true when every node is Ready or Excluded.
+	Ready bool
+}
