@@ -1,0 +1,76 @@
+package v1alpha1
+
+// Labels and annotations.
+const (
+	// LabelPlacement on an instance names the OCM Placement, in the instance's
+	// namespace, that says which clusters it runs on.
+	LabelPlacement = "kronvoy.io/placement"
+
+	// LabelInstance on Targets, ManifestWorks, WorkReports and revisions holds
+	// the short hash of the instance's identity (group, kind, namespace, name).
+	LabelInstance = "kronvoy.io/instance"
+	// LabelNamespaceWork marks the work that carries an instance namespace.
+	LabelNamespaceWork = "kronvoy.io/namespace-work"
+	// LabelDefinition on definition revisions names the definition.
+	LabelDefinition = "kronvoy.io/definition"
+	// LabelManaged is on every object that an agent applied: its watches
+	// select by it.
+	LabelManaged = "kronvoy.io/managed"
+
+	// AnnotationInstance names the instance in full: Kind.group/namespace/name.
+	AnnotationInstance = "kronvoy.io/instance"
+	// AnnotationRevision names the instance revision a work was rendered from.
+	AnnotationRevision = "kronvoy.io/revision"
+	// AnnotationHash on a work is the hash of its spec and annotations, on a
+	// manifest the hash of that manifest, with the hash version in front.
+	AnnotationHash = "kronvoy.io/hash"
+	// AnnotationManifestPolicies on a work holds one ManifestPolicy per
+	// manifest, in order, as compact JSON.
+	AnnotationManifestPolicies = "kronvoy.io/manifest-policies"
+	// AnnotationObserve on a work holds the fields that OCM's feedback cannot
+	// carry, as compact JSON: manifest ordinal to paths.
+	AnnotationObserve = "kronvoy.io/observe"
+)
+
+// ClaimFeatures is the cluster claim in which an agent says what it can do
+// beyond OCM's: a comma-separated list of features.
+const ClaimFeatures = "agent.kronvoy.io/features"
+
+// Features of an agent, as listed in ClaimFeatures.
+const (
+	// FeatureWorkReport: the agent answers in WorkReports.
+	FeatureWorkReport = "WorkReport"
+)
+
+// Finalizers.
+const (
+	// FinalizerInstance keeps an instance until its last Target is gone; the
+	// name is kro's.
+	FinalizerInstance = "kro.run/finalizer"
+	// FinalizerTarget keeps a Target until its works are gone.
+	FinalizerTarget = "kronvoy.io/teardown"
+	// FinalizerWork keeps a ManifestWork until the agent has removed what it
+	// applied; the name is OCM's.
+	FinalizerWork = "cluster.open-cluster-management.io/manifest-work-cleanup"
+)
+
+// FieldManagerHub is the hub's own field manager.
+const FieldManagerHub = "kronvoy-hub"
+
+// FieldManagerPrefix is what every field manager of applied manifests begins
+// with; the ManifestWork CRD demands its first part.
+const FieldManagerPrefix = "work-agent-kronvoy-"
+
+// Condition types of a manifest in a ManifestWork's status.
+const (
+	// ConditionManifestReady is the verdict on a node's readyWhen.
+	ConditionManifestReady = "Ready"
+)
+
+// FeedbackHash is the name of the feedback value that returns a live object's
+// AnnotationHash: only while it equals the shipped manifest's hash does a
+// missing value mean an absent field.
+const FeedbackHash = "kronvoy.io/hash"
+
+// FeedbackHashPath is the JSONPath of FeedbackHash.
+const FeedbackHashPath = `.metadata.annotations['kronvoy\.io/hash']`

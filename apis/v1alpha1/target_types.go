@@ -1,0 +1,180 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// Target is one instance on one cluster: which revision that cluster should
+// have, and what came of it by the hub's own clock. It lives in the cluster's
+// namespace on the hub, where agents cannot see it.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced,shortName=kt,categories=kronvoy
+// +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.instance.kind`
+// +kubebuilder:printcolumn:name="Instance",type=string,JSONPath=`.spec.instance.name`
+// +kubebuilder:printcolumn:name="Instance-Namespace",type=string,JSONPath=`.spec.instance.namespace`,priority=1
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision`
+// +kubebuilder:printcolumn:name="Drift",type=integer,JSONPath=`.status.drift.objects`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Target struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec is what the hub decided. Only the hub writes it.
+	// +required
+	Spec TargetSpec `json:"spec"`
+	// Status is what came of it.
+	// +optional
+	Status TargetStatus `json:"status,omitzero"`
+}
+
+// TargetSpec says which revision of which instance the cluster should have.
+type TargetSpec struct {
+	// Instance that is placed on this cluster.
+	// +required
+	Instance InstanceReference `json:"instance"`
+	// Revision is the name of the instance's ControllerRevision that this
+	// cluster should run.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Revision string `json:"revision"`
+}
+
+// InstanceReference names an instance on the hub.
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a Target never changes its instance"
+type InstanceReference struct {
+	// APIVersion of the instance, as in kro.run/v1alpha1.
+	// +required
+	// +kubebuilder:validation:MaxLength=317
+	APIVersion string `json:"apiVersion"`
+	// Kind of the instance.
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind"`
+	// Namespace of the instance; empty for a cluster-scoped one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+	// Name of the instance.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// TargetState is the one-word summary of a Target.
+// +kubebuilder:validation:Enum=Pending;Progressing;Ready;Failed;Unreachable;Deleting
+type TargetState string
+
+// The states of a Target.
+const (
+	// TargetPending: nothing has been shipped yet.
+	TargetPending TargetState = "Pending"
+	// TargetProgressing: shipped, not everything is ready.
+	TargetProgressing TargetState = "Progressing"
+	// TargetReady: every node is ready at the wanted revision.
+	TargetReady TargetState = "Ready"
+	// TargetFailed: a node cannot be evaluated or applied.
+	TargetFailed TargetState = "Failed"
+	// TargetUnreachable: the cluster's agent stopped reporting.
+	TargetUnreachable TargetState = "Unreachable"
+	// TargetDeleting: the works are being taken down, last wave first.
+	TargetDeleting TargetState = "Deleting"
+)
+
+// TargetStatus is what is known about the instance on this cluster.
+type TargetStatus struct {
+	// ObservedGeneration is the generation of the spec this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Revision that the cluster was last evaluated and shipped at.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Revision string `json:"revision,omitempty"`
+	// State is the summary of all nodes.
+	// +optional
+	State TargetState `json:"state,omitempty"`
+	// Message says in a sentence what is missing, or nothing when Ready.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+	// Nodes of the graph in topological order.
+	// +optional
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MaxItems=1000
+	Nodes []NodeStatus `json:"nodes,omitempty"`
+	// Values are the author's status fields as this cluster gives them.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	Values *runtime.RawExtension `json:"values,omitempty"`
+	// Drift counts what was changed on the cluster by others.
+	// +optional
+	Drift DriftSummary `json:"drift,omitzero"`
+	// Clocks hold the hub's own times, which soak and deadline are judged by.
+	// +optional
+	Clocks Clocks `json:"clocks,omitzero"`
+}
+
+// NodeStatus is the state of one node of the graph on one cluster.
+type NodeStatus struct {
+	// ID of the node.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	ID string `json:"id"`
+	// State is Pending, Held, Excluded, Failed, Progressing, Ready or Deleting.
+	// +required
+	// +kubebuilder:validation:MaxLength=32
+	State string `json:"state"`
+	// WaitsFor lists what the node waits for, as in service.spec.clusterIP.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	WaitsFor []string `json:"waitsFor,omitempty"`
+	// Message says what is wrong, when something is.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
+
+// DriftSummary counts drift findings of one Target.
+type DriftSummary struct {
+	// Objects that differ now and are reported, not yet corrected.
+	// +optional
+	Objects int32 `json:"objects,omitempty"`
+	// Corrections made since the Target exists, as far as the agent remembers.
+	// +optional
+	Corrections int64 `json:"corrections,omitempty"`
+	// Last is the newest finding in a sentence: who changed what, and what was done.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Last string `json:"last,omitempty"`
+	// LastSeen is the spoke's time of the newest finding.
+	// +optional
+	LastSeen *metav1.Time `json:"lastSeen,omitempty"`
+}
+
+// Clocks are times by the hub's clock.
+type Clocks struct {
+	// RevisionSince is when the wanted revision was first shipped.
+	// +optional
+	RevisionSince *metav1.Time `json:"revisionSince,omitempty"`
+	// StateSince is when State last changed.
+	// +optional
+	StateSince *metav1.Time `json:"stateSince,omitempty"`
+}
+
+// TargetList is a list of Targets.
+// +kubebuilder:object:root=true
+type TargetList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Target `json:"items"`
+}
