@@ -98,6 +98,11 @@ type ObservedObject struct {
 	// Current is true when the report is about the manifest shipped last: only
 	// then does a missing field count as absent. Otherwise it is unobserved.
 	Current bool
+	// ManifestHash is hash.Of the rendered object that was shipped last. When
+	// this evaluation renders another one, the node is Progressing and its
+	// dependents are Held, whatever was observed of the old manifest. Empty
+	// means that nothing is known of it, and the check is left out.
+	ManifestHash string
 	// Verdict on readyWhen by the spoke; nil makes Evaluate judge Object itself.
 	Verdict *Verdict
 }
