@@ -30,6 +30,10 @@ const (
 	// AnnotationObserve on a work holds the fields that OCM's feedback cannot
 	// carry, as compact JSON: manifest ordinal to paths.
 	AnnotationObserve = "kronvoy.io/observe"
+	// AnnotationShrunk is "true" on a work that manifests have left: the agent
+	// must bring the report's observedHash up to the work's hash once nothing
+	// that left is still there, for the next wave waits for it.
+	AnnotationShrunk = "kronvoy.io/shrunk"
 )
 
 // ClaimFeatures is the cluster claim in which an agent says what it can do

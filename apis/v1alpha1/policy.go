@@ -42,6 +42,8 @@ const (
 type ManifestPolicy struct {
 	// Node is the id of the graph's node.
 	Node string `json:"node"`
+	// Index of the manifest among the node's, for collections.
+	Index int `json:"index,omitempty"`
 	// Wave is the node's wave: deletion runs from the highest down.
 	Wave     int            `json:"wave,omitempty"`
 	Drift    DriftPolicy    `json:"drift,omitempty"`

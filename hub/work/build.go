@@ -1,0 +1,317 @@
+package work
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+
+	workv1 "open-cluster-management.io/api/work/v1"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/graph"
+)
+
+// Input is all that Build depends on.
+type Input struct {
+	Identity    Identity
+	InstanceUID string
+	// Cluster is the namespace the works live in.
+	Cluster string
+	// Revision is the name of the instance revision that was evaluated.
+	Revision string
+	// Graph and Evaluation say what is wanted; a nil Graph wants nothing: that
+	// is teardown, which needs neither.
+	Graph      *graph.Graph
+	Evaluation graph.Evaluation
+	// Previous are the instance's works on this cluster, with their reports by
+	// name.
+	Previous []*workv1.ManifestWork
+	Reports  map[string]*kronvoyv1alpha1.WorkReport
+}
+
+// Plan is what should be in the cluster's namespace now.
+type Plan struct {
+	// Works in the order they are to be written: a manifest that moves is in
+	// its new work before it leaves the old one.
+	Works []*workv1.ManifestWork
+	// Delete names works that nothing is left in.
+	Delete []string
+	// Remaining is the number of objects that still have to leave, in this
+	// step or a later one.
+	Remaining int
+	// Withheld says why objects that should leave are still kept; empty when
+	// the next wave is leaving.
+	Withheld string
+	// TooLarge lists objects that fit into no work.
+	TooLarge []TooLargeError
+}
+
+// TooLargeError names an object that fits into no work.
+type TooLargeError struct {
+	Node   string
+	Object string
+	Bytes  int
+}
+
+// Error says what, how large and what to do.
+func (e TooLargeError) Error() string {
+	return fmt.Sprintf("node %q renders %s with %d bytes, and a ManifestWork holds at most %d: split it, or keep its data elsewhere",
+		e.Node, e.Object, e.Bytes, maxObjectBytes)
+}
+
+// Build plans one step. It never takes away what is merely unresolved: a node
+// that is Pending, Held or Failed stays in the works as it was shipped, since
+// absent means deleted. Objects leave wave by wave, the highest first, and a
+// wave leaves only when nothing of an earlier one is still being deleted.
+func Build(in Input) (Plan, error) {
+	shipped, err := shippedManifests(in.Previous)
+	if err != nil {
+		return Plan{}, err
+	}
+	wanted, tooLarge, unresolved, err := wantedManifests(in, shipped)
+	if err != nil {
+		return Plan{}, err
+	}
+	leaving := leavingManifests(shipped, wanted)
+	plan := Plan{TooLarge: tooLarge, Remaining: len(leaving)}
+	stay := leaving
+	if len(leaving) > 0 {
+		if plan.Withheld = withhold(in, unresolved); plan.Withheld == "" {
+			_, stay = splitHighestWave(leaving)
+		}
+	}
+	chunks := pack(append(wanted, stay...))
+	return plan.write(in, chunks), nil
+}
+
+// shippedManifests takes all previous works apart. Works that are already
+// being deleted hold nothing any more.
+func shippedManifests(previous []*workv1.ManifestWork) (map[workv1.ResourceIdentifier]manifest, error) {
+	shipped := map[workv1.ResourceIdentifier]manifest{}
+	for _, w := range previous {
+		if w.DeletionTimestamp != nil {
+			continue
+		}
+		manifests, err := manifestsOf(w, chunkOf(w.Name))
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range manifests {
+			shipped[m.key()] = m
+		}
+	}
+	return shipped, nil
+}
+
+// wantedManifests are the rendered objects, and for every node that could not
+// be rendered now what was shipped of it before. unresolved names such a node.
+func wantedManifests(in Input, shipped map[workv1.ResourceIdentifier]manifest) (wanted []manifest, tooLarge []TooLargeError, unresolved string, err error) {
+	if in.Graph == nil {
+		return nil, nil, "", nil
+	}
+	seen := map[workv1.ResourceIdentifier]string{}
+	var kept []manifest
+	for _, result := range in.Evaluation.Nodes {
+		node := in.Graph.Node(result.ID)
+		switch result.State {
+		case graph.Excluded:
+			continue
+		case graph.Pending, graph.Held, graph.Failed:
+			unresolved = cmp.Or(unresolved, result.ID)
+			kept = append(kept, shippedOf(shipped, result.ID)...)
+			continue
+		}
+		for i, object := range result.Objects {
+			m, err := newManifest(in, node, i, object)
+			if err != nil {
+				return nil, nil, "", err
+			}
+			if other, taken := seen[m.key()]; taken {
+				return nil, nil, "", fmt.Errorf("nodes %q and %q both render %s", other, result.ID, describe(m.id))
+			}
+			seen[m.key()] = result.ID
+			if before, found := shipped[m.key()]; found {
+				m.chunk = before.chunk
+			}
+			if len(m.raw) > maxObjectBytes || m.projected() > maxProjectedBytes {
+				tooLarge = append(tooLarge, TooLargeError{Node: result.ID, Object: describe(m.id), Bytes: len(m.raw)})
+				unresolved = cmp.Or(unresolved, result.ID)
+				if before, found := shipped[m.key()]; found {
+					wanted = append(wanted, before)
+				}
+				continue
+			}
+			wanted = append(wanted, m)
+		}
+	}
+	// What another node renders now counts, not what this one shipped before.
+	for _, m := range kept {
+		if _, rendered := seen[m.key()]; !rendered {
+			wanted = append(wanted, m)
+		}
+	}
+	return wanted, tooLarge, unresolved, nil
+}
+
+func shippedOf(shipped map[workv1.ResourceIdentifier]manifest, node string) []manifest {
+	var kept []manifest
+	for _, m := range shipped {
+		if m.policy.Node == node {
+			kept = append(kept, m)
+		}
+	}
+	sortManifests(kept)
+	return kept
+}
+
+func leavingManifests(shipped map[workv1.ResourceIdentifier]manifest, wanted []manifest) []manifest {
+	stays := make(map[workv1.ResourceIdentifier]bool, len(wanted))
+	for _, m := range wanted {
+		stays[m.key()] = true
+	}
+	var leaving []manifest
+	for key, m := range shipped {
+		if !stays[key] {
+			leaving = append(leaving, m)
+		}
+	}
+	sortManifests(leaving)
+	return leaving
+}
+
+// withhold is the gate in front of every removal. It opens when
+//   - every node is resolved (else the missing objects may be wanted again),
+//   - the agent has answered the works as they stand (else this would be
+//     decided on a stale state), and nothing failed to apply,
+//   - nothing that left earlier is still there (order).
+//
+// Teardown does not ask whether nodes resolve or manifests applied.
+func withhold(in Input, unresolved string) string {
+	if unresolved != "" {
+		return fmt.Sprintf("node %q is not resolved", unresolved)
+	}
+	for _, w := range in.Previous {
+		if w.DeletionTimestamp != nil {
+			return fmt.Sprintf("work %s is still being deleted", w.Name)
+		}
+		if reason := stillDeleting(w, in.Reports[w.Name]); reason != "" {
+			return reason
+		}
+		if in.Graph == nil {
+			continue
+		}
+		applied := findCondition(w.Status.Conditions, workv1.WorkApplied)
+		if applied == nil || applied.ObservedGeneration != w.Generation {
+			return fmt.Sprintf("the agent has not answered work %s yet", w.Name)
+		}
+		if applied.Status != "True" {
+			return fmt.Sprintf("work %s is not applied: %s", w.Name, applied.Message)
+		}
+	}
+	return ""
+}
+
+// stillDeleting says what of a shrunk work is not gone yet.
+func stillDeleting(w *workv1.ManifestWork, report *kronvoyv1alpha1.WorkReport) string {
+	if report != nil && len(report.Status.Deleting) > 0 {
+		first := report.Status.Deleting[0]
+		return fmt.Sprintf("%s %s/%s is still being deleted", first.Kind, first.Namespace, first.Name)
+	}
+	if confirmed(w, report) {
+		return ""
+	}
+	return fmt.Sprintf("the agent has not reported what left work %s", w.Name)
+}
+
+// confirmed is true when nothing ever left the work, or the agent reported on
+// the work as it stands.
+func confirmed(w *workv1.ManifestWork, report *kronvoyv1alpha1.WorkReport) bool {
+	if w.Annotations[kronvoyv1alpha1.AnnotationShrunk] != "true" {
+		return true
+	}
+	return report != nil && report.Status.ObservedHash == w.Annotations[kronvoyv1alpha1.AnnotationHash]
+}
+
+func splitHighestWave(leaving []manifest) (go_, stay []manifest) {
+	highest := slices.MaxFunc(leaving, func(a, b manifest) int { return cmp.Compare(a.policy.Wave, b.policy.Wave) }).policy.Wave
+	for _, m := range leaving {
+		if m.policy.Wave == highest {
+			go_ = append(go_, m)
+		} else {
+			stay = append(stay, m)
+		}
+	}
+	return go_, stay
+}
+
+// write turns chunks into works and finds those that nothing is left in.
+func (p Plan) write(in Input, chunks [][]manifest) Plan {
+	previous := map[int]*workv1.ManifestWork{}
+	for _, w := range in.Previous {
+		previous[chunkOf(w.Name)] = w
+	}
+	var fresh, grown []*workv1.ManifestWork
+	for chunk, manifests := range chunks {
+		before := previous[chunk]
+		if len(manifests) == 0 {
+			continue
+		}
+		w := assemble(in, chunk, manifests, before)
+		if before == nil {
+			fresh = append(fresh, w)
+		} else {
+			grown = append(grown, w)
+		}
+	}
+	// New works first: what moves arrives before it leaves.
+	p.Works = append(fresh, grown...)
+	for _, w := range in.Previous {
+		chunk := chunkOf(w.Name)
+		if w.DeletionTimestamp == nil && (chunk < 0 || chunk >= len(chunks) || len(chunks[chunk]) == 0) {
+			p.Delete = append(p.Delete, w.Name)
+		}
+	}
+	slices.Sort(p.Delete)
+	return p
+}
+
+// chunkOf reads the number at the end of a work's name; -1 if there is none.
+func chunkOf(name string) int {
+	for i := len(name) - 1; i >= 0; i-- {
+		if name[i] == '-' {
+			chunk, err := strconv.Atoi(name[i+1:])
+			if err != nil || chunk < 0 {
+				return -1
+			}
+			return chunk
+		}
+	}
+	return -1
+}
+
+func describe(id workv1.ResourceIdentifier) string {
+	resource := id.Resource
+	if id.Group != "" {
+		resource += "." + id.Group
+	}
+	if id.Namespace == "" {
+		return resource + " " + id.Name
+	}
+	return resource + " " + id.Namespace + "/" + id.Name
+}
+
+func sortManifests(manifests []manifest) {
+	slices.SortFunc(manifests, func(a, b manifest) int {
+		return cmp.Or(
+			cmp.Compare(a.policy.Wave, b.policy.Wave),
+			cmp.Compare(a.policy.Node, b.policy.Node),
+			cmp.Compare(a.policy.Index, b.policy.Index),
+			cmp.Compare(a.id.Group, b.id.Group),
+			cmp.Compare(a.id.Resource, b.id.Resource),
+			cmp.Compare(a.id.Namespace, b.id.Namespace),
+			cmp.Compare(a.id.Name, b.id.Name),
+		)
+	})
+}
+

@@ -1,0 +1,267 @@
+package work
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	workv1 "open-cluster-management.io/api/work/v1"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/graph/hash"
+)
+
+// manifest is one object of a work with all that belongs to it.
+type manifest struct {
+	id      workv1.ResourceIdentifier
+	raw     []byte
+	config  workv1.ManifestConfigOption
+	policy  kronvoyv1alpha1.ManifestPolicy
+	observe []string
+	// chunk the manifest was shipped in, -1 if it is new.
+	chunk int
+}
+
+// key orders and identifies a manifest inside one instance.
+func (m manifest) key() workv1.ResourceIdentifier { return m.id }
+
+// Bytes that a manifest adds to a work beside itself: its configuration, and
+// the status the agent will write.
+const (
+	configBytes = 614
+	statusBytes = 1126
+)
+
+// projected is how much a manifest adds to its work once the agent answered.
+func (m manifest) projected() int {
+	size := len(m.raw) + configBytes + statusBytes
+	for _, rule := range m.config.FeedbackRules {
+		for _, path := range rule.JsonPaths {
+			size += 2*len(path.Path) + 128
+		}
+	}
+	return size
+}
+
+// trackingPrefixes are marks by which other tools recognise what they manage:
+// on a spoke they would prune what they did not make.
+var trackingPrefixes = []string{
+	"argocd.argoproj.io/",
+	"kustomize.toolkit.fluxcd.io/",
+	"helm.toolkit.fluxcd.io/",
+	"kubectl.kubernetes.io/last-applied-configuration",
+}
+
+// newManifest decorates a rendered object and states what the hub needs back
+// of it.
+func newManifest(in Input, node *graph.Node, index int, object map[string]any) (manifest, error) {
+	m := manifest{
+		id:    identify(node, object),
+		chunk: -1,
+		policy: kronvoyv1alpha1.ManifestPolicy{
+			Node: node.ID, Index: index, Wave: node.Wave,
+		},
+	}
+	rendered := hash.Of(object)
+	if node.Kind != graph.External {
+		object = decorate(in, node, object, rendered)
+	}
+	raw, err := json.Marshal(object)
+	if err != nil {
+		return manifest{}, fmt.Errorf("encoding node %q: %w", node.ID, err)
+	}
+	m.raw = raw
+	m.config = configure(in.Identity, node, m.id, rendered)
+	for _, read := range node.Reads {
+		if !read.Scalar {
+			m.observe = append(m.observe, read.Path)
+		}
+	}
+	return m, nil
+}
+
+func identify(node *graph.Node, object map[string]any) workv1.ResourceIdentifier {
+	id := workv1.ResourceIdentifier{Group: node.GVK.Group, Resource: node.Resource}
+	if metadata, ok := object["metadata"].(map[string]any); ok {
+		id.Name, _ = metadata["name"].(string)
+		if node.Namespaced {
+			id.Namespace, _ = metadata["namespace"].(string)
+		}
+	}
+	return id
+}
+
+// decorate returns a copy of object with Kronvoy's marks, and without those of
+// other tools. The given hash is that of the rendered object: what decorate
+// adds depends on the identity alone.
+func decorate(in Input, node *graph.Node, object map[string]any, rendered string) map[string]any {
+	out := maps.Clone(object)
+	metadata, _ := object["metadata"].(map[string]any)
+	metadata = maps.Clone(metadata)
+	if metadata == nil {
+		metadata = map[string]any{}
+	}
+	labels := withoutTracking(metadata["labels"])
+	for key, value := range map[string]string{
+		kronvoyv1alpha1.LabelManaged:   "true",
+		"app.kubernetes.io/managed-by": "kronvoy",
+		"kro.run/owned":                "true",
+		"kro.run/instance-id":          in.InstanceUID,
+		"kro.run/instance-name":        in.Identity.Name,
+		"kro.run/instance-namespace":   in.Identity.Namespace,
+		"kro.run/instance-group":       in.Identity.Group,
+		"kro.run/instance-version":     in.Identity.Version,
+		"kro.run/instance-kind":        in.Identity.Kind,
+		"kro.run/node-id":              node.ID,
+	} {
+		// A name may be longer than a label allows; then it is left out.
+		if len(validation.IsValidLabelValue(value)) == 0 {
+			labels[key] = value
+		}
+	}
+	metadata["labels"] = labels
+	annotations := withoutTracking(metadata["annotations"])
+	annotations[kronvoyv1alpha1.AnnotationHash] = rendered
+	metadata["annotations"] = annotations
+	out["metadata"] = metadata
+	return out
+}
+
+func withoutTracking(marks any) map[string]any {
+	kept := map[string]any{}
+	given, _ := marks.(map[string]any)
+next:
+	for key, value := range given {
+		for _, prefix := range trackingPrefixes {
+			if strings.HasPrefix(key, prefix) {
+				continue next
+			}
+		}
+		kept[key] = value
+	}
+	return kept
+}
+
+// configure states every field explicitly, also those the server would
+// default: the hash of a live spec must equal the hash of the built one.
+func configure(identity Identity, node *graph.Node, id workv1.ResourceIdentifier, rendered string) workv1.ManifestConfigOption {
+	config := workv1.ManifestConfigOption{
+		ResourceIdentifier: id,
+		FeedbackScrapeType: workv1.FeedbackWatchType,
+		FeedbackRules:      []workv1.FeedbackRule{{Type: workv1.JSONPathsType, JsonPaths: feedbackPaths(node)}},
+		UpdateStrategy:     &workv1.UpdateStrategy{Type: workv1.UpdateStrategyTypeReadOnly},
+	}
+	rules := node.ReadyRules
+	if node.Kind != graph.External {
+		config.UpdateStrategy = &workv1.UpdateStrategy{
+			Type:            workv1.UpdateStrategyTypeServerSideApply,
+			ServerSideApply: &workv1.ServerSideApplyConfig{FieldManager: identity.FieldManager()},
+		}
+		if len(rules) > 0 {
+			// The verdict certifies what it judged.
+			rules = append([]string{certify(rendered)}, rules...)
+		}
+	}
+	if len(rules) > 0 {
+		config.ConditionRules = []workv1.ConditionRule{{
+			Condition:      kronvoyv1alpha1.ConditionManifestReady,
+			Type:           workv1.CelConditionExpressionsType,
+			CelExpressions: rules,
+			Message:        "readyWhen of node " + node.ID,
+		}}
+	}
+	return config
+}
+
+// certify is the CEL test that the judged object carries this manifest.
+func certify(rendered string) string {
+	const key = "'" + kronvoyv1alpha1.AnnotationHash + "'"
+	return "has(object.metadata.annotations) && " + key + " in object.metadata.annotations && " +
+		"object.metadata.annotations[" + key + "] == '" + rendered + "'"
+}
+
+func feedbackPaths(node *graph.Node) []workv1.JsonPath {
+	paths := []workv1.JsonPath{{Name: kronvoyv1alpha1.FeedbackHash, Path: kronvoyv1alpha1.FeedbackHashPath}}
+	for _, read := range node.Reads {
+		if read.Scalar {
+			paths = append(paths, workv1.JsonPath{Name: read.Path, Path: jsonPath(read.Fields)})
+		}
+	}
+	return paths
+}
+
+// jsonPath writes fields in client-go's JSONPath dialect.
+func jsonPath(fields []string) string {
+	var b strings.Builder
+	for _, field := range fields {
+		if isIdentifier(field) {
+			b.WriteString("." + field)
+			continue
+		}
+		escaped := strings.NewReplacer(`\`, `\\`, `.`, `\.`, `'`, `\'`).Replace(field)
+		b.WriteString("['" + escaped + "']")
+	}
+	return b.String()
+}
+
+func isIdentifier(field string) bool {
+	for i, r := range field {
+		letter := r == '_' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		if !letter && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	return field != ""
+}
+
+// shippedHash is the hash a shipped manifest carries; empty on one that is
+// only read.
+func shippedHash(raw []byte) string {
+	var meta struct {
+		Metadata struct {
+			Annotations map[string]string `json:"annotations"`
+		} `json:"metadata"`
+	}
+	if json.Unmarshal(raw, &meta) != nil {
+		return ""
+	}
+	return meta.Metadata.Annotations[kronvoyv1alpha1.AnnotationHash]
+}
+
+// manifestsOf takes a work apart.
+func manifestsOf(w *workv1.ManifestWork, chunk int) ([]manifest, error) {
+	policies, err := kronvoyv1alpha1.ParseManifestPolicies(w.Annotations)
+	if err != nil {
+		return nil, fmt.Errorf("work %s/%s: %w", w.Namespace, w.Name, err)
+	}
+	observe, err := kronvoyv1alpha1.ParseObserve(w.Annotations)
+	if err != nil {
+		return nil, fmt.Errorf("work %s/%s: %w", w.Namespace, w.Name, err)
+	}
+	manifests := make([]manifest, 0, len(w.Spec.Workload.Manifests))
+	for i, shipped := range w.Spec.Workload.Manifests {
+		if i >= len(policies) || i >= len(w.Spec.ManifestConfigs) {
+			// Somebody edited the work by hand; what cannot be told apart is
+			// rendered anew by Build.
+			break
+		}
+		manifests = append(manifests, manifest{
+			id:      w.Spec.ManifestConfigs[i].ResourceIdentifier,
+			raw:     shipped.Raw,
+			config:  w.Spec.ManifestConfigs[i],
+			policy:  policies[i],
+			observe: observe[i],
+			chunk:   chunk,
+		})
+	}
+	return manifests, nil
+}
+
+// extension wraps raw for a ManifestWork.
+func (m manifest) extension() workv1.Manifest {
+	return workv1.Manifest{RawExtension: runtime.RawExtension{Raw: m.raw}}
+}

@@ -1,0 +1,174 @@
+package work
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	workv1 "open-cluster-management.io/api/work/v1"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/graph/hash"
+)
+
+// The limits of one work. OCM's hub refuses more than 500 KiB of manifests,
+// etcd more than about 1.5 MiB an object.
+const (
+	maxManifests      = 250
+	maxManifestBytes  = 400 << 10
+	maxProjectedBytes = 1 << 20
+	// maxObjectBytes is what a single object may have; beyond maxManifestBytes
+	// it gets a work of its own.
+	maxObjectBytes = maxProjectedBytes - configBytes - statusBytes - 4096
+)
+
+// pack distributes manifests over works. A manifest stays where it was shipped
+// unless its work has become too large; new ones go into the first work that
+// has room. The index of a chunk is the number in its work's name.
+func pack(manifests []manifest) [][]manifest {
+	sortManifests(manifests)
+	var chunks []chunk
+	at := func(i int) *chunk {
+		for len(chunks) <= i {
+			chunks = append(chunks, chunk{})
+		}
+		return &chunks[i]
+	}
+	var homeless []manifest
+	for _, m := range manifests {
+		if m.chunk < 0 || !at(m.chunk).add(m) {
+			homeless = append(homeless, m)
+		}
+	}
+	for _, m := range homeless {
+		for i := 0; !at(i).add(m); i++ {
+		}
+	}
+	packed := make([][]manifest, len(chunks))
+	for i := range chunks {
+		sortManifests(chunks[i].manifests)
+		packed[i] = chunks[i].manifests
+	}
+	return packed
+}
+
+type chunk struct {
+	manifests        []manifest
+	bytes, projected int
+}
+
+// add takes m if the chunk stays within the limits; an empty chunk takes any.
+func (c *chunk) add(m manifest) bool {
+	if len(c.manifests) > 0 && (len(c.manifests) >= maxManifests ||
+		c.bytes+len(m.raw) > maxManifestBytes || c.projected+m.projected() > maxProjectedBytes) {
+		return false
+	}
+	c.manifests = append(c.manifests, m)
+	c.bytes += len(m.raw)
+	c.projected += m.projected()
+	return true
+}
+
+// assemble makes one work of its manifests.
+func assemble(in Input, chunk int, manifests []manifest, before *workv1.ManifestWork) *workv1.ManifestWork {
+	w := &workv1.ManifestWork{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:  in.Cluster,
+			Name:       in.Identity.WorkName(chunk),
+			Labels:     map[string]string{kronvoyv1alpha1.LabelInstance: in.Identity.Hash()},
+			Finalizers: []string{kronvoyv1alpha1.FinalizerWork},
+		},
+	}
+	policies := make([]kronvoyv1alpha1.ManifestPolicy, 0, len(manifests))
+	observe := map[string][]string{}
+	for i, m := range manifests {
+		w.Spec.Workload.Manifests = append(w.Spec.Workload.Manifests, m.extension())
+		w.Spec.ManifestConfigs = append(w.Spec.ManifestConfigs, m.config)
+		policies = append(policies, m.policy)
+		if len(m.observe) > 0 {
+			observe[strconv.Itoa(i)] = m.observe
+		}
+	}
+	w.Annotations = map[string]string{
+		kronvoyv1alpha1.AnnotationInstance:         in.Identity.String(),
+		kronvoyv1alpha1.AnnotationManifestPolicies: encode(policies),
+	}
+	if len(observe) > 0 {
+		w.Annotations[kronvoyv1alpha1.AnnotationObserve] = encode(observe)
+	}
+	if shrunk(manifests, before, in) {
+		w.Annotations[kronvoyv1alpha1.AnnotationShrunk] = "true"
+	}
+	w.Annotations[kronvoyv1alpha1.AnnotationHash] = HashOf(w)
+	// Not part of the hash: a revision that renders the same is no change for
+	// the cluster.
+	w.Annotations[kronvoyv1alpha1.AnnotationRevision] = in.Revision
+	return w
+}
+
+// shrunk is true when something leaves the work now, or left it before and the
+// agent has not confirmed that it is gone.
+func shrunk(manifests []manifest, before *workv1.ManifestWork, in Input) bool {
+	if before == nil {
+		return false
+	}
+	if !confirmed(before, in.Reports[before.Name]) {
+		return true
+	}
+	stays := make(map[workv1.ResourceIdentifier]bool, len(manifests))
+	for _, m := range manifests {
+		stays[m.key()] = true
+	}
+	if slices.ContainsFunc(before.Spec.ManifestConfigs, func(c workv1.ManifestConfigOption) bool { return !stays[c.ResourceIdentifier] }) {
+		return true
+	}
+	// The mark stays while nothing else changes: dropping it alone would be a
+	// write for nothing.
+	return before.Annotations[kronvoyv1alpha1.AnnotationShrunk] == "true" && sameManifests(manifests, before)
+}
+
+func sameManifests(manifests []manifest, before *workv1.ManifestWork) bool {
+	if len(manifests) != len(before.Spec.Workload.Manifests) {
+		return false
+	}
+	for i, m := range manifests {
+		if shippedHash(m.raw) != shippedHash(before.Spec.Workload.Manifests[i].Raw) {
+			return false
+		}
+	}
+	return true
+}
+
+// HashOf is the hash of a work as it stands: its spec and those annotations
+// that the agent acts on. It is computed anew from a live work to find changes
+// by hand; the annotation is never the proof.
+func HashOf(w *workv1.ManifestWork) string {
+	manifests := make([]any, 0, len(w.Spec.Workload.Manifests))
+	for _, m := range w.Spec.Workload.Manifests {
+		var decoded any
+		if err := json.Unmarshal(m.Raw, &decoded); err != nil {
+			decoded = string(m.Raw)
+		}
+		manifests = append(manifests, decoded)
+	}
+	return hash.Of(map[string]any{
+		"manifests": manifests,
+		"configs":   w.Spec.ManifestConfigs,
+		"delete":    w.Spec.DeleteOption,
+		"executor":  w.Spec.Executor,
+		"policies":  w.Annotations[kronvoyv1alpha1.AnnotationManifestPolicies],
+		"observe":   w.Annotations[kronvoyv1alpha1.AnnotationObserve],
+		"shrunk":    w.Annotations[kronvoyv1alpha1.AnnotationShrunk],
+	})
+}
+
+// encode writes compact JSON; the values are plain structs and maps of
+// strings, which always encode.
+func encode(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,302 @@
+package work
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	workv1 "open-cluster-management.io/api/work/v1"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/graph"
+)
+
+// The most that is taken from one cluster's answer: it is untrusted input.
+const (
+	maxValueBytes  = 64 << 10
+	maxReportBytes = 400 << 10
+)
+
+// Feedback is what one cluster answered.
+type Feedback struct {
+	// Observed by node id, for Evaluate.
+	Observed map[string]graph.Observed
+	// Failures are manifests that the agent could not apply as they stand, by
+	// node id.
+	Failures map[string]string
+	// Answered is true when the agent has judged every work as it stands.
+	Answered bool
+	// Deleting lists what left the works and still exists.
+	Deleting []kronvoyv1alpha1.DeletingObject
+	Drift    kronvoyv1alpha1.DriftSummary
+}
+
+// answer is one manifest with what was said of it.
+type answer struct {
+	manifest
+	work   *workv1.ManifestWork
+	status *workv1.ManifestCondition
+	report *kronvoyv1alpha1.WorkReport
+}
+
+// Read turns the status of an instance's works on one cluster into what was
+// observed. A value counts whenever it is there; a field counts as absent only
+// if the live object carried the manifest shipped last.
+func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kronvoyv1alpha1.WorkReport) (Feedback, error) {
+	feedback := Feedback{Observed: map[string]graph.Observed{}, Failures: map[string]string{}, Answered: true}
+	answers := map[string][]answer{}
+	for _, w := range works {
+		report := reports[w.Name]
+		if report != nil {
+			feedback.Deleting = append(feedback.Deleting, report.Status.Deleting...)
+			addDrift(&feedback.Drift, report.Status)
+		}
+		if w.DeletionTimestamp != nil {
+			continue
+		}
+		applied := findCondition(w.Status.Conditions, workv1.WorkApplied)
+		feedback.Answered = feedback.Answered && applied != nil && applied.ObservedGeneration == w.Generation
+		manifests, err := manifestsOf(w, chunkOf(w.Name))
+		if err != nil {
+			return Feedback{}, err
+		}
+		for _, m := range manifests {
+			answers[m.policy.Node] = append(answers[m.policy.Node], answer{m, w, statusOf(w, m.id), report})
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(answers)) {
+		if node := g.Node(id); node != nil {
+			readNode(&feedback, node, answers[id])
+		}
+	}
+	return feedback, nil
+}
+
+func readNode(feedback *Feedback, node *graph.Node, answers []answer) {
+	slices.SortFunc(answers, func(a, b answer) int { return cmp.Compare(a.policy.Index, b.policy.Index) })
+	observed := graph.Observed{}
+	for _, a := range answers {
+		if failure := a.failure(); failure != "" && feedback.Failures[node.ID] == "" {
+			feedback.Failures[node.ID] = failure
+		}
+		if a.status == nil {
+			// Shipped, not answered: nothing was observed, but which manifest
+			// is on its way is known.
+			observed.Objects = append(observed.Objects, graph.ObservedObject{
+				Object: identityOf(node, a.id), ManifestHash: shippedHash(a.raw), Verdict: &graph.Verdict{},
+			})
+			continue
+		}
+		observed.Objects = append(observed.Objects, a.object(node))
+	}
+	feedback.Observed[node.ID] = observed
+}
+
+// failure is what the agent said of a manifest it could not apply.
+func (a answer) failure() string {
+	if a.status == nil {
+		return ""
+	}
+	applied := findCondition(a.status.Conditions, workv1.ManifestApplied)
+	if applied == nil || applied.Status == metav1.ConditionTrue || applied.ObservedGeneration != a.work.Generation {
+		return ""
+	}
+	return fmt.Sprintf("%s: %s: %s", describe(a.id), applied.Reason, applied.Message)
+}
+
+func (a answer) object(node *graph.Node) graph.ObservedObject {
+	object := identityOf(node, a.id)
+	liveHash := ""
+	fields := make(map[string][]string, len(node.Reads))
+	for _, read := range node.Reads {
+		fields[read.Path] = read.Fields
+	}
+	for _, value := range a.status.StatusFeedbacks.Values {
+		if value.Name == kronvoyv1alpha1.FeedbackHash && value.Value.String != nil {
+			liveHash = *value.Value.String
+			continue
+		}
+		if path, known := fields[value.Name]; known {
+			if decoded, ok := decodeValue(value.Value); ok {
+				setField(object, path, decoded)
+			}
+		}
+	}
+	shipped := shippedHash(a.raw)
+	budget := maxReportBytes
+	for _, value := range a.reported() {
+		path, known := fields[value.Path]
+		budget -= len(value.Value.Raw)
+		if !known || len(value.Value.Raw) > maxValueBytes || budget < 0 {
+			continue
+		}
+		if decoded, err := decodeJSON(value.Value.Raw); err == nil {
+			setField(object, path, decoded)
+		}
+	}
+	// A field in a report that lags behind the status would count as absent.
+	complete := len(a.manifest.observe) == 0 || a.report != nil && a.report.Status.ObservedGeneration == a.work.Generation
+	current := a.judgedNow(workv1.ManifestApplied) && (node.Kind == graph.External || liveHash == shipped) && complete
+	return graph.ObservedObject{
+		Object:       object,
+		Current:      current,
+		ManifestHash: shipped,
+		Verdict:      a.verdict(node, current),
+	}
+}
+
+// judgedNow is true when the condition was found true of the work as it stands.
+func (a answer) judgedNow(condition string) bool {
+	c := findCondition(a.status.Conditions, condition)
+	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == a.work.Generation
+}
+
+// verdict is the spoke's on readyWhen; nil where the hub must judge itself.
+func (a answer) verdict(node *graph.Node, current bool) *graph.Verdict {
+	if len(node.ReadyRules) == 0 {
+		return nil
+	}
+	c := findCondition(a.status.Conditions, kronvoyv1alpha1.ConditionManifestReady)
+	if c == nil || !current || c.ObservedGeneration != a.work.Generation {
+		return &graph.Verdict{}
+	}
+	verdict := &graph.Verdict{Ready: c.Status == metav1.ConditionTrue}
+	if c.Reason == workv1.ConditionRuleInvalid || c.Reason == workv1.ConditionRuleExpressionError {
+		verdict.Err = c.Message
+	}
+	return verdict
+}
+
+// reported are the values of a's object in the work's report.
+func (a answer) reported() []kronvoyv1alpha1.ReportedValue {
+	if a.report == nil {
+		return nil
+	}
+	var values []kronvoyv1alpha1.ReportedValue
+	for _, value := range a.report.Status.Values {
+		if value.Group == a.id.Group && value.Resource == a.id.Resource && value.Namespace == a.id.Namespace && value.Name == a.id.Name {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+func statusOf(w *workv1.ManifestWork, id workv1.ResourceIdentifier) *workv1.ManifestCondition {
+	for i := range w.Status.ResourceStatus.Manifests {
+		meta := w.Status.ResourceStatus.Manifests[i].ResourceMeta
+		if meta.Group == id.Group && meta.Resource == id.Resource && meta.Namespace == id.Namespace && meta.Name == id.Name {
+			return &w.Status.ResourceStatus.Manifests[i]
+		}
+	}
+	return nil
+}
+
+func identityOf(node *graph.Node, id workv1.ResourceIdentifier) map[string]any {
+	metadata := map[string]any{"name": id.Name}
+	if id.Namespace != "" {
+		metadata["namespace"] = id.Namespace
+	}
+	apiVersion, kind := node.GVK.ToAPIVersionAndKind()
+	return map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": metadata}
+}
+
+func decodeValue(value workv1.FieldValue) (any, bool) {
+	switch {
+	case value.Type == workv1.Integer && value.Integer != nil:
+		return *value.Integer, true
+	case value.Type == workv1.String && value.String != nil && len(*value.String) <= maxValueBytes:
+		return *value.String, true
+	case value.Type == workv1.Boolean && value.Boolean != nil:
+		return *value.Boolean, true
+	case value.Type == workv1.JsonRaw && value.JsonRaw != nil && len(*value.JsonRaw) <= maxValueBytes:
+		decoded, err := decodeJSON([]byte(*value.JsonRaw))
+		return decoded, err == nil
+	}
+	return nil, false
+}
+
+// setField puts value at path, making the maps on the way. A cluster's answer
+// never replaces a map by a value or a value by a map.
+func setField(object map[string]any, path []string, value any) {
+	for _, field := range path[:len(path)-1] {
+		next, exists := object[field]
+		if !exists {
+			next = map[string]any{}
+			object[field] = next
+		}
+		inner, ok := next.(map[string]any)
+		if !ok {
+			return
+		}
+		object = inner
+	}
+	last := path[len(path)-1]
+	if into, ok := object[last].(map[string]any); ok {
+		if from, ok := value.(map[string]any); ok {
+			maps.Copy(into, from)
+		}
+		return
+	}
+	object[last] = value
+}
+
+func addDrift(drift *kronvoyv1alpha1.DriftSummary, status kronvoyv1alpha1.WorkReportStatus) {
+	drift.Objects += status.FindingCount
+	drift.Corrections += status.Corrections
+	for _, finding := range status.Findings {
+		if drift.LastSeen != nil && !drift.LastSeen.Before(&finding.LastSeen) {
+			continue
+		}
+		seen := finding.LastSeen
+		drift.LastSeen = &seen
+		drift.Last = sentence(finding)
+	}
+}
+
+// sentence tells a finding in one line: what, who, and what was done.
+func sentence(f kronvoyv1alpha1.Finding) string {
+	object := fmt.Sprintf("%s %s/%s", f.Kind, f.Namespace, f.Name)
+	if f.Missing {
+		return fmt.Sprintf("%s: %s was deleted", f.Action, object)
+	}
+	if len(f.Details) == 0 {
+		return fmt.Sprintf("%s: %s", f.Action, object)
+	}
+	first := f.Details[0]
+	text := fmt.Sprintf("%s: %s %s from %s to %s", f.Action, object, first.Path, orMissing(first.Desired), orMissing(first.Observed))
+	if first.Manager != "" {
+		text += " by " + first.Manager
+	}
+	if more := max(int(f.DetailCount), len(f.Details)) - 1; more > 0 {
+		text += fmt.Sprintf(" and %d more fields", more)
+	}
+	return truncate(text, 1024)
+}
+
+func orMissing(value string) string { return cmp.Or(value, "nothing") }
+
+func truncate(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return text[:limit-3] + "..."
+}
+
+func findCondition(conditions []metav1.Condition, conditionType string) *metav1.Condition {
+	for i := range conditions {
+		if conditions[i].Type == conditionType {
+			return &conditions[i]
+		}
+	}
+	return nil
+}
+
+// decodeJSON keeps integers as int64, as the engine wants them.
+func decodeJSON(raw []byte) (any, error) {
+	var decoded any
+	err := utiljson.Unmarshal(raw, &decoded)
+	return decoded, err
+}
