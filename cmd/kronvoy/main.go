@@ -28,6 +28,8 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand()
+	cmd.AddCommand(
+		fleetCommand(),
+	)
 	return cmd
 }

@@ -98,20 +98,27 @@ func create(ctx context.Context, options Options, paths binaries.Paths, lock *fi
 
 // resume starts those processes of a detached fleet that have ended.
 func (f *Fleet) resume(ctx context.Context, options Options) (*Fleet, error) {
-	var restarted []*Process
-	for _, p := range f.Processes() {
-		if !p.Running() {
-			restarted = append(restarted, p)
-		}
-	}
-	if len(restarted) == 0 || !options.Detached {
+	if len(f.ended()) == 0 || !options.Detached {
 		return nil, errors.Join(fmt.Errorf("%w with %d clusters: `kronvoy fleet down` ends it", ErrRunning, len(f.clusters)), f.lock.Release())
 	}
-	err := f.restart(ctx, restarted)
+	// More than once: one that was just killed seems to run for some
+	// milliseconds, and its death then fails the others' start.
+	var err error
+	for range 5 {
+		ended := f.ended()
+		if len(ended) == 0 {
+			break
+		}
+		err = f.restart(ctx, ended)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: `kronvoy fleet down` ends what is left of it", err), f.lock.Release())
 	}
 	return f, nil
+}
+
+func (f *Fleet) ended() []*Process {
+	return slices.DeleteFunc(f.Processes(), (*Process).Running)
 }
 
 func (f *Fleet) restart(ctx context.Context, ended []*Process) error {
