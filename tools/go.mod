@@ -1,4 +1,4 @@
-// Package tools pins what builds and checks Kronvoy, apart from the product's
+// Module tools pins what builds and checks Kronvoy, apart from the product's
 // own dependencies. Run one with: go tool -modfile=tools/go.mod controller-gen
 module github.com/kronvoy/kronvoy/tools
 

@@ -1,4 +1,4 @@
-// Package controlplane pins the Kubernetes control plane that the local fleet
+// Module controlplane pins the Kubernetes control plane that the local fleet
 // runs: nothing here is linked into Kronvoy. test/fleet/binaries builds it.
 module github.com/kronvoy/kronvoy/test/controlplane
 

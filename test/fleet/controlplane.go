@@ -95,6 +95,8 @@ func (c *Cluster) apiServerCommand() Command {
 		// The node lifecycle controller, which takes the taint away, does not run.
 		"--disable-admission-plugins=TaintNodesByCondition",
 		"--allow-privileged=true", // Pod Security decides, as on real clusters
+		// Without it a server that is asked to end waits a minute for its watchers.
+		"--shutdown-watch-termination-grace-period=1s",
 		"--profiling=false",
 	}
 	if c.state.podSecurity() {

@@ -228,15 +228,18 @@ func portsOf(t *testing.T, dir string) []int {
 	return ports
 }
 
+// wantFree waits until all ports can be used again: a process that was killed
+// lets go of its ports some milliseconds after its environment is gone.
 func wantFree(t *testing.T, ports []int) {
 	t.Helper()
 	for _, port := range ports {
-		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			t.Errorf("a port is left: %v", err)
-			continue
-		}
-		_ = listener.Close()
+		eventually(t, "a port to be free", func(context.Context) error {
+			listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+			if err != nil {
+				return err
+			}
+			return listener.Close()
+		})
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package lint pins golangci-lint, whose dependencies are too many to share a
+// Module lint pins golangci-lint, whose dependencies are too many to share a
 // module with the other tools. Run it with: go tool -modfile=tools/lint/go.mod golangci-lint
 module github.com/kronvoy/kronvoy/tools/lint
 
