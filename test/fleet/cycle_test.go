@@ -62,6 +62,7 @@ func TestFiftyCyclesLeaveNothing(t *testing.T) {
 		{"start and stop", cycleStop},
 		{"kill a start half-way", cycleKillStart},
 		{"start detached, then down", cycleDown},
+		{"cancel a start half-way", cycleCancelStart},
 		{"kill the parent", cycleKillParent},
 		{"kill a detached start half-way", cycleKillDetachedStart},
 	}
@@ -129,6 +130,21 @@ func cycleKillStart(t *testing.T, dir string, random *rand.Rand) {
 	pause(t, time.Duration(random.Int64N(int64(4*time.Second))))
 	parent()
 	startAnew(t, dir)
+}
+
+func cycleCancelStart(t *testing.T, dir string, random *rand.Rand) {
+	ctx, cancel := context.WithCancel(t.Context())
+	timer := time.AfterFunc(time.Duration(random.Int64N(int64(3*time.Second))), cancel)
+	defer timer.Stop()
+	f, err := fleet.Start(ctx, fleet.Options{Dir: dir, Detached: random.IntN(2) == 0, Spokes: fleet.DefaultSpokes(1)})
+	if err == nil { // ready before it was cancelled
+		err = f.Stop(t.Context())
+	} else if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 func cycleKillDetachedStart(t *testing.T, dir string, random *rand.Rand) {
