@@ -103,6 +103,14 @@ type ObservedObject struct {
 	// dependents are Held, whatever was observed of the old manifest. Empty
 	// means that nothing is known of it, and the check is left out.
 	ManifestHash string
+	// Partial is true when Object holds the fields of Reads only. What nothing but
+	// readyWhen reads then counts as unobserved: without a Verdict the node is not
+	// ready. Leave it false for a whole live object.
+	Partial bool
+	// Manifest is hash.Of the rendered object that was shipped last, when known.
+	// Where it differs from what is rendered now, the node is not ready: what
+	// depends on it waits until the change has been applied.
+	Manifest string
 	// Verdict on readyWhen by the spoke; nil makes Evaluate judge Object itself.
 	Verdict *Verdict
 }
@@ -141,6 +149,9 @@ type Wait struct {
 	// node or one that is not ready the condition waited for, as in
 	// "deployment to be ready".
 	Path string
+	// Field of the instance that is left out meanwhile, as in status.address;
+	// only set in StatusWaits.
+	Field string
 }
 
 // NodeResult is one node's part of an Evaluation.
@@ -148,8 +159,10 @@ type NodeResult struct {
 	ID    string
 	State NodeState
 	// Objects are the rendered manifests (none while Pending, Held, Excluded
-	// or Failed), each with its namespace filled in. For a named external
-	// reference it holds one object: apiVersion, kind, metadata.
+	// or Failed), each with its namespace filled in; they are the caller's to
+	// change. A node that Failed in readyWhen keeps them: it is applied, and may
+	// be mended by a new manifest. For a named external reference it holds one
+	// object: apiVersion, kind, metadata.
 	Objects []map[string]any
 	// WaitsFor is sorted and only set for Pending, Held and Progressing.
 	WaitsFor []Wait

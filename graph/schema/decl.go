@@ -293,3 +293,34 @@ func newField(name string, d *Decl) *Field {
 		},
 	}}
 }
+
+// Anything is the declaration of a value about which nothing is known.
+func Anything() *Decl { return dynDecl() }
+
+// Object declares a struct with exactly these fields.
+func Object(name string, fields map[string]*Decl) *Decl {
+	d := &Decl{Form: Struct, name: name, celType: types.NewObjectType(name), fields: make(map[string]*Field, len(fields)),
+		schema: &spec.Schema{SchemaProps: spec.SchemaProps{Type: spec.StringOrArray{"object"}, Properties: map[string]spec.Schema{}}}}
+	for field, decl := range fields {
+		d.fields[field] = newField(field, decl)
+		s := spec.Schema{}
+		if decl.schema != nil {
+			s = *decl.schema
+		}
+		d.schema.Properties[field] = s
+	}
+	// The fields are complete: nothing is left to convert.
+	d.once.Do(func() {})
+	return d
+}
+
+// Text declares a string.
+func Text() *Decl {
+	return stringDecl(&spec.Schema{SchemaProps: spec.SchemaProps{Type: spec.StringOrArray{"string"}}})
+}
+
+// MapOf declares a map from strings to elem.
+func MapOf(elem *Decl) *Decl {
+	s := &spec.Schema{SchemaProps: spec.SchemaProps{Type: spec.StringOrArray{"object"}}}
+	return &Decl{Form: Map, Elem: elem, celType: types.NewMapType(types.StringType, elem.celType), schema: s}
+}

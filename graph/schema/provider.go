@@ -36,6 +36,13 @@ func (p *Provider) learn(d *Decl) {
 	}
 }
 
+// Learn makes the struct types at the top of a declaration known by name.
+func (p *Provider) Learn(d *Decl) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.learn(d)
+}
+
 // Struct finds the declaration of a struct type by its CEL name.
 func (p *Provider) Struct(name string) (*Decl, bool) {
 	p.mu.RLock()
@@ -70,9 +77,7 @@ func (p *Provider) FindStructFieldType(name, field string) (*types.FieldType, bo
 	if !found {
 		return nil, false
 	}
-	p.mu.Lock()
-	p.learn(f.Decl)
-	p.mu.Unlock()
+	p.Learn(f.Decl)
 	return f.cel, true
 }
 

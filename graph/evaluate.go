@@ -1,0 +1,309 @@
+package graph
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/kronvoy/kronvoy/graph/expr"
+	"github.com/kronvoy/kronvoy/graph/hash"
+)
+
+// Evaluate computes what one cluster gets, and what is known about it. It is
+// one pass in topological order: its time is linear in the graph. Issues are
+// those of failed nodes and of failed status fields; one never hides another,
+// and they say nothing about any other cluster.
+func (g *Graph) Evaluate(b Bindings) (Evaluation, Issues) {
+	e := newEvaluator(g, b)
+	out := Evaluation{Nodes: make([]NodeResult, len(g.nodes)), Ready: true}
+	for i := range g.nodes {
+		e.results = out.Nodes
+		out.Nodes[i] = e.node(i)
+		switch out.Nodes[i].State {
+		case Ready, Excluded:
+		default:
+			out.Ready = false
+		}
+		if issue := out.Nodes[i].Issue; issue != nil {
+			e.issues = append(e.issues, *issue)
+		}
+	}
+	if g.status != nil {
+		out.Status, out.StatusWaits = e.status()
+	}
+	e.issues.sort()
+	return out, e.issues
+}
+
+// node evaluates one node; everything it depends on has been evaluated.
+func (e *evaluator) node(i int) NodeResult {
+	result := NodeResult{ID: e.g.nodes[i].ID}
+	if done := e.include(i, &result); done {
+		return result
+	}
+	if waits := e.notReady(e.g.plans[i].dependencies); len(waits) > 0 {
+		result.State, result.WaitsFor = Held, waits
+		return result
+	}
+	objects, waits, issue := e.render(i)
+	switch {
+	case issue != nil:
+		result.State, result.Issue = Failed, issue
+	case len(waits) > 0:
+		result.State, result.WaitsFor = Pending, waits
+	default:
+		result.Objects = objects
+		e.ready(i, &result)
+	}
+	return result
+}
+
+// include decides whether a node is part of the graph, and returns true when
+// nothing is left to decide about it. A condition that needs only the instance
+// is judged at once; one that reads a resource waits until that is ready.
+func (e *evaluator) include(i int, result *NodeResult) bool {
+	for _, d := range e.g.plans[i].dependencies {
+		if e.results[d].State == Excluded {
+			result.State = Excluded
+			return true
+		}
+	}
+	var waits []Wait
+	pending := false
+	for _, c := range e.g.plans[i].include {
+		if held := e.notReady(c.dependencies); len(held) > 0 {
+			waits = append(waits, held...)
+			continue
+		}
+		included, missing, issue := e.condition(c)
+		switch {
+		case issue != nil:
+			result.State, result.Issue = Failed, issue
+			return true
+		case len(missing) > 0:
+			waits, pending = append(waits, missing...), true
+		case !included:
+			result.State, result.WaitsFor = Excluded, nil
+			return true
+		}
+	}
+	if len(waits) == 0 {
+		return false
+	}
+	result.State, result.WaitsFor = Held, sortWaits(waits)
+	if pending {
+		result.State = Pending
+	}
+	return true
+}
+
+// notReady lists those of some nodes that are not ready.
+func (e *evaluator) notReady(nodes []int) []Wait {
+	var waits []Wait
+	for _, d := range nodes {
+		if e.results[d].State != Ready {
+			id := e.g.nodes[d].ID
+			waits = append(waits, Wait{Node: id, Path: id + " to be ready"})
+		}
+	}
+	return sortWaits(waits)
+}
+
+// ready decides between Progressing and Ready for a node that is rendered.
+func (e *evaluator) ready(i int, result *NodeResult) {
+	node, plan := e.g.nodes[i], e.g.plans[i]
+	result.State = Progressing
+	observed, found := e.in.Observed[node.ID]
+	missing := "to be applied"
+	if node.Kind == External {
+		missing = "to exist"
+	}
+	if !found || len(observed.Objects) != len(result.Objects) {
+		if len(result.Objects) > 0 || len(observed.Objects) > 0 {
+			result.WaitsFor = []Wait{{Node: node.ID, Path: node.ID + " " + missing}}
+			return
+		}
+	}
+	for k := range observed.Objects {
+		o := &observed.Objects[k]
+		if o.Object == nil || !o.Current || o.Manifest != "" && o.Manifest != hash.Of(result.Objects[k]) {
+			result.WaitsFor = []Wait{{Node: node.ID, Path: node.ID + " " + missing}}
+			return
+		}
+	}
+	for k := range observed.Objects {
+		waits, issue := e.judge(i, plan, &observed.Objects[k])
+		if issue != nil {
+			result.State, result.Issue = Failed, issue
+			return
+		}
+		result.WaitsFor = append(result.WaitsFor, waits...)
+	}
+	if result.WaitsFor = sortWaits(result.WaitsFor); len(result.WaitsFor) == 0 {
+		result.State = Ready
+	}
+}
+
+// judge decides whether one object satisfies readyWhen, by the spoke's verdict
+// if there is one.
+func (e *evaluator) judge(i int, plan *nodePlan, o *ObservedObject) ([]Wait, *Issue) {
+	id := e.g.nodes[i].ID
+	wait := []Wait{{Node: id, Path: id + " to be ready"}}
+	if len(plan.ready) == 0 {
+		return nil, nil
+	}
+	if v := o.Verdict; v != nil {
+		if v.Err != "" {
+			return nil, &Issue{Path: plan.path + ".readyWhen", Offset: -1, Reason: "ReadyWhenFailed", Message: "on the cluster: " + shorten(v.Err)}
+		}
+		if !v.Ready {
+			return wait, nil
+		}
+		return nil, nil
+	}
+	scope := &objectScope{id: id, plan: plan, object: o, node: e.g.nodes[i], evaluator: e}
+	var waits []Wait
+	for _, c := range plan.ready {
+		holds, missing, issue := scope.judge(c)
+		switch {
+		case issue != nil:
+			return nil, issue
+		case len(missing) > 0:
+			waits = append(waits, missing...)
+		case !holds:
+			waits = append(waits, wait...)
+		}
+	}
+	return waits, nil
+}
+
+// render produces the manifests of a node.
+func (e *evaluator) render(i int) ([]map[string]any, []Wait, *Issue) {
+	plan := e.g.plans[i]
+	if len(plan.forEach) > 0 {
+		return e.renderEach(i)
+	}
+	object, outcome := e.object(i, e)
+	if outcome != nil {
+		return nil, outcome.waits, outcome.issue
+	}
+	return []map[string]any{object}, nil, nil
+}
+
+// object renders one manifest with the variables of a scope.
+func (e *evaluator) object(i int, vars expr.Vars) (map[string]any, *outcome) {
+	plan := e.g.plans[i]
+	bytes := e.budget.Bytes
+	e.budget.Bytes = min(bytes, maxObjectBytes)
+	granted := e.budget.Bytes
+	value, outcome := e.value(plan.template, vars)
+	e.budget.Bytes = bytes - (granted - e.budget.Bytes)
+	if outcome != nil {
+		return nil, outcome
+	}
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, failed(&Issue{Path: plan.path, Offset: -1, Reason: "InvalidNode", Message: "the template is no object"})
+	}
+	if issue := e.finish(i, object); issue != nil {
+		return nil, failed(issue)
+	}
+	return object, nil
+}
+
+// maxObjectBytes bounds the text of one manifest: no API server takes more.
+const maxObjectBytes = 3 << 19
+
+// finish fills in the namespace and makes sure that the object can be named.
+func (e *evaluator) finish(i int, object map[string]any) *Issue {
+	plan := e.g.plans[i]
+	metadata, ok := object["metadata"].(map[string]any)
+	if !ok {
+		return &Issue{Path: plan.path, Offset: -1, Reason: "InvalidNode", Message: "metadata is no object"}
+	}
+	for _, field := range []string{"name", "namespace"} {
+		value, given := metadata[field]
+		if field == "namespace" && !given {
+			continue
+		}
+		if s, ok := value.(string); !ok || s == "" {
+			return &Issue{Path: plan.template.path + ".metadata." + field, Offset: -1, Reason: "EmptyIdentity",
+				Message: fmt.Sprintf("metadata.%s is %s, it must be a string that is not empty", field, describeValue(value))}
+		}
+	}
+	if plan.fillNamespace {
+		if e.namespace == "" {
+			return &Issue{Path: plan.path, Offset: -1, Reason: "InputMissing", Message: "input missing: schema.metadata.namespace"}
+		}
+		metadata["namespace"] = e.namespace
+	}
+	return nil
+}
+
+func describeValue(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "null"
+	case string:
+		return fmt.Sprintf("%q", shorten(v))
+	}
+	return fmt.Sprintf("a %T", v)
+}
+
+// renderEach produces the manifests of a collection: one for each combination
+// of the lists, the last list fastest.
+func (e *evaluator) renderEach(i int) ([]map[string]any, []Wait, *Issue) {
+	plan := e.g.plans[i]
+	lists := make([][]any, len(plan.forEach))
+	total := 1
+	for k, d := range plan.forEach {
+		items, outcome := e.items(d)
+		if outcome != nil {
+			return nil, outcome.waits, outcome.issue
+		}
+		lists[k] = items
+		if total *= len(items); total > maxItems {
+			return nil, nil, &Issue{Path: plan.path + ".forEach", Offset: -1, Reason: "TooMany",
+				Message: fmt.Sprintf("the collection has more than %d items", maxItems)}
+		}
+	}
+	objects := make([]map[string]any, 0, total)
+	seen := make(map[string]bool, total)
+	for n := range total {
+		vars := &itemVars{evaluator: e, plan: plan, values: make([]any, len(lists))}
+		for k := len(lists) - 1; k >= 0; k-- {
+			vars.values[k] = lists[k][n%len(lists[k])]
+			n /= len(lists[k])
+		}
+		object, outcome := e.object(i, vars)
+		if outcome != nil {
+			return nil, outcome.waits, outcome.issue
+		}
+		metadata, _ := object["metadata"].(map[string]any)
+		identity := fmt.Sprint(metadata["namespace"], "/", metadata["name"])
+		if seen[identity] {
+			return nil, nil, &Issue{Path: plan.path + ".forEach", Offset: -1, Reason: "IdentityCollision",
+				Message: "identity collision: two items are called " + shorten(identity)}
+		}
+		seen[identity] = true
+		objects = append(objects, object)
+	}
+	return objects, nil, nil
+}
+
+// sortWaits sorts waits and drops repetitions.
+func sortWaits(waits []Wait) []Wait {
+	slices.SortFunc(waits, compareWaits)
+	return slices.Compact(waits)
+}
+
+func compareWaits(a, b Wait) int {
+	for _, pair := range [][2]string{{a.Field, b.Field}, {a.Node, b.Node}, {a.Path, b.Path}} {
+		if pair[0] < pair[1] {
+			return -1
+		}
+		if pair[0] > pair[1] {
+			return 1
+		}
+	}
+	return 0
+}

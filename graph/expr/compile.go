@@ -1,0 +1,250 @@
+package expr
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common"
+	"github.com/google/cel-go/common/ast"
+	"k8s.io/apiserver/pkg/cel/library"
+
+	"github.com/kronvoy/kronvoy/graph/internal/suggest"
+)
+
+// Expr is one compiled expression. It is immutable and safe for concurrent use.
+type Expr struct {
+	Source string
+	// Type of the result as checked.
+	Type *cel.Type
+	// Variables are the variables it refers to, sorted.
+	Variables []string
+	// Accesses are the fields it reads, in the order of the text.
+	Accesses []Access
+
+	ast     *cel.Ast
+	program cel.Program
+	// cheap expressions run without cost tracking, which costs more than they do.
+	cheap bool
+}
+
+// Fault is one thing that is wrong with an expression.
+type Fault struct {
+	// Offset in the expression in bytes.
+	Offset     int
+	Reason     string
+	Message    string
+	Suggestion string
+}
+
+// Compile parses and checks an expression and prepares it to run.
+func (e *Env) Compile(source string) (*Expr, []Fault) {
+	if len(source) > MaxLength {
+		return nil, []Fault{{Reason: "TooLong", Message: fmt.Sprintf("the expression is %d bytes long, at most %d are allowed", len(source), MaxLength)}}
+	}
+	parsed, issues := e.cel.Parse(source)
+	if issues.Err() != nil {
+		return nil, e.faults(source, nil, issues)
+	}
+	checked, issues := e.cel.Check(parsed)
+	if issues.Err() != nil {
+		return nil, e.faults(source, parsed, issues)
+	}
+	native := checked.NativeRep()
+	accesses := e.accesses(native)
+	x := &Expr{
+		Source:    source,
+		Type:      checked.OutputType(),
+		Accesses:  accesses,
+		Variables: roots(accesses),
+		ast:       checked,
+		cheap:     isCheap(native.Expr()),
+	}
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize, cel.OptPartialEval)}
+	if !x.cheap {
+		options = append(options, cel.CostLimit(CostLimit), cel.CostTracking(&library.CostEstimator{}))
+	}
+	program, err := e.cel.Program(checked, options...)
+	if err != nil {
+		return nil, []Fault{{Reason: "InvalidExpression", Message: oneLine(err.Error())}}
+	}
+	x.program = program
+	return x, nil
+}
+
+func roots(accesses []Access) []string {
+	seen := map[string]bool{}
+	out := []string{}
+	for _, a := range accesses {
+		if !seen[a.Root] {
+			seen[a.Root] = true
+			out = append(out, a.Root)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+// maxFaultsPerExpression keeps one broken expression from drowning the others.
+const maxFaultsPerExpression = 5
+
+// faults translates CEL's errors. parsed is nil when parsing failed.
+func (e *Env) faults(source string, parsed *cel.Ast, issues *cel.Issues) []Fault {
+	errs := issues.Errors()
+	out := make([]Fault, 0, min(len(errs), maxFaultsPerExpression))
+	for _, err := range errs {
+		if len(out) == maxFaultsPerExpression {
+			break
+		}
+		f := Fault{Offset: byteOffset(source, err.Location), Message: oneLine(err.Message)}
+		if parsed == nil {
+			f.Reason, f.Message = "SyntaxError", strings.TrimPrefix(f.Message, "Syntax error: ")
+		} else {
+			e.explain(&f, err, parsed.NativeRep())
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// explain sorts a checker's error into a reason, and adds what was probably
+// meant. CEL gives no codes, so that the text decides here; it decides nothing
+// but wording.
+func (e *Env) explain(f *Fault, err *common.Error, parsed *ast.AST) {
+	f.Reason = "InvalidExpression"
+	switch {
+	case strings.HasPrefix(f.Message, "undeclared reference to"):
+		name := quoted(f.Message)
+		if node := find(parsed.Expr(), err.ExprID); node != nil && node.Kind() == ast.CallKind {
+			e.explainFunction(f, name)
+			return
+		}
+		f.Reason = "UnknownIdentifier"
+		f.Message = fmt.Sprintf("unknown identifier %q", name)
+		f.Suggestion = suggest.DidYouMean(name, e.names())
+		if f.Suggestion == "" && len(e.vars) > 0 && len(e.vars) <= 12 {
+			f.Suggestion = "known here: " + strings.Join(e.names(), ", ")
+		}
+	case strings.HasPrefix(f.Message, "undefined field"):
+		name := quoted(f.Message)
+		f.Reason = "UnknownField"
+		f.Message = fmt.Sprintf("unknown field %q", name)
+		f.Suggestion = e.suggestField(parsed.Expr(), err.ExprID, name)
+	case strings.HasPrefix(f.Message, "found no matching overload"):
+		f.Reason = "TypeMismatch"
+		f.Suggestion = suggestOverload(f.Message)
+	}
+}
+
+func (e *Env) explainFunction(f *Fault, name string) {
+	f.Reason = "UnknownFunction"
+	f.Message = fmt.Sprintf("unknown function %q", name)
+	if later[name] {
+		f.Reason = "NotSupportedYet"
+		f.Message = fmt.Sprintf("the function %q is not supported yet", name)
+		return
+	}
+	functions := make([]string, 0, 256)
+	for fn := range e.cel.Functions() {
+		if !strings.ContainsAny(fn, "_@!") {
+			functions = append(functions, fn)
+		}
+	}
+	sort.Strings(functions)
+	f.Suggestion = suggest.DidYouMean(name, functions)
+}
+
+// later are kro's functions that are not there yet.
+var later = map[string]bool{
+	"omit": true, "merge": true, "deepMerge": true, "seededString": true, "seededInt": true, "marshal": true, "unmarshal": true,
+	"fnv64a": true, "sha256": true, "md5": true, "setAtIndex": true, "insertAtIndex": true, "removeAtIndex": true,
+	"condition": true, "newCondition": true,
+}
+
+// suggestField proposes a field of the struct in which the unknown one was
+// looked for, when that is a plain chain of fields from a variable.
+func (e *Env) suggestField(root ast.Expr, id int64, name string) string {
+	node := find(root, id)
+	if node == nil || node.Kind() != ast.SelectKind {
+		return ""
+	}
+	var steps []string
+	operand := node.AsSelect().Operand()
+	for operand.Kind() == ast.SelectKind {
+		steps = append(steps, operand.AsSelect().FieldName())
+		operand = operand.AsSelect().Operand()
+	}
+	if operand.Kind() != ast.IdentKind {
+		return ""
+	}
+	v, found := e.vars[operand.AsIdent()]
+	if !found || v.List {
+		return ""
+	}
+	d := v.Decl
+	for i := len(steps) - 1; i >= 0; i-- {
+		f, found := d.Field(steps[i])
+		if !found {
+			return ""
+		}
+		d = f.Decl
+	}
+	if s := suggest.DidYouMean(name, d.FieldNames()); s != "" {
+		return s
+	}
+	if names := d.FieldNames(); len(names) > 0 && len(names) <= 12 {
+		return "known here: " + strings.Join(names, ", ")
+	}
+	return ""
+}
+
+func suggestOverload(message string) string {
+	if strings.Contains(message, "'_+_'") && strings.Contains(message, "string") {
+		return "convert the other value with string(…)"
+	}
+	return ""
+}
+
+// find returns the node with an id; nil when there is none.
+func find(root ast.Expr, id int64) ast.Expr {
+	var found ast.Expr
+	ast.PostOrderVisit(root, ast.NewExprVisitor(func(node ast.Expr) {
+		if node.ID() == id && found == nil {
+			found = node
+		}
+	}))
+	return found
+}
+
+// quoted returns what stands in the first pair of single quotes.
+func quoted(s string) string {
+	_, rest, _ := strings.Cut(s, "'")
+	name, _, _ := strings.Cut(rest, "'")
+	return name
+}
+
+func oneLine(s string) string { return suggest.Shorten(s, 500) }
+
+// byteOffset turns CEL's line and column (in runes) into an offset in bytes.
+func byteOffset(source string, at common.Location) int {
+	if at == nil || at.Line() < 1 {
+		return 0
+	}
+	offset := 0
+	for line := 1; line < at.Line(); line++ {
+		next := strings.IndexByte(source[offset:], '\n')
+		if next < 0 {
+			return len(source)
+		}
+		offset += next + 1
+	}
+	column := 0
+	for i := range source[offset:] {
+		if column == at.Column() {
+			return offset + i
+		}
+		column++
+	}
+	return len(source)
+}
