@@ -314,4 +314,3 @@ func sortManifests(manifests []manifest) {
 		)
 	})
 }
-

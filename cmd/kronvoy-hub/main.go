@@ -1,0 +1,62 @@
+// Command kronvoy-hub runs the hub controller.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/kronvoy/kronvoy/hub"
+)
+
+func main() {
+	if err := newCommand().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		os.Exit(1)
+	}
+}
+
+func newCommand() *cobra.Command {
+	var opts hub.Options
+	var kubeconfig string
+	var debug bool
+	var qps float32
+	var burst int
+	cmd := &cobra.Command{
+		Use:           "kronvoy-hub",
+		Short:         "Compile resource graphs and distribute them to the fleet",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctrl.SetLogger(zap.New(zap.UseDevMode(debug)))
+			config, err := restConfig(kubeconfig)
+			if err != nil {
+				return err
+			}
+			config.QPS, config.Burst = qps, burst
+			opts.Config = config
+			h, err := hub.New(cmd.Context(), opts)
+			if err != nil {
+				return err
+			}
+			return h.Run(cmd.Context())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig of the hub; empty uses the service account inside a cluster")
+	flags.StringVar(&opts.Namespace, "namespace", "kronvoy-system", "namespace of the hub's own objects")
+	flags.StringSliceVar(&opts.AllowedNamespaces, "allow-namespace", nil, "reserved namespaces that instances may use all the same")
+	flags.BoolVar(&opts.LeaderElection, "leader-elect", true, "let one of several hub processes be the active one")
+	flags.StringVar(&opts.HealthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 turns them off")
+	flags.StringVar(&opts.MetricsAddress, "metrics-bind-address", "0", "address of /metrics; 0 turns it off")
+	flags.BoolVar(&opts.WithoutScheduler, "without-scheduler", false, "leave Placements to OCM's scheduler")
+	flags.BoolVar(&opts.WithoutRegistration, "without-registration", false, "leave ManagedClusters to OCM's registration")
+	flags.Float32Var(&qps, "qps", 500, "requests a second to the hub's API server")
+	flags.IntVar(&burst, "burst", 1000, "requests at once to the hub's API server")
+	flags.BoolVar(&debug, "debug", false, "log for people, with more detail")
+	return cmd
+}

@@ -1,0 +1,136 @@
+// Package definition turns ResourceGraphDefinitions into served kinds: it
+// compiles, keeps revisions, creates the CRD, and starts the watches.
+package definition
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	appsv1 "k8s.io/api/apps/v1"
+	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
+	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/graph/schema"
+	"github.com/kronvoy/kronvoy/hub/convert"
+	"github.com/kronvoy/kronvoy/hub/revision"
+)
+
+// Serving is the graph that new instance revisions of a kind are made for.
+type Serving struct {
+	// Definition is the name of the ResourceGraphDefinition.
+	Definition string
+	// Revision is the name of its ControllerRevision.
+	Revision string
+	Graph    *graph.Graph
+}
+
+// Store holds compiled graphs by the name of their definition revision. Graphs
+// are immutable and shared. It is safe for concurrent use.
+type Store struct {
+	reader    client.Reader
+	namespace string
+	resolver  schema.Resolver
+
+	mu      sync.RWMutex
+	graphs  map[string]*graph.Graph
+	serving map[runtimeschema.GroupKind]Serving
+}
+
+// NewStore makes an empty store; definition revisions are read from the hub's
+// namespace.
+func NewStore(reader client.Reader, namespace string, resolver schema.Resolver) *Store {
+	return &Store{
+		reader: reader, namespace: namespace, resolver: resolver,
+		graphs: map[string]*graph.Graph{}, serving: map[runtimeschema.GroupKind]Serving{},
+	}
+}
+
+// Graph returns the compiled graph of a definition revision; one that is not
+// at hand, after a restart, is compiled anew from the stored revision.
+func (s *Store) Graph(ctx context.Context, revisionName string) (*graph.Graph, error) {
+	s.mu.RLock()
+	g := s.graphs[revisionName]
+	s.mu.RUnlock()
+	if g != nil {
+		return g, nil
+	}
+	var stored appsv1.ControllerRevision
+	if err := s.reader.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: revisionName}, &stored); err != nil {
+		return nil, fmt.Errorf("reading definition revision %s: %w", revisionName, err)
+	}
+	g, err := s.compileRevision(&stored)
+	if err != nil {
+		return nil, err
+	}
+	s.put(revisionName, g)
+	return g, nil
+}
+
+func (s *Store) compileRevision(stored *appsv1.ControllerRevision) (*graph.Graph, error) {
+	d, err := revision.ParseDefinition(stored)
+	if err != nil {
+		return nil, err
+	}
+	rgd := &krov1alpha1.ResourceGraphDefinition{}
+	rgd.Name = d.Name
+	if err := unmarshal(d.Spec, &rgd.Spec); err != nil {
+		return nil, fmt.Errorf("reading definition revision %s: %w", stored.Name, err)
+	}
+	source, err := convert.Source(rgd)
+	if err != nil {
+		return nil, fmt.Errorf("definition revision %s: %w", stored.Name, err)
+	}
+	g, issues := graph.Compile(source, s.resolver)
+	if g == nil {
+		return nil, fmt.Errorf("definition revision %s no longer compiles: %w", stored.Name, issues.Err())
+	}
+	return g, nil
+}
+
+// Serving returns what new revisions of a kind are made for.
+func (s *Store) Serving(kind runtimeschema.GroupKind) (Serving, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	serving, ok := s.serving[kind]
+	return serving, ok
+}
+
+func (s *Store) put(revisionName string, g *graph.Graph) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.graphs[revisionName] = g
+}
+
+func (s *Store) serve(serving Serving) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.graphs[serving.Revision] = serving.Graph
+	s.serving[serving.Graph.GroupVersionKind().GroupKind()] = serving
+}
+
+// withdraw ends serving of a definition and forgets its graphs.
+func (s *Store) withdraw(definition string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for kind, serving := range s.serving {
+		if serving.Definition == definition {
+			delete(s.serving, kind)
+			delete(s.graphs, serving.Revision)
+		}
+	}
+}
+
+// kindOf is the kind a definition serves now.
+func (s *Store) kindOf(definition string) (runtimeschema.GroupVersionKind, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, serving := range s.serving {
+		if serving.Definition == definition {
+			return serving.Graph.GroupVersionKind(), true
+		}
+	}
+	return runtimeschema.GroupVersionKind{}, false
+}

@@ -1,0 +1,185 @@
+// Package hub is the hub controller: it compiles definitions, places
+// instances, evaluates them per cluster, and distributes the works.
+package hub
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	clusterv1 "open-cluster-management.io/api/cluster/v1"
+	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
+	clusterv1beta2 "open-cluster-management.io/api/cluster/v1beta2"
+	workv1 "open-cluster-management.io/api/work/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
+
+	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/graph/schema"
+	"github.com/kronvoy/kronvoy/graph/schema/builtin"
+	"github.com/kronvoy/kronvoy/hub/clusters"
+	"github.com/kronvoy/kronvoy/hub/definition"
+	"github.com/kronvoy/kronvoy/hub/index"
+	"github.com/kronvoy/kronvoy/hub/instance"
+	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/registration"
+	"github.com/kronvoy/kronvoy/hub/rollout"
+	"github.com/kronvoy/kronvoy/hub/scheduler"
+	"github.com/kronvoy/kronvoy/hub/schemas"
+	"github.com/kronvoy/kronvoy/hub/target"
+)
+
+// Options of the hub. The zero value of a field means what its comment says.
+type Options struct {
+	// Config reaches the hub's API server.
+	Config *rest.Config
+	// Namespace holds the hub's own objects.
+	Namespace string
+	// AllowedNamespaces are reserved namespaces that instances may use.
+	AllowedNamespaces []string
+	// LeaderElection lets several hub processes run, one of them active.
+	LeaderElection bool
+	// HealthAddress and MetricsAddress are listened on; "0" turns them off.
+	HealthAddress, MetricsAddress string
+	// Scheduler and Registration are off where OCM's own controllers run.
+	WithoutScheduler, WithoutRegistration bool
+	// Clock is the real one when nil.
+	Clock clock.Clock
+}
+
+// Hub runs all controllers.
+type Hub struct {
+	manager mcmanager.Manager
+}
+
+// Scheme holds every kind the hub reads or writes, but the generated ones.
+func Scheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		appsv1.AddToScheme, coordinationv1.AddToScheme, corev1.AddToScheme, rbacv1.AddToScheme,
+		apiextensionsv1.AddToScheme,
+		clusterv1.Install, clusterv1beta1.Install, clusterv1beta2.Install, workv1.Install,
+		krov1alpha1.AddToScheme, kronvoyv1alpha1.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("building the scheme: %w", err)
+		}
+	}
+	return scheme, nil
+}
+
+// New makes a hub and registers every controller it has.
+func New(ctx context.Context, opts Options) (*Hub, error) {
+	if opts.Clock == nil {
+		opts.Clock = clock.RealClock{}
+	}
+	mgr, err := newManager(opts)
+	if err != nil {
+		return nil, err
+	}
+	local := mgr.GetLocalManager()
+	if err := index.Add(ctx, local.GetFieldIndexer()); err != nil {
+		return nil, err
+	}
+	discoveryClient, err := discovery.NewDiscoveryClientForConfigAndClient(opts.Config, local.GetHTTPClient())
+	if err != nil {
+		return nil, fmt.Errorf("making a discovery client: %w", err)
+	}
+	resolver := schema.Chain(schemas.NewHub(discoveryClient, local.GetRESTMapper(), opts.Clock), builtin.Resolver())
+	store := definition.NewStore(local.GetAPIReader(), opts.Namespace, resolver)
+	watched := kinds.New(local.GetCache())
+
+	// The order is that of the path of the data.
+	c, reader := local.GetClient(), local.GetAPIReader()
+	var errs *multierror.Error
+	errs = multierror.Append(errs,
+		(&definition.Reconciler{
+			Client: c, Reader: reader, Store: store, Kinds: watched, Namespace: opts.Namespace, Clock: opts.Clock,
+		}).SetupWithManager(local),
+		(&instance.Reconciler{
+			Client: c, Reader: reader, Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
+			Events: local.GetEventRecorder("kronvoy"),
+		}).SetupWithManager(local, watched),
+		(&rollout.Reconciler{Client: c, Namespace: opts.Namespace}).SetupWithManager(local, watched),
+		(&target.Reconciler{
+			Client: c, Store: store, Namespace: opts.Namespace, Clock: opts.Clock, AllowedNamespaces: opts.AllowedNamespaces,
+		}).SetupWithManager(mgr, watched),
+		(&clusters.Reconciler{Client: c, Clock: opts.Clock}).SetupWithManager(local),
+	)
+	if !opts.WithoutScheduler {
+		errs = multierror.Append(errs, (&scheduler.Reconciler{Client: c}).SetupWithManager(local))
+	}
+	if !opts.WithoutRegistration {
+		errs = multierror.Append(errs, (&registration.Reconciler{Client: c, Reader: reader}).SetupWithManager(local))
+	}
+	if err := errs.ErrorOrNil(); err != nil {
+		return nil, fmt.Errorf("registering controllers: %w", err)
+	}
+	return &Hub{manager: mgr}, nil
+}
+
+// newManager limits the caches to what the hub needs, stripped of what it
+// never reads.
+func newManager(opts Options) (mcmanager.Manager, error) {
+	scheme, err := Scheme()
+	if err != nil {
+		return nil, err
+	}
+	grace := 10 * time.Second
+	mgr, err := mcmanager.New(opts.Config, nil, manager.Options{
+		Scheme:                        scheme,
+		LeaderElection:                opts.LeaderElection,
+		LeaderElectionID:              "kronvoy-hub",
+		LeaderElectionNamespace:       opts.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       &grace,
+		HealthProbeBindAddress:        opts.HealthAddress,
+		Metrics:                       metricsserver.Options{BindAddress: opts.MetricsAddress},
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject: map[client.Object]cache.ByObject{
+				&coordinationv1.Lease{}: {Field: fields.OneTermEqualSelector("metadata.name", clusters.LeaseName)},
+			},
+		},
+		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true, DisableFor: []client.Object{
+			&corev1.Namespace{}, &rbacv1.RoleBinding{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{},
+			&apiextensionsv1.CustomResourceDefinition{},
+		}}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the hub's API server: %w", err)
+	}
+	local := mgr.GetLocalManager()
+	if err := local.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return nil, err
+	}
+	err = local.AddReadyzCheck("caches", func(req *http.Request) error {
+		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+		defer cancel()
+		if !local.GetCache().WaitForCacheSync(ctx) {
+			return fmt.Errorf("the caches are not filled yet")
+		}
+		return nil
+	})
+	return mgr, err
+}
+
+// Run blocks until ctx ends or the hub cannot go on.
+func (h *Hub) Run(ctx context.Context) error { return h.manager.Start(ctx) }

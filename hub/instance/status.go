@@ -1,0 +1,155 @@
+package instance
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clusterv1 "open-cluster-management.io/api/cluster/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/rollout"
+	"github.com/kronvoy/kronvoy/hub/status"
+)
+
+// RegionLabels are the labels of a cluster that name its region, in order.
+var RegionLabels = []string{"region", "topology.kubernetes.io/region"}
+
+// writeStatus sums up and writes what changed, in one patch, at a bounded pace.
+func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scope) (reconcile.Result, error) {
+	decision, err := rollout.Decided(ctx, r.Client, s.instance, r.Namespace)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	previous, _ := s.instance.Object["status"].(map[string]any)
+	in := status.Input{
+		Generation:    s.instance.GetGeneration(),
+		Deleting:      s.instance.GetDeletionTimestamp() != nil,
+		Targets:       s.targets,
+		Regions:       r.regions(ctx, s.targets),
+		Previous:      previous,
+		Now:           metav1.NewTime(r.Clock.Now()),
+		Placed:        decision.Decided && len(decision.Clusters) > 0,
+		PlacedReason:  decision.Reason,
+		PlacedMessage: decision.Message,
+	}
+	if decision.Decided && len(decision.Clusters) == 0 && len(s.targets) > 0 {
+		in.PlacedReason = rollout.ReasonRemovalHeld
+		in.PlacedMessage = decision.Message + "; the instance is kept where it is"
+	}
+	if s.newest != nil {
+		in.Revision = s.newest.Name
+	}
+	if s.served {
+		in.FleetField = s.serving.Graph.FleetField()
+	} else if !in.Deleting {
+		in.GraphMessage = "no accepted definition serves this kind"
+	}
+	summary := status.Summarize(in)
+	if equality.Semantic.DeepEqual(previous, summary) {
+		return reconcile.Result{}, nil
+	}
+	if wait := r.pace.next(req, r.Clock.Now()); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	r.announce(s, previous, summary)
+	return reconcile.Result{}, r.patchStatus(ctx, s, summary)
+}
+
+func (r *Reconciler) patchStatus(ctx context.Context, s *scope, summary map[string]any) error {
+	before := s.instance.DeepCopy()
+	s.instance.Object["status"] = summary
+	err := r.Client.Status().Patch(ctx, s.instance, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}),
+		client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("writing status of %s: %w", s.identity, err)
+	}
+	return nil
+}
+
+// announce records an event when the instance fails, and when it recovers.
+func (r *Reconciler) announce(s *scope, previous, summary map[string]any) {
+	before, _ := previous["state"].(string)
+	switch after, _ := summary["state"].(string); {
+	case after == before:
+	case after == status.Error:
+		r.Events.Eventf(s.instance, nil, corev1.EventTypeWarning, "Failed", "Summarize", "%s", readyMessage(summary))
+	case after == status.Active && before == status.Error:
+		r.Events.Eventf(s.instance, nil, corev1.EventTypeNormal, "Recovered", "Summarize", "ready on all clusters again")
+	}
+}
+
+func readyMessage(summary map[string]any) string {
+	conditions, _ := summary["conditions"].([]any)
+	for _, c := range conditions {
+		if m, ok := c.(map[string]any); ok && m["type"] == "Ready" {
+			message, _ := m["message"].(string)
+			return message
+		}
+	}
+	return ""
+}
+
+func (r *Reconciler) regions(ctx context.Context, targets []kronvoyv1alpha1.Target) map[string]string {
+	regions := make(map[string]string, len(targets))
+	for i := range targets {
+		var c clusterv1.ManagedCluster
+		if err := r.Client.Get(ctx, client.ObjectKey{Name: targets[i].Namespace}, &c, client.UnsafeDisableDeepCopy); err != nil {
+			continue
+		}
+		for _, label := range RegionLabels {
+			if region := c.Labels[label]; region != "" {
+				regions[c.Name] = region
+				break
+			}
+		}
+	}
+	return regions
+}
+
+// A change is told at once as long as they are few; a storm of them costs one
+// write a second.
+const (
+	paceLimit = rate.Limit(1)
+	paceBurst = 3
+)
+
+// pace bounds writes per instance.
+type pace struct {
+	mu       sync.Mutex
+	limiters map[kinds.Request]*rate.Limiter
+}
+
+// next takes a token, or says how long to wait for one.
+func (p *pace) next(req kinds.Request, now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.limiters == nil {
+		p.limiters = map[kinds.Request]*rate.Limiter{}
+	}
+	limiter, known := p.limiters[req]
+	if !known {
+		limiter = rate.NewLimiter(paceLimit, paceBurst)
+		p.limiters[req] = limiter
+	}
+	reservation := limiter.ReserveN(now, 1)
+	wait := reservation.DelayFrom(now)
+	if wait > 0 {
+		reservation.CancelAt(now)
+	}
+	return wait
+}
+
+func (p *pace) forget(req kinds.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.limiters, req)
+}

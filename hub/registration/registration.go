@@ -1,0 +1,134 @@
+// Package registration gives an accepted cluster its place on the hub: a
+// namespace, and rights in it that reach no further.
+package registration
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clusterv1 "open-cluster-management.io/api/cluster/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+)
+
+// SpokeClusterRole is the ClusterRole in config/rbac that holds an agent's
+// rights in its own namespace.
+const SpokeClusterRole = "kronvoy-spoke"
+
+// Reconciler prepares the hub for one cluster at a time.
+type Reconciler struct {
+	Client client.Client
+	// Reader bypasses the cache: a namespace that is not ours must be seen.
+	Reader client.Reader
+}
+
+// SetupWithManager registers the controller.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("registration").
+		For(&clusterv1.ManagedCluster{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Complete(r)
+}
+
+// Reconcile creates what an accepted cluster needs. A namespace that exists
+// and is not marked as this cluster's is never handed out.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	var c clusterv1.ManagedCluster
+	if err := r.Client.Get(ctx, req.NamespacedName, &c); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !c.Spec.HubAcceptsClient || c.DeletionTimestamp != nil {
+		return reconcile.Result{}, nil
+	}
+	taken, err := r.ensureNamespace(ctx, c.Name)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	condition := metav1.Condition{
+		Type: clusterv1.ManagedClusterConditionHubAccepted, Status: metav1.ConditionTrue,
+		Reason: "HubClusterAdminAccepted", Message: "accepted by the hub's administrator",
+	}
+	if taken != "" {
+		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, "NamespaceTaken", taken
+	} else {
+		for _, obj := range rights(&c) {
+			if err := r.createMissing(ctx, obj); err != nil {
+				return reconcile.Result{}, err
+			}
+		}
+	}
+	before := c.DeepCopy()
+	meta.SetStatusCondition(&c.Status.Conditions, condition)
+	if equality.Semantic.DeepEqual(before.Status, c.Status) {
+		return reconcile.Result{}, nil
+	}
+	err = r.Client.Status().Patch(ctx, &c, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	return reconcile.Result{}, client.IgnoreNotFound(err)
+}
+
+// ensureNamespace says why the cluster's name cannot be used, if so.
+func (r *Reconciler) ensureNamespace(ctx context.Context, cluster string) (taken string, err error) {
+	var namespace corev1.Namespace
+	err = r.Reader.Get(ctx, client.ObjectKey{Name: cluster}, &namespace)
+	if apierrors.IsNotFound(err) {
+		namespace = corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+			Name: cluster, Labels: map[string]string{clusterv1.ClusterNameLabelKey: cluster},
+		}}
+		return "", r.createMissing(ctx, &namespace)
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading namespace %s: %w", cluster, err)
+	}
+	if namespace.Labels[clusterv1.ClusterNameLabelKey] != cluster {
+		return fmt.Sprintf("namespace %s exists and is not labelled %s=%s: choose another name for the cluster",
+			cluster, clusterv1.ClusterNameLabelKey, cluster), nil
+	}
+	return "", nil
+}
+
+func (r *Reconciler) createMissing(ctx context.Context, obj client.Object) error {
+	err := r.Client.Create(ctx, obj, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("creating %T %s/%s: %w", obj, obj.GetNamespace(), obj.GetName(), err)
+	}
+	return nil
+}
+
+// rights are what binds a cluster's agents: to its own namespace, and to its
+// own ManagedCluster by name.
+func rights(c *clusterv1.ManagedCluster) []client.Object {
+	name := "kronvoy-spoke-" + c.Name
+	owner := []metav1.OwnerReference{*metav1.NewControllerRef(c, clusterv1.SchemeGroupVersion.WithKind("ManagedCluster"))}
+	agents := []rbacv1.Subject{{
+		APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:open-cluster-management:" + c.Name,
+	}}
+	return []client.Object{
+		&rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: c.Name, Name: SpokeClusterRole, OwnerReferences: owner},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: SpokeClusterRole},
+			Subjects:   agents,
+		},
+		&rbacv1.ClusterRole{
+			ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: owner},
+			Rules: []rbacv1.PolicyRule{
+				{APIGroups: []string{clusterv1.GroupName}, Resources: []string{"managedclusters"}, ResourceNames: []string{c.Name}, Verbs: []string{"get"}},
+				{APIGroups: []string{clusterv1.GroupName}, Resources: []string{"managedclusters/status"}, ResourceNames: []string{c.Name}, Verbs: []string{"patch", "update"}},
+			},
+		},
+		&rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: owner},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+			Subjects:   agents,
+		},
+	}
+}

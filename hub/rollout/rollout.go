@@ -1,0 +1,197 @@
+// Package rollout decides which revision of an instance each cluster should
+// have and writes it into Targets: it alone writes their spec.
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/go-multierror"
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clusterv1 "open-cluster-management.io/api/cluster/v1"
+	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/clusters"
+	"github.com/kronvoy/kronvoy/hub/index"
+	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/revision"
+	"github.com/kronvoy/kronvoy/hub/work"
+)
+
+// Reconciler places one instance at a time.
+type Reconciler struct {
+	Client client.Client
+	// Namespace of the hub: revisions and placements of cluster-scoped
+	// instances live there.
+	Namespace string
+}
+
+// SetupWithManager registers the controller.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
+	c, err := controller.NewTyped("rollout", mgr, controller.TypedOptions[kinds.Request]{Reconciler: r, MaxConcurrentReconciles: 4})
+	if err != nil {
+		return err
+	}
+	k.Subscribe(func(gvk schema.GroupVersionKind) error {
+		return c.Watch(source.TypedKind(mgr.GetCache(), kinds.Object(gvk),
+			handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj *unstructured.Unstructured) []kinds.Request {
+				return []kinds.Request{kinds.RequestFor(obj)}
+			})))
+	})
+	if err := c.Watch(source.TypedKind(mgr.GetCache(), &appsv1.ControllerRevision{},
+		handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj *appsv1.ControllerRevision) []kinds.Request {
+			return ofOwner(obj)
+		}))); err != nil {
+		return err
+	}
+	if err := c.Watch(source.TypedKind(mgr.GetCache(), &clusterv1beta1.PlacementDecision{},
+		handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, obj *clusterv1beta1.PlacementDecision) []kinds.Request {
+			return PlacedBy(ctx, r.Client, obj)
+		}))); err != nil {
+		return err
+	}
+	return c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.Target{},
+		handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj *kronvoyv1alpha1.Target) []kinds.Request {
+			return []kinds.Request{RequestForTarget(obj)}
+		}), index.IgnoreStatus[*kronvoyv1alpha1.Target]()))
+}
+
+// RequestForTarget is the instance a Target belongs to.
+func RequestForTarget(t *kronvoyv1alpha1.Target) kinds.Request {
+	i := work.IdentityOf(t.Spec.Instance)
+	return kinds.Request{Group: i.Group, Version: i.Version, Kind: i.Kind, Namespace: i.Namespace, Name: i.Name}
+}
+
+// ofOwner is the instance that a revision belongs to.
+func ofOwner(r *appsv1.ControllerRevision) []kinds.Request {
+	if r.Labels[kronvoyv1alpha1.LabelInstance] == "" {
+		return nil
+	}
+	owner := metav1.GetControllerOf(r)
+	if owner == nil {
+		return nil
+	}
+	gvk := schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind)
+	return []kinds.Request{{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: r.Namespace, Name: owner.Name}}
+}
+
+// PlacedBy are the instances that a decision speaks of: those with Targets
+// already, and those whose revision waits for a placement.
+func PlacedBy(ctx context.Context, c client.Reader, decision *clusterv1beta1.PlacementDecision) []kinds.Request {
+	name := decision.Labels[clusterv1beta1.PlacementLabel]
+	if name == "" {
+		return nil
+	}
+	var revisions appsv1.ControllerRevisionList
+	if err := c.List(ctx, &revisions, client.InNamespace(decision.Namespace)); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing revisions", "namespace", decision.Namespace)
+		return nil
+	}
+	requests := map[kinds.Request]bool{}
+	for i := range revisions.Items {
+		for _, request := range ofOwner(&revisions.Items[i]) {
+			requests[request] = true
+		}
+	}
+	return slices.Collect(maps.Keys(requests))
+}
+
+// Reconcile gathers, decides and writes Targets.
+func (r *Reconciler) Reconcile(ctx context.Context, req kinds.Request) (reconcile.Result, error) {
+	instance := kinds.Object(req.GVK())
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: req.Namespace, Name: req.Name}, instance)
+	if err != nil || instance.GetDeletionTimestamp() != nil {
+		// hub/instance takes Targets down.
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	identity := work.Identity{Group: req.Group, Version: req.Version, Kind: req.Kind, Namespace: req.Namespace, Name: req.Name}
+	newest, err := r.newestRevision(ctx, instance, identity)
+	if err != nil || newest == nil {
+		return reconcile.Result{}, err
+	}
+	decision, err := Decided(ctx, r.Client, instance, r.Namespace)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	targets, err := index.Targets(ctx, r.Client, identity)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	plan := decide(decision, targets, newest.Name, r.unreachable(ctx))
+	return reconcile.Result{}, r.write(ctx, identity, plan)
+}
+
+func (r *Reconciler) newestRevision(ctx context.Context, instance *unstructured.Unstructured, identity work.Identity) (*appsv1.ControllerRevision, error) {
+	var revisions appsv1.ControllerRevisionList
+	err := r.Client.List(ctx, &revisions, client.InNamespace(RevisionNamespace(instance, r.Namespace)),
+		client.MatchingFields{index.Instance: identity.Hash()})
+	if err != nil {
+		return nil, fmt.Errorf("listing revisions of %s: %w", identity, err)
+	}
+	return revision.Newest(revisions.Items), nil
+}
+
+// RevisionNamespace is where an instance's revisions live.
+func RevisionNamespace(instance *unstructured.Unstructured, hubNamespace string) string {
+	if instance.GetNamespace() == "" {
+		return hubNamespace
+	}
+	return instance.GetNamespace()
+}
+
+// unreachable looks a cluster up; one that cannot be read counts as
+// unreachable, since nothing may be removed on a guess.
+func (r *Reconciler) unreachable(ctx context.Context) func(string) bool {
+	return func(name string) bool {
+		var c clusterv1.ManagedCluster
+		if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, &c); err != nil {
+			return true
+		}
+		return clusters.Unreachable(&c)
+	}
+}
+
+// write carries a plan out; one cluster's failure does not stop the others.
+func (r *Reconciler) write(ctx context.Context, identity work.Identity, p plan) error {
+	var errs *multierror.Error
+	for _, cluster := range p.create {
+		target := &kronvoyv1alpha1.Target{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: cluster, Name: identity.TargetName(),
+				Labels:     map[string]string{kronvoyv1alpha1.LabelInstance: identity.Hash()},
+				Finalizers: []string{kronvoyv1alpha1.FinalizerTarget},
+			},
+			Spec: kronvoyv1alpha1.TargetSpec{Instance: identity.Reference(), Revision: p.revision},
+		}
+		if err := r.Client.Create(ctx, target); err != nil && !apierrors.IsAlreadyExists(err) {
+			errs = multierror.Append(errs, fmt.Errorf("placing %s on cluster %s: %w", identity, cluster, err))
+		}
+	}
+	for _, target := range p.update {
+		before := target.DeepCopy()
+		target.Spec.Revision = p.revision
+		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+		if err := r.Client.Patch(ctx, target, patch); client.IgnoreNotFound(err) != nil {
+			errs = multierror.Append(errs, fmt.Errorf("moving %s on cluster %s to %s: %w", identity, target.Namespace, p.revision, err))
+		}
+	}
+	for _, target := range p.remove {
+		if err := r.Client.Delete(ctx, target, client.Preconditions{UID: &target.UID}); client.IgnoreNotFound(err) != nil {
+			errs = multierror.Append(errs, fmt.Errorf("removing %s from cluster %s: %w", identity, target.Namespace, err))
+		}
+	}
+	return errs.ErrorOrNil()
+}

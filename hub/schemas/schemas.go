@@ -1,0 +1,109 @@
+// Package schemas finds the OpenAPI schemas that graphs are compiled against
+// in the hub's own API.
+package schemas
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/cel/openapi/resolver"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/openapi"
+	"k8s.io/utils/clock"
+
+	"github.com/kronvoy/kronvoy/graph/schema"
+)
+
+// indexTTL is how long the index of all schemas counts as fresh. Schemas
+// themselves are named by their content and never expire.
+const indexTTL = 2 * time.Second
+
+// Hub resolves kinds that the hub's API server serves. It is safe for
+// concurrent use; a kind is fetched once per state of its schema.
+type Hub struct {
+	discovery discovery.DiscoveryInterface
+	mapper    meta.RESTMapper
+	clock     clock.PassiveClock
+
+	mu      sync.Mutex
+	index   map[string]openapi.GroupVersion
+	fetched time.Time
+	types   map[key]*schema.Type
+}
+
+// key names one state of one kind's schema.
+type key struct {
+	gvk runtimeschema.GroupVersionKind
+	url string
+}
+
+// NewHub makes a resolver on a discovery client and a mapper of the hub.
+func NewHub(d discovery.DiscoveryInterface, mapper meta.RESTMapper, c clock.PassiveClock) *Hub {
+	return &Hub{discovery: d, mapper: mapper, clock: c, types: map[key]*schema.Type{}}
+}
+
+// Resolve implements schema.Resolver.
+func (h *Hub) Resolve(gvk runtimeschema.GroupVersionKind) (*schema.Type, error) {
+	url, err := h.urlOf(gvk.GroupVersion())
+	if err != nil {
+		return nil, err
+	}
+	k := key{gvk, url}
+	h.mu.Lock()
+	known := h.types[k]
+	h.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	mapping, err := h.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if meta.IsNoMatchError(err) {
+		return nil, fmt.Errorf("%s: %w", gvk, schema.ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking up %s on the hub: %w", gvk, err)
+	}
+	found, err := (&resolver.ClientDiscoveryResolver{Discovery: h.discovery}).ResolveSchema(gvk)
+	if err != nil {
+		return nil, fmt.Errorf("reading the schema of %s: %w", gvk, err)
+	}
+	t := &schema.Type{
+		Schema:     found,
+		Resource:   mapping.Resource.Resource,
+		Namespaced: mapping.Scope.Name() == meta.RESTScopeNameNamespace,
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for old := range h.types {
+		if old.gvk == gvk {
+			delete(h.types, old)
+		}
+	}
+	h.types[k] = t
+	return t, nil
+}
+
+// urlOf is the address of a group-version's document; it carries a hash of the
+// content.
+func (h *Hub) urlOf(gv runtimeschema.GroupVersion) (string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.index == nil || h.clock.Since(h.fetched) > indexTTL {
+		index, err := h.discovery.OpenAPIV3().Paths()
+		if err != nil {
+			return "", fmt.Errorf("reading the hub's OpenAPI index: %w", err)
+		}
+		h.index, h.fetched = index, h.clock.Now()
+	}
+	path := "apis/" + gv.Group + "/" + gv.Version
+	if gv.Group == "" {
+		path = "api/" + gv.Version
+	}
+	document, served := h.index[path]
+	if !served {
+		return "", fmt.Errorf("the hub does not serve %s: %w", gv, schema.ErrNotFound)
+	}
+	return document.ServerRelativeURL(), nil
+}

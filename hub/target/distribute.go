@@ -1,0 +1,153 @@
+package target
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/hashicorp/go-multierror"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	workv1 "open-cluster-management.io/api/work/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/work"
+)
+
+// distribute makes the cluster's namespace hold the planned works. It compares
+// with the hash of what is really there, so that a work edited by hand is
+// repaired, and writes nothing that is the same.
+func (r *Reconciler) distribute(ctx context.Context, s *scope) error {
+	live := make(map[string]*workv1.ManifestWork, len(s.works))
+	for _, w := range s.works {
+		live[w.Name] = w
+	}
+	var errs *multierror.Error
+	for _, w := range s.plan.Works {
+		if err := r.write(ctx, w, live[w.Name]); err != nil {
+			errs = multierror.Append(errs, fmt.Errorf("writing work %s/%s: %w", w.Namespace, w.Name, err))
+		}
+		if err := r.ensureReport(ctx, s, w, live[w.Name]); err != nil {
+			errs = multierror.Append(errs, fmt.Errorf("creating report %s/%s: %w", w.Namespace, w.Name, err))
+		}
+	}
+	if errs.ErrorOrNil() != nil {
+		// What leaves a work may be on its way into one that was not written.
+		return errs
+	}
+	for _, name := range s.plan.Delete {
+		w := live[name]
+		preconditions := client.Preconditions{UID: &w.UID, ResourceVersion: &w.ResourceVersion}
+		if err := r.Client.Delete(ctx, w, preconditions); client.IgnoreNotFound(err) != nil {
+			errs = multierror.Append(errs, fmt.Errorf("deleting work %s/%s: %w", w.Namespace, name, err))
+		}
+	}
+	return errs.ErrorOrNil()
+}
+
+// write creates or updates one work; w ends up as the server has it.
+func (r *Reconciler) write(ctx context.Context, w, live *workv1.ManifestWork) error {
+	if live == nil {
+		err := r.Client.Create(ctx, w, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+		if apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("the cache does not show it yet: %w", err)
+		}
+		return err
+	}
+	if live.DeletionTimestamp != nil {
+		// It is built anew once it is gone.
+		return nil
+	}
+	if r.hashes.of(live) == w.Annotations[kronvoyv1alpha1.AnnotationHash] &&
+		live.Annotations[kronvoyv1alpha1.AnnotationHash] == w.Annotations[kronvoyv1alpha1.AnnotationHash] {
+		return nil
+	}
+	updated := live.DeepCopy()
+	updated.Spec = w.Spec
+	updated.Labels = overlay(live.Labels, w.Labels)
+	updated.Annotations = overlay(live.Annotations, w.Annotations)
+	for _, optional := range []string{kronvoyv1alpha1.AnnotationObserve, kronvoyv1alpha1.AnnotationShrunk} {
+		if _, wanted := w.Annotations[optional]; !wanted {
+			delete(updated.Annotations, optional)
+		}
+	}
+	// The version that was decided on must be the one that is replaced.
+	return r.Client.Update(ctx, updated, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+}
+
+// ensureReport creates the object that the agent answers in beyond the work's
+// status; it goes with its work.
+func (r *Reconciler) ensureReport(ctx context.Context, s *scope, w, live *workv1.ManifestWork) error {
+	if s.reports[w.Name] != nil {
+		return nil
+	}
+	owner := w
+	if live != nil {
+		owner = live
+	}
+	if owner.UID == "" || owner.DeletionTimestamp != nil {
+		return nil
+	}
+	report := &kronvoyv1alpha1.WorkReport{ObjectMeta: metav1.ObjectMeta{
+		Namespace: w.Namespace, Name: w.Name, Labels: w.Labels,
+		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(owner, workv1.SchemeGroupVersion.WithKind("ManifestWork"))},
+	}}
+	err := r.Client.Create(ctx, report, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
+}
+
+func overlay(base, over map[string]string) map[string]string {
+	out := maps.Clone(base)
+	if out == nil {
+		out = map[string]string{}
+	}
+	maps.Copy(out, over)
+	return out
+}
+
+// hashes remembers the hash of live works: a work is decoded and hashed once
+// per change of its spec, not once per status of its cluster.
+type hashes struct {
+	mu    sync.Mutex
+	known map[types.UID]knownHash
+}
+
+type knownHash struct {
+	generation                int64
+	policies, observe, shrunk string
+	hash                      string
+}
+
+func (h *hashes) of(w *workv1.ManifestWork) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := knownHash{
+		generation: w.Generation,
+		policies:   w.Annotations[kronvoyv1alpha1.AnnotationManifestPolicies],
+		observe:    w.Annotations[kronvoyv1alpha1.AnnotationObserve],
+		shrunk:     w.Annotations[kronvoyv1alpha1.AnnotationShrunk],
+	}
+	if known, found := h.known[w.UID]; found {
+		if now.hash = known.hash; now == known {
+			return known.hash
+		}
+	}
+	now.hash = work.HashOf(w)
+	if h.known == nil {
+		h.known = map[types.UID]knownHash{}
+	}
+	h.known[w.UID] = now
+	return now.hash
+}
+
+func (h *hashes) forget(uid types.UID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.known, uid)
+}

@@ -1,0 +1,185 @@
+package target
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/graph"
+)
+
+const (
+	// quietTime is the least time between two status writes that change no
+	// state: progress is worth telling, not every step of it.
+	quietTime = time.Second
+	// maxWaits and maxText bound what a Target says.
+	maxWaits = 10
+	maxText  = 1024
+	// maxValues is how many bytes the author's values of one cluster may have.
+	maxValues = 64 << 10
+)
+
+// writeStatus says what came of it, in one patch, only if it changed. A change
+// of state is written at once, anything less at a bounded pace.
+func (r *Reconciler) writeStatus(ctx context.Context, req mcreconcile.Request, s *scope) (reconcile.Result, error) {
+	now := r.Clock.Now()
+	before := s.target.DeepCopy()
+	s.target.Status = decideStatus(s, metav1.NewTime(now))
+	if equality.Semantic.DeepEqual(before.Status, s.target.Status) {
+		return reconcile.Result{}, nil
+	}
+	if wait := r.quietFor(req, before.Status.State, s.target.Status.State, now); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	err := r.Client.Status().Patch(ctx, s.target, patch, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+	if client.IgnoreNotFound(err) != nil {
+		return reconcile.Result{}, fmt.Errorf("writing status of target %s/%s: %w", s.target.Namespace, s.target.Name, err)
+	}
+	return reconcile.Result{}, nil
+}
+
+// quietFor is how long to hold a status back.
+func (r *Reconciler) quietFor(req mcreconcile.Request, before, after kronvoyv1alpha1.TargetState, now time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.quiet == nil {
+		r.quiet = map[mcreconcile.Request]time.Time{}
+	}
+	// What is on its way may be there in a moment: nothing is told of the first
+	// steps if they take no longer than that.
+	underWay := after == kronvoyv1alpha1.TargetPending || after == kronvoyv1alpha1.TargetProgressing
+	if until, known := r.quiet[req]; before == after || before == "" && underWay {
+		if !known {
+			until = now.Add(quietTime)
+			r.quiet[req] = until
+		}
+		if now.Before(until) {
+			return until.Sub(now)
+		}
+	}
+	r.quiet[req] = now.Add(quietTime)
+	return 0
+}
+
+// decideStatus is a function of the scope.
+func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
+	old := s.target.Status
+	status := kronvoyv1alpha1.TargetStatus{
+		ObservedGeneration: s.target.Generation,
+		Revision:           s.target.Spec.Revision,
+		Drift:              s.feedback.Drift,
+		Clocks:             old.Clocks,
+		Nodes:              nodes(s),
+	}
+	status.State, status.Message = summarize(s, status.Nodes)
+	status.Message = shorten(status.Message)
+	if s.blocked != "" {
+		// Nothing was decided: what was known stays.
+		status.Revision, status.Nodes, status.Drift = old.Revision, old.Nodes, old.Drift
+	}
+	status.Values = values(s, old)
+	if old.State != status.State || status.Clocks.StateSince == nil {
+		status.Clocks.StateSince = &now
+	}
+	if old.Revision != status.Revision || status.Clocks.RevisionSince == nil {
+		status.Clocks.RevisionSince = &now
+	}
+	return status
+}
+
+// summarize gives the state and, unless all is well, a sentence.
+func summarize(s *scope, nodes []kronvoyv1alpha1.NodeStatus) (kronvoyv1alpha1.TargetState, string) {
+	switch {
+	case s.target.DeletionTimestamp != nil:
+		message := fmt.Sprintf("%d objects left", s.plan.Remaining)
+		if s.plan.Withheld != "" {
+			message += ": " + s.plan.Withheld
+		}
+		return kronvoyv1alpha1.TargetDeleting, message
+	case s.blocked != "":
+		return kronvoyv1alpha1.TargetFailed, s.blocked
+	case s.unreachable:
+		return kronvoyv1alpha1.TargetUnreachable, "the cluster's agent does not report; its objects stay as they are"
+	case len(s.plan.TooLarge) > 0:
+		return kronvoyv1alpha1.TargetFailed, s.plan.TooLarge[0].Error()
+	}
+	for _, node := range nodes {
+		if node.State == string(graph.Failed) {
+			return kronvoyv1alpha1.TargetFailed, node.ID + ": " + node.Message
+		}
+	}
+	if s.waiting != "" {
+		return kronvoyv1alpha1.TargetPending, "waits for " + s.waiting
+	}
+	for _, node := range nodes {
+		if node.State != string(graph.Ready) && node.State != string(graph.Excluded) {
+			return kronvoyv1alpha1.TargetProgressing, node.ID + " waits for " + strings.Join(node.WaitsFor, ", ")
+		}
+	}
+	if s.plan.Remaining > 0 {
+		message := fmt.Sprintf("%d objects are leaving", s.plan.Remaining)
+		if s.plan.Withheld != "" {
+			message += ": " + s.plan.Withheld
+		}
+		return kronvoyv1alpha1.TargetProgressing, message
+	}
+	return kronvoyv1alpha1.TargetReady, ""
+}
+
+func nodes(s *scope) []kronvoyv1alpha1.NodeStatus {
+	if s.target.DeletionTimestamp != nil {
+		return s.target.Status.Nodes
+	}
+	out := make([]kronvoyv1alpha1.NodeStatus, 0, len(s.evaluation.Nodes))
+	for _, result := range s.evaluation.Nodes {
+		node := kronvoyv1alpha1.NodeStatus{ID: result.ID, State: string(result.State)}
+		for _, wait := range result.WaitsFor {
+			if len(node.WaitsFor) < maxWaits && !slices.Contains(node.WaitsFor, wait.Path) {
+				node.WaitsFor = append(node.WaitsFor, wait.Path)
+			}
+		}
+		switch {
+		case result.Issue != nil:
+			node.Message = shorten(result.Issue.Error())
+		case s.feedback.Failures[result.ID] != "":
+			node.State, node.Message = string(graph.Failed), shorten(s.feedback.Failures[result.ID])
+		}
+		out = append(out, node)
+	}
+	return out
+}
+
+// values are the author's status fields on this cluster. What is blocked,
+// unreachable or leaving keeps the last ones.
+func values(s *scope, old kronvoyv1alpha1.TargetStatus) *runtime.RawExtension {
+	if s.target.DeletionTimestamp != nil || s.blocked != "" || s.unreachable {
+		return old.Values
+	}
+	if len(s.evaluation.Status) == 0 {
+		return nil
+	}
+	raw, err := json.Marshal(s.evaluation.Status)
+	if err != nil || len(raw) > maxValues {
+		return old.Values
+	}
+	return &runtime.RawExtension{Raw: raw}
+}
+
+func shorten(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText-3], "") + "..."
+}

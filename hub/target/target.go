@@ -1,0 +1,235 @@
+// Package target carries one instance to one cluster: it evaluates the graph
+// for that cluster, distributes the works, and says what came of it. It is the
+// hub's unit of work: a change on one cluster costs one evaluation.
+package target
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/clock"
+	clusterv1 "open-cluster-management.io/api/cluster/v1"
+	workv1 "open-cluster-management.io/api/work/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/hub/clusters"
+	"github.com/kronvoy/kronvoy/hub/convert"
+	"github.com/kronvoy/kronvoy/hub/definition"
+	"github.com/kronvoy/kronvoy/hub/index"
+	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/revision"
+	"github.com/kronvoy/kronvoy/hub/rollout"
+	"github.com/kronvoy/kronvoy/hub/work"
+)
+
+// Reconciler handles one Target at a time.
+type Reconciler struct {
+	Client    client.Client
+	Store     *definition.Store
+	Namespace string
+	Clock     clock.Clock
+	// AllowedNamespaces are reserved namespaces that instances may use all the
+	// same.
+	AllowedNamespaces []string
+
+	hashes hashes
+	mu     sync.Mutex
+	// quiet holds when a Target's status may next be written without a change
+	// of state.
+	quiet map[mcreconcile.Request]time.Time
+}
+
+// scope is what one reconciliation works on.
+type scope struct {
+	target   *kronvoyv1alpha1.Target
+	identity work.Identity
+	works    []*workv1.ManifestWork
+	reports  map[string]*kronvoyv1alpha1.WorkReport
+
+	instance    *unstructured.Unstructured
+	revision    revision.Instance
+	graph       *graph.Graph
+	cluster     *clusterv1.ManagedCluster
+	feedback    work.Feedback
+	evaluation  graph.Evaluation
+	plan        work.Plan
+	unreachable bool
+	// blocked says why nothing can be decided; the works stay as they are.
+	blocked string
+	// waiting says what must happen on the cluster before the works are shipped.
+	waiting string
+}
+
+// Reconcile runs load, teardown or evaluate, distribute and status, in this
+// order.
+func (r *Reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (reconcile.Result, error) {
+	target := &kronvoyv1alpha1.Target{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: string(req.ClusterName), Name: req.Name}, target); err != nil {
+		r.forget(req)
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	s := &scope{target: target, identity: work.IdentityOf(target.Spec.Instance)}
+	var err error
+	if s.works, s.reports, err = index.Works(ctx, r.Client, target.Namespace, s.identity); err != nil {
+		return reconcile.Result{}, err
+	}
+	if target.DeletionTimestamp != nil {
+		return r.teardown(ctx, req, s)
+	}
+	wait, err := r.load(ctx, s)
+	if err != nil || wait {
+		return reconcile.Result{}, err
+	}
+	if s.blocked == "" {
+		if err := r.evaluate(s); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
+	if s.blocked == "" {
+		if err := r.ship(ctx, s); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
+	return r.writeStatus(ctx, req, s)
+}
+
+// load gathers everything a decision depends on. wait is true when an event
+// that is on its way will bring what is missing.
+func (r *Reconciler) load(ctx context.Context, s *scope) (wait bool, err error) {
+	ref := s.identity
+	s.instance = kinds.Object(kinds.Request{Group: ref.Group, Version: ref.Version, Kind: ref.Kind}.GVK())
+	err = r.Client.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, s.instance)
+	if apierrors.IsNotFound(err) {
+		// hub/instance deletes the Target.
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading instance %s: %w", ref, err)
+	}
+	stored := &appsv1.ControllerRevision{}
+	key := client.ObjectKey{Namespace: rollout.RevisionNamespace(s.instance, r.Namespace), Name: s.target.Spec.Revision}
+	err = r.Client.Get(ctx, key, stored)
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading revision %s: %w", key, err)
+	}
+	if s.revision, err = revision.ParseInstance(stored); err != nil {
+		s.blocked = err.Error()
+		return false, nil
+	}
+	if s.graph, err = r.Store.Graph(ctx, s.revision.Definition); err != nil {
+		s.blocked = err.Error()
+		return false, nil
+	}
+	s.cluster = &clusterv1.ManagedCluster{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: s.target.Namespace}, s.cluster); err != nil {
+		s.blocked = fmt.Sprintf("cluster %s cannot be read: %v", s.target.Namespace, err)
+		return false, nil
+	}
+	s.unreachable = clusters.Unreachable(s.cluster)
+	return false, nil
+}
+
+// evaluate is the pure part: what came back, what should be there, and the
+// works that bring it.
+func (r *Reconciler) evaluate(s *scope) error {
+	var err error
+	if s.feedback, err = work.Read(s.graph, s.works, s.reports); err != nil {
+		s.blocked = err.Error()
+		return nil
+	}
+	if refused := r.refuseNamespace(s.identity.Namespace); refused != "" {
+		s.blocked = refused
+		return nil
+	}
+	object := map[string]any{
+		"apiVersion": s.instance.GetAPIVersion(),
+		"kind":       s.instance.GetKind(),
+		"metadata":   s.instance.Object["metadata"],
+		"spec":       s.revision.Spec,
+	}
+	s.evaluation, _ = s.graph.Evaluate(graph.Bindings{
+		Instance: object,
+		Cluster:  convert.GraphCluster(s.cluster),
+		Observed: s.feedback.Observed,
+	})
+	s.plan, err = work.Build(work.Input{
+		Identity: s.identity, InstanceUID: string(s.instance.GetUID()),
+		Cluster: s.target.Namespace, Revision: s.target.Spec.Revision,
+		Graph: s.graph, Evaluation: s.evaluation,
+		Previous: s.works, Reports: s.reports,
+	})
+	if err != nil {
+		s.blocked = err.Error()
+	}
+	return nil
+}
+
+// ship writes the works, after the namespace they need is there.
+func (r *Reconciler) ship(ctx context.Context, s *scope) error {
+	if len(s.plan.Works) > 0 && needsNamespace(s) {
+		ready, err := r.ensureNamespace(ctx, s.target.Namespace, s.identity.Namespace)
+		if err != nil {
+			return err
+		}
+		if !ready && len(s.works) == 0 {
+			s.waiting = "namespace " + s.identity.Namespace + " to be created"
+			return nil
+		}
+	}
+	return r.distribute(ctx, s)
+}
+
+// teardown needs no graph: waves were recorded when the works were built.
+func (r *Reconciler) teardown(ctx context.Context, req mcreconcile.Request, s *scope) (reconcile.Result, error) {
+	if !controllerutil.ContainsFinalizer(s.target, kronvoyv1alpha1.FinalizerTarget) {
+		return reconcile.Result{}, nil
+	}
+	if len(s.works) == 0 {
+		return reconcile.Result{}, r.letGo(ctx, s)
+	}
+	var err error
+	s.plan, err = work.Build(work.Input{
+		Identity: s.identity, Cluster: s.target.Namespace, Revision: s.target.Spec.Revision,
+		Previous: s.works, Reports: s.reports,
+	})
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("taking %s down on cluster %s: %w", s.identity, s.target.Namespace, err)
+	}
+	if err := r.distribute(ctx, s); err != nil {
+		return reconcile.Result{}, err
+	}
+	return r.writeStatus(ctx, req, s)
+}
+
+// letGo is the end of a Target: no work of it is left.
+func (r *Reconciler) letGo(ctx context.Context, s *scope) error {
+	if err := r.releaseNamespace(ctx, s.target); err != nil {
+		return err
+	}
+	before := s.target.DeepCopy()
+	controllerutil.RemoveFinalizer(s.target, kronvoyv1alpha1.FinalizerTarget)
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Patch(ctx, s.target, patch); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("letting go of target %s/%s: %w", s.target.Namespace, s.target.Name, err)
+	}
+	return nil
+}
+
+func (r *Reconciler) forget(req mcreconcile.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.quiet, req)
+}

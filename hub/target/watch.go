@@ -1,0 +1,141 @@
+package target
+
+import (
+	"context"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	clusterv1 "open-cluster-management.io/api/cluster/v1"
+	workv1 "open-cluster-management.io/api/work/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+	mccontroller "sigs.k8s.io/multicluster-runtime/pkg/controller"
+	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
+	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
+	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/index"
+	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/work"
+)
+
+// workers is how many Targets are handled at once.
+const workers = 8
+
+// SetupWithManager registers the controller. Its keys name a cluster, but all
+// its watches are on the hub: it never talks to a spoke.
+func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, k *kinds.Kinds) error {
+	local := mgr.GetLocalManager()
+	options := controller.TypedOptions[mcreconcile.Request]{
+		Reconciler:              r,
+		MaxConcurrentReconciles: workers,
+		Logger:                  local.GetLogger(),
+	}
+	options.DefaultFromConfig(local.GetControllerOptions())
+	c, err := mccontroller.NewTyped("target", mgr, options)
+	if err != nil {
+		return err
+	}
+	k.Subscribe(func(gvk schema.GroupVersionKind) error {
+		return c.Watch(source.TypedKind(local.GetCache(), kinds.Object(gvk), handler.TypedEnqueueRequestsFromMapFunc(r.ofInstance),
+			index.IgnoreStatus[*unstructured.Unstructured]()))
+	})
+	cache := local.GetCache()
+	for _, src := range []source.TypedSource[mcreconcile.Request]{
+		source.TypedKind(cache, &kronvoyv1alpha1.Target{}, handler.TypedEnqueueRequestsFromMapFunc(
+			func(_ context.Context, t *kronvoyv1alpha1.Target) []mcreconcile.Request { return requests(t) }),
+			index.IgnoreStatus[*kronvoyv1alpha1.Target]()),
+		source.TypedKind(cache, &workv1.ManifestWork{}, handler.TypedEnqueueRequestsFromMapFunc(
+			func(ctx context.Context, w *workv1.ManifestWork) []mcreconcile.Request { return r.ofWork(ctx, w) })),
+		source.TypedKind(cache, &kronvoyv1alpha1.WorkReport{}, handler.TypedEnqueueRequestsFromMapFunc(
+			func(ctx context.Context, report *kronvoyv1alpha1.WorkReport) []mcreconcile.Request {
+				return r.ofWork(ctx, report)
+			})),
+		source.TypedKind(cache, &appsv1.ControllerRevision{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofRevision)),
+		source.TypedKind(cache, &clusterv1.ManagedCluster{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofCluster),
+			clusterChanged()),
+	} {
+		if err := c.Watch(src); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func requests(targets ...*kronvoyv1alpha1.Target) []mcreconcile.Request {
+	out := make([]mcreconcile.Request, 0, len(targets))
+	for _, t := range targets {
+		out = append(out, mcreconcile.Request{
+			ClusterName: multicluster.ClusterName(t.Namespace),
+			Request:     reconcile.Request{NamespacedName: types.NamespacedName{Name: t.Name}},
+		})
+	}
+	return out
+}
+
+// ofWork finds the Target by the name that a work's name begins with; the work
+// of a namespace concerns all Targets that need it.
+func (r *Reconciler) ofWork(ctx context.Context, w client.Object) []mcreconcile.Request {
+	if namespace := w.GetLabels()[kronvoyv1alpha1.LabelNamespaceWork]; namespace != "" {
+		return r.list(ctx, func(t *kronvoyv1alpha1.Target) bool { return t.Spec.Instance.Namespace == namespace }, client.InNamespace(w.GetNamespace()))
+	}
+	hash := w.GetLabels()[kronvoyv1alpha1.LabelInstance]
+	if hash == "" {
+		return nil
+	}
+	return r.list(ctx, nil, client.InNamespace(w.GetNamespace()), client.MatchingFields{index.Instance: hash})
+}
+
+func (r *Reconciler) ofInstance(ctx context.Context, obj *unstructured.Unstructured) []mcreconcile.Request {
+	req := kinds.RequestFor(obj)
+	identity := work.Identity{Group: req.Group, Version: req.Version, Kind: req.Kind, Namespace: req.Namespace, Name: req.Name}
+	return r.list(ctx, nil, client.MatchingFields{index.Instance: identity.Hash()})
+}
+
+func (r *Reconciler) ofRevision(ctx context.Context, revision *appsv1.ControllerRevision) []mcreconcile.Request {
+	hash := revision.Labels[kronvoyv1alpha1.LabelInstance]
+	if hash == "" {
+		return nil
+	}
+	return r.list(ctx, func(t *kronvoyv1alpha1.Target) bool { return t.Spec.Revision == revision.Name }, client.MatchingFields{index.Instance: hash})
+}
+
+func (r *Reconciler) ofCluster(ctx context.Context, c *clusterv1.ManagedCluster) []mcreconcile.Request {
+	return r.list(ctx, nil, client.InNamespace(c.Name))
+}
+
+func (r *Reconciler) list(ctx context.Context, keep func(*kronvoyv1alpha1.Target) bool, opts ...client.ListOption) []mcreconcile.Request {
+	var targets kronvoyv1alpha1.TargetList
+	if err := r.Client.List(ctx, &targets, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing targets")
+		return nil
+	}
+	var out []mcreconcile.Request
+	for i := range targets.Items {
+		if keep == nil || keep(&targets.Items[i]) {
+			out = append(out, requests(&targets.Items[i])...)
+		}
+	}
+	return out
+}
+
+// clusterChanged lets through what an expression can read and what says
+// whether the cluster can be reached.
+func clusterChanged() predicate.TypedPredicate[*clusterv1.ManagedCluster] {
+	return index.Changed(func(c *clusterv1.ManagedCluster) any {
+		type facts struct {
+			Labels, Annotations map[string]string
+			Status              clusterv1.ManagedClusterStatus
+		}
+		status := c.Status
+		return facts{c.Labels, c.Annotations, status}
+	})
+}
