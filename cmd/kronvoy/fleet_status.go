@@ -82,6 +82,7 @@ func printFleet(w io.Writer, s fleet.Status) error {
 		}
 		fmt.Fprintf(table, "%s\t%d\t%s\t%.1fs\n", p.Name, p.PID, mebibytes(p.RSS), p.CPUSeconds)
 	}
+	fmt.Fprintf(table, "\nkubectl: %s\n", s.Kubectl)
 	return table.Flush()
 }
 

@@ -64,9 +64,8 @@ func (f *Fleet) Name() string { return f.state.Name }
 // Dir holds all the fleet's files.
 func (f *Fleet) Dir() string { return f.dir }
 
-// Kubectl is the path of the kubectl that belongs to the control planes; empty
-// where the fleet was opened and not started.
-func (f *Fleet) Kubectl() string { return f.paths.Kubectl }
+// Kubectl is the path of the kubectl that belongs to the control planes.
+func (f *Fleet) Kubectl() string { return f.state.Kubectl }
 
 // Hub is the cluster that every fleet has.
 func (f *Fleet) Hub() *Cluster { return f.Cluster(HubName) }

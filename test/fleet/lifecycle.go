@@ -73,6 +73,7 @@ func create(ctx context.Context, options Options, paths binaries.Paths, lock *fi
 		Detached: options.Detached,
 		KeepLogs: options.KeepLogs,
 		Started:  begin.UTC(),
+		Kubectl:  paths.Kubectl,
 	})
 	f.paths, f.lock, f.progress = paths, lock, options.Progress
 	var stopSpawner func()

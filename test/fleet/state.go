@@ -33,6 +33,8 @@ type state struct {
 	Detached bool      `json:"detached"`
 	KeepLogs bool      `json:"keepLogs,omitempty"`
 	Started  time.Time `json:"started"`
+	// Kubectl is the client that belongs to the control planes.
+	Kubectl string `json:"kubectl"`
 	// EtcdPort is where etcd listens on 127.0.0.1.
 	EtcdPort  int            `json:"etcdPort"`
 	Clusters  []clusterState `json:"clusters"`

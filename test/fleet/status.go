@@ -10,8 +10,10 @@ type Status struct {
 	Name string `json:"name"`
 	Dir  string `json:"dir"`
 	// Phase is Starting, Ready, or Incomplete where a process has ended.
-	Phase    string          `json:"phase"`
-	Detached bool            `json:"detached"`
+	Phase    string `json:"phase"`
+	Detached bool   `json:"detached"`
+	// Kubectl is the path of the client that belongs to the control planes.
+	Kubectl  string          `json:"kubectl"`
 	Started  time.Time       `json:"started"`
 	Clusters []ClusterStatus `json:"clusters"`
 	// Processes are those that belong to no cluster: etcd, and what Run started.
@@ -44,8 +46,12 @@ type ProcessStatus struct {
 
 // Status looks at all processes.
 func (f *Fleet) Status() Status {
+	f.mu.Lock()
+	phase := f.state.Phase
+	f.mu.Unlock()
 	s := Status{
-		Name: f.state.Name, Dir: f.dir, Phase: string(f.state.Phase), Detached: f.state.Detached, Started: f.state.Started,
+		Name: f.state.Name, Dir: f.dir, Phase: string(phase), Detached: f.state.Detached,
+		Kubectl: f.state.Kubectl, Started: f.state.Started,
 		Clusters: []ClusterStatus{}, Processes: []ProcessStatus{},
 	}
 	at := map[string]int{}
@@ -60,7 +66,7 @@ func (f *Fleet) Status() Status {
 		usage, _ := p.Usage()
 		status := ProcessStatus{Name: p.Name(), PID: p.PID(), RSS: usage.RSS, CPUSeconds: usage.CPU.Seconds(), Log: p.Log()}
 		s.RSS += usage.RSS
-		if status.PID == 0 && f.state.Phase == phaseReady {
+		if status.PID == 0 && phase == phaseReady {
 			s.Phase = "Incomplete"
 		}
 		cluster, _, _ := strings.Cut(p.Name(), "/")

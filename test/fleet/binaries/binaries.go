@@ -37,6 +37,9 @@ type Paths struct {
 // Where the environment names KUBEBUILDER_ASSETS, the kube-apiserver, etcd and
 // kubectl found in that directory are used instead.
 func Ensure(ctx context.Context, progress io.Writer) (Paths, error) {
+	if progress == nil {
+		progress = io.Discard
+	}
 	mod, err := findModule()
 	if err != nil {
 		return Paths{}, err
@@ -46,7 +49,10 @@ func Ensure(ctx context.Context, progress io.Writer) (Paths, error) {
 		return Paths{}, err
 	}
 	dir := filepath.Join(cache, "controlplane", mod.key)
-	paths, wanted := plan(dir, mod)
+	paths, wanted, err := plan(dir, mod)
+	if err != nil {
+		return Paths{}, err
+	}
 	if complete(wanted, paths.KwokStages) {
 		return paths, nil
 	}
@@ -56,6 +62,9 @@ func Ensure(ctx context.Context, progress io.Writer) (Paths, error) {
 	})
 	if err != nil {
 		return Paths{}, err
+	}
+	if complete(wanted, paths.KwokStages) { // the other build has done it
+		return paths, lock.Release()
 	}
 	b := builder{module: mod, dir: dir, progress: progress}
 	if err := errors.Join(b.build(ctx, wanted, paths.KwokStages), lock.Release()); err != nil {
@@ -83,8 +92,15 @@ type program struct {
 }
 
 // plan says where everything is, and which programs have to be built there.
-func plan(dir string, mod module) (Paths, []program) {
+func plan(dir string, mod module) (Paths, []program, error) {
 	paths := Paths{Version: mod.version}
+	assets := os.Getenv("KUBEBUILDER_ASSETS")
+	if assets != "" { // the programs run elsewhere
+		var err error
+		if assets, err = filepath.Abs(assets); err != nil {
+			return paths, nil, fmt.Errorf("finding KUBEBUILDER_ASSETS: %w", err)
+		}
+	}
 	var wanted []program
 	for _, p := range []struct {
 		name, pkg string
@@ -98,7 +114,7 @@ func plan(dir string, mod module) (Paths, []program) {
 		{"kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", &paths.Scheduler, false},
 		{"kubectl", "k8s.io/kubernetes/cmd/kubectl", &paths.Kubectl, true},
 	} {
-		if assets := os.Getenv("KUBEBUILDER_ASSETS"); p.asset && assets != "" {
+		if p.asset && assets != "" {
 			if path := filepath.Join(assets, p.name); exists(path) {
 				*p.path = path
 				continue
@@ -110,7 +126,7 @@ func plan(dir string, mod module) (Paths, []program) {
 	for _, stage := range kwokStages {
 		paths.KwokStages = append(paths.KwokStages, filepath.Join(dir, "stages", filepath.Base(stage)))
 	}
-	return paths, wanted
+	return paths, wanted, nil
 }
 
 func complete(programs []program, stages []string) bool {
