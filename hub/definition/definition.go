@@ -81,7 +81,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return r.teardown(ctx, rgd)
 	}
 	if controllerutil.AddFinalizer(rgd, Finalizer) {
-		return reconcile.Result{}, r.Client.Patch(ctx, rgd, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+		if err := r.Client.Patch(ctx, rgd, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+			return reconcile.Result{}, fmt.Errorf("adding the finalizer to definition %s: %w", rgd.Name, err)
+		}
+		before = rgd.DeepCopy()
 	}
 	outcome, err := r.serve(ctx, rgd)
 	result := reconcile.Result{}

@@ -1,0 +1,284 @@
+// Package stack runs Kronvoy itself on a local fleet: the hub process on the
+// hub, an agent for every spoke, each with no more rights than it has when
+// installed for real. The demo, the end-to-end tests and the benchmarks use it.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/kronvoy/kronvoy/test/fleet"
+)
+
+// Namespaces of the hub and of the agents.
+const (
+	HubNamespace   = "kronvoy-system"
+	AgentNamespace = "kronvoy-agent"
+)
+
+// Options say what to run. The zero value is the hub and three spokes.
+type Options struct {
+	Fleet fleet.Options
+	// Labels of the managed clusters by name, beside region.
+	Labels map[string]map[string]string
+	// HubArgs and AgentArgs are added to the command lines.
+	HubArgs, AgentArgs []string
+	// LeaseSeconds is how often agents renew their leases; OCM's 60 when 0.
+	LeaseSeconds int
+	// WithoutAgents leaves the agents to the caller.
+	WithoutAgents bool
+	// Progress is told what happens.
+	Progress io.Writer
+}
+
+// Stack is a fleet with Kronvoy on it.
+type Stack struct {
+	Fleet *fleet.Fleet
+	// Hub is the hub process.
+	Hub *fleet.Process
+	// Agents by cluster.
+	Agents map[string]*fleet.Process
+
+	root    string
+	options Options
+	mu      sync.Mutex
+}
+
+// Start builds what is missing, starts the fleet, installs Kronvoy and waits
+// until its processes are ready. On failure nothing is left behind.
+func Start(ctx context.Context, options Options) (_ *Stack, err error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return nil, err
+	}
+	if options.Progress == nil {
+		options.Progress = io.Discard
+	}
+	s := &Stack{root: root, options: options, Agents: map[string]*fleet.Process{}}
+	options.Fleet.Progress = options.Progress
+	built := make(chan error, 1)
+	go func() { built <- s.build(ctx) }()
+	s.Fleet, err = fleet.Start(ctx, options.Fleet)
+	if buildErr := <-built; buildErr != nil {
+		err = errors.Join(err, buildErr)
+	}
+	defer func() {
+		if err != nil && s.Fleet != nil {
+			err = errors.Join(err, s.Fleet.Stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.install(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Stop ends everything.
+func (s *Stack) Stop(ctx context.Context) error { return s.Fleet.Stop(ctx) }
+
+func (s *Stack) say(format string, args ...any) {
+	fmt.Fprintf(s.options.Progress, format+"\n", args...)
+}
+
+// build compiles the two processes; with a warm cache it takes no time.
+func (s *Stack) build(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", s.bin()+"/", "./cmd/kronvoy-hub")
+	cmd.Dir = s.root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the hub and the agent: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (s *Stack) bin() string { return filepath.Join(s.root, "bin") }
+
+// Config is the path of a file or folder in the repository's config.
+func (s *Stack) Config(parts ...string) string {
+	return filepath.Join(append([]string{s.root, "config"}, parts...)...)
+}
+
+// Root is the repository's folder.
+func (s *Stack) Root() string { return s.root }
+
+func (s *Stack) install(ctx context.Context) error {
+	s.say("installing Kronvoy on the hub")
+	hub := s.Fleet.Hub()
+	if err := hub.InstallCRDs(ctx, s.Config("crd"), s.Config("ocm", "hub")); err != nil {
+		return fmt.Errorf("installing CRDs on the hub: %w", err)
+	}
+	if err := hub.Apply(ctx, s.Config("hub", "namespace.yaml"), s.Config("hub", "clustersets.yaml"),
+		s.Config("rbac", "hub.yaml")); err != nil {
+		return fmt.Errorf("installing on the hub: %w", err)
+	}
+	if err := s.startHub(ctx); err != nil {
+		return err
+	}
+	if s.options.WithoutAgents {
+		return nil
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	for _, spoke := range s.Fleet.Spokes() {
+		group.Go(func() error { return s.Join(groupCtx, spoke) })
+	}
+	return group.Wait()
+}
+
+func (s *Stack) startHub(ctx context.Context) error {
+	kubeconfig := filepath.Join(s.Fleet.Dir(), "kronvoy-hub.kubeconfig")
+	if err := s.Fleet.Hub().ServiceAccountKubeconfig(ctx, HubNamespace, "kronvoy-hub", kubeconfig); err != nil {
+		return fmt.Errorf("making the hub's identity: %w", err)
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	args := append([]string{
+		"--kubeconfig", kubeconfig, "--namespace", HubNamespace, "--leader-elect=false",
+		"--health-probe-bind-address", address(port),
+	}, s.options.HubArgs...)
+	s.Hub, err = s.Fleet.Run(fleet.Command{Name: "kronvoy-hub", Path: filepath.Join(s.bin(), "kronvoy-hub"), Args: args})
+	if err != nil {
+		return fmt.Errorf("starting the hub: %w", err)
+	}
+	return waitReady(ctx, s.Hub, port)
+}
+
+// Join accepts a cluster on the hub and starts its agent.
+func (s *Stack) Join(ctx context.Context, spoke *fleet.Cluster) error {
+	s.say("joining %s", spoke.Name)
+	if err := s.Accept(ctx, spoke); err != nil {
+		return err
+	}
+	if err := spoke.InstallCRDs(ctx, s.Config("ocm", "spoke")); err != nil {
+		return fmt.Errorf("installing CRDs on %s: %w", spoke.Name, err)
+	}
+	if err := spoke.Apply(ctx, s.Config("spoke", "namespace.yaml"), s.Config("rbac", "spoke.yaml")); err != nil {
+		return fmt.Errorf("installing on %s: %w", spoke.Name, err)
+	}
+	return s.startAgent(ctx, spoke)
+}
+
+// Accept registers a cluster on the hub with its labels.
+func (s *Stack) Accept(ctx context.Context, spoke *fleet.Cluster) error {
+	labels := map[string]any{"region": spoke.Region}
+	for key, value := range s.options.Labels[spoke.Name] {
+		labels[key] = value
+	}
+	spec := map[string]any{"hubAcceptsClient": true}
+	if s.options.LeaseSeconds > 0 {
+		spec["leaseDurationSeconds"] = int64(s.options.LeaseSeconds)
+	}
+	cluster := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "cluster.open-cluster-management.io/v1", "kind": "ManagedCluster",
+		"metadata": map[string]any{"name": spoke.Name, "labels": labels},
+		"spec":     spec,
+	}}
+	if err := s.Fleet.Hub().ApplyObjects(ctx, cluster); err != nil {
+		return fmt.Errorf("accepting %s: %w", spoke.Name, err)
+	}
+	return nil
+}
+
+func (s *Stack) startAgent(ctx context.Context, spoke *fleet.Cluster) error {
+	onHub := filepath.Join(s.Fleet.Dir(), spoke.Name+"-on-hub.kubeconfig")
+	group := "system:open-cluster-management:" + spoke.Name
+	if err := s.Fleet.Hub().ClientKubeconfig(ctx, group+":agent", []string{group, "system:open-cluster-management:managed-clusters"}, onHub); err != nil {
+		return fmt.Errorf("making the identity of %s on the hub: %w", spoke.Name, err)
+	}
+	local := filepath.Join(s.Fleet.Dir(), spoke.Name+"-agent.kubeconfig")
+	if err := spoke.ServiceAccountKubeconfig(ctx, AgentNamespace, "kronvoy-agent", local); err != nil {
+		return fmt.Errorf("making the agent's identity on %s: %w", spoke.Name, err)
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	args := []string{
+		"--cluster-name", spoke.Name, "--hub-kubeconfig", onHub, "--kubeconfig", local,
+		"--namespace", AgentNamespace, "--health-probe-bind-address", address(port),
+	}
+	if s.options.LeaseSeconds > 0 {
+		args = append(args, "--lease-duration", (time.Duration(s.options.LeaseSeconds) * time.Second).String())
+	}
+	agent, err := s.Fleet.Run(fleet.Command{
+		Name: "kronvoy-spoke-" + spoke.Name, Path: filepath.Join(s.bin(), "kronvoy-spoke"), Args: append(args, s.options.AgentArgs...),
+	})
+	if err != nil {
+		return fmt.Errorf("starting the agent of %s: %w", spoke.Name, err)
+	}
+	s.mu.Lock()
+	s.Agents[spoke.Name] = agent
+	s.mu.Unlock()
+	return waitReady(ctx, agent, port)
+}
+
+// waitReady polls /readyz until it answers, the process ends or ctx does.
+func waitReady(ctx context.Context, process *fleet.Process, port int) error {
+	client := &http.Client{Timeout: 2 * time.Second}
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		if !process.Running() {
+			return false, fmt.Errorf("%s has ended", process.Name())
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address(port)+"/readyz", nil)
+		if err != nil {
+			return false, err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return false, nil
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK, nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for %s to be ready: %w; its log is %s", process.Name(), err, process.Log())
+	}
+	return nil
+}
+
+func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("looking for a free port: %w", err)
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port, nil
+}
+
+// moduleRoot finds the folder of go.mod above the working directory.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "config", "crd")); err == nil {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("run this inside Kronvoy's repository: config/crd was not found above the working directory")
+		}
+		dir = parent
+	}
+}
