@@ -155,30 +155,42 @@ func (e *evaluator) unobserved(x *expr.Expr) []expr.Pattern {
 			}
 			continue
 		}
-		switch {
-		case len(objects) == 0 || objects[0].Object == nil:
+		known := len(objects) > 0 && objects[0].Object != nil
+		if known && !objects[0].Current {
+			_, missing := firstMissing(objects[0].Object, a.Steps)
+			known = !missing
+		}
+		if !known {
 			out = append(out, expr.Pattern{Root: a.Root, Steps: a.Steps})
-		case !objects[0].Current:
-			if steps, missing := firstMissing(objects[0].Object, a.Steps); missing {
-				out = append(out, expr.Pattern{Root: a.Root, Steps: steps})
-			}
 		}
 	}
 	return out
 }
 
 // absent are the reads of an expression that find nothing, apart from those that
-// only ask whether there is something.
+// the expression asks about.
 func (e *evaluator) absent(x *expr.Expr) []expr.Pattern {
 	var out []expr.Pattern
 	for k := range x.Accesses {
 		a := &x.Accesses[k]
-		steps, missing := e.firstMissing(a)
-		if missing && !guarded(x, a.Root, steps) {
-			out = append(out, expr.Pattern{Root: a.Root, Steps: steps})
+		at, missing := e.firstMissing(a)
+		if missing && at < a.Guard && !asked(x, a, at) {
+			out = append(out, expr.Pattern{Root: a.Root, Steps: a.Steps})
 		}
 	}
 	return out
+}
+
+// asked tells whether another read of the expression asks whether there is the
+// step at which this one finds nothing.
+func asked(x *expr.Expr, a *expr.Access, at int) bool {
+	for k := range x.Accesses {
+		g := &x.Accesses[k]
+		if g.Root == a.Root && g.Guard <= at && len(g.Steps) > at && slices.Equal(g.Steps[:at+1], a.Steps[:at+1]) {
+			return true
+		}
+	}
+	return false
 }
 
 // everything are the observed values that an expression reads.
@@ -193,28 +205,16 @@ func (e *evaluator) everything(x *expr.Expr) []expr.Pattern {
 	return out
 }
 
-// guarded tells whether the expression asks about a path, or about one before
-// it, whether it has a value.
-func guarded(x *expr.Expr, root string, steps []expr.Step) bool {
-	for k := range x.Accesses {
-		a := &x.Accesses[k]
-		if a.Guarded && a.Root == root && len(a.Steps) == len(steps) && slices.Equal(a.Steps, steps) {
-			return true
-		}
-	}
-	return false
-}
-
-// firstMissing follows an access through the inputs and returns the path up to
-// the first step that finds nothing.
-func (e *evaluator) firstMissing(a *expr.Access) ([]expr.Step, bool) {
+// firstMissing follows an access through the inputs and returns the first step
+// that finds nothing.
+func (e *evaluator) firstMissing(a *expr.Access) (int, bool) {
 	switch i, isNode := e.g.index[a.Root]; {
 	case isNode && e.g.plans[i].collection:
-		return nil, false
+		return 0, false
 	case isNode:
 		objects := e.in.Observed[a.Root].Objects
 		if len(objects) == 0 {
-			return nil, false
+			return 0, false
 		}
 		return firstMissing(objects[0].Object, a.Steps)
 	case a.Root == "schema":
@@ -222,33 +222,33 @@ func (e *evaluator) firstMissing(a *expr.Access) ([]expr.Step, bool) {
 	case a.Root == "cluster":
 		return firstMissing(e.cluster, a.Steps)
 	}
-	return nil, false
+	return 0, false
 }
 
-func firstMissing(v any, steps []expr.Step) ([]expr.Step, bool) {
+func firstMissing(v any, steps []expr.Step) (int, bool) {
 	for i, s := range steps {
 		switch container := v.(type) {
 		case map[string]any:
 			v = container[s.Key]
 			if s.IsIndex || v == nil {
-				return steps[:i+1], true
+				return i, true
 			}
 		case map[string]string:
 			value, found := container[s.Key]
 			if !found {
-				return steps[:i+1], true
+				return i, true
 			}
 			v = value
 		case []any:
 			if !s.IsIndex || s.Index < 0 || s.Index >= int64(len(container)) {
-				return steps[:i+1], true
+				return i, true
 			}
 			v = container[s.Index]
 		default:
-			return nil, false
+			return 0, false
 		}
 	}
-	return nil, false
+	return 0, false
 }
 
 // waiting turns an unknown into waits.
@@ -515,8 +515,8 @@ func (s *objectScope) unread(c condition) []expr.Pattern {
 	for _, a := range c.expr.Accesses {
 		fields := a.Fields()
 		covered := slices.ContainsFunc(s.node.Reads, func(r Read) bool { return hasPrefix(fields, r.Fields) })
-		if steps, missing := firstMissing(s.object.Object, a.Steps); missing && !covered {
-			out = append(out, expr.Pattern{Root: a.Root, Steps: steps})
+		if _, missing := firstMissing(s.object.Object, a.Steps); missing && !covered {
+			out = append(out, expr.Pattern{Root: a.Root, Steps: a.Steps})
 		}
 	}
 	return out

@@ -1,7 +1,6 @@
 package expr
 
 import (
-	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
@@ -14,11 +13,9 @@ import (
 type Access struct {
 	Root  string
 	Steps []Step
-	// Type of what is read, as checked.
-	Type *cel.Type
-	// Guarded reads ask whether there is a value (has(), `?.`) and do not fail
-	// without one.
-	Guarded bool
+	// Guard is the first step that may find nothing without an error, because
+	// has() or `?.` asks for it; len(Steps) when there is none.
+	Guard int
 }
 
 // Step is a field or key, or an index into a list.
@@ -60,20 +57,22 @@ func (a Access) Fields() []string {
 // shadow those of the environment.
 type accessWalker struct {
 	env    *Env
-	ast    *ast.AST
 	locals map[string]int
 	out    []Access
 }
 
 func (e *Env) accesses(a *ast.AST) []Access {
-	w := &accessWalker{env: e, ast: a, locals: map[string]int{}}
+	w := &accessWalker{env: e, locals: map[string]int{}}
 	w.walk(a.Expr())
 	return w.out
 }
 
 func (w *accessWalker) walk(e ast.Expr) {
-	if root, steps, guarded, ok := w.chain(e); ok {
-		w.out = append(w.out, Access{Root: root, Steps: steps, Type: w.ast.GetType(e.ID()), Guarded: guarded})
+	if root, steps, guard, ok := w.chain(e); ok {
+		if guard < 0 {
+			guard = len(steps)
+		}
+		w.out = append(w.out, Access{Root: root, Steps: steps, Guard: guard})
 		return
 	}
 	switch e.Kind() {
@@ -130,32 +129,39 @@ func (w *accessWalker) comprehension(c ast.ComprehensionExpr) {
 }
 
 // chain reads an expression as constant steps from a variable of the
-// environment.
-func (w *accessWalker) chain(e ast.Expr) (root string, steps []Step, guarded, ok bool) {
+// environment; guard is the first step that is asked for, or -1.
+func (w *accessWalker) chain(e ast.Expr) (root string, steps []Step, guard int, ok bool) {
 	switch e.Kind() {
 	case ast.IdentKind:
 		name := e.AsIdent()
 		_, declared := w.env.vars[name]
-		return name, nil, false, declared && w.locals[name] == 0
+		return name, nil, -1, declared && w.locals[name] == 0
 	case ast.SelectKind:
 		s := e.AsSelect()
-		root, steps, guarded, ok = w.chain(s.Operand())
-		return root, append(steps, Step{Key: fieldKey(s.FieldName())}), guarded || s.IsTestOnly(), ok
+		root, steps, guard, ok = w.chain(s.Operand())
+		return root, append(steps, Step{Key: fieldKey(s.FieldName())}), guardAt(guard, steps, s.IsTestOnly()), ok
 	case ast.CallKind:
 		return w.chainCall(e.AsCall())
 	}
-	return "", nil, false, false
+	return "", nil, -1, false
 }
 
-func (w *accessWalker) chainCall(call ast.CallExpr) (root string, steps []Step, guarded, ok bool) {
+func guardAt(guard int, steps []Step, asks bool) int {
+	if guard < 0 && asks {
+		return len(steps)
+	}
+	return guard
+}
+
+func (w *accessWalker) chainCall(call ast.CallExpr) (root string, steps []Step, guard int, ok bool) {
 	switch call.FunctionName() {
 	case operators.Index, operators.OptIndex, operators.OptSelect:
 	default:
-		return "", nil, false, false
+		return "", nil, -1, false
 	}
 	args := call.Args()
 	if len(args) != 2 || args[1].Kind() != ast.LiteralKind {
-		return "", nil, false, false
+		return "", nil, -1, false
 	}
 	var step Step
 	switch v := args[1].AsLiteral().(type) {
@@ -164,13 +170,13 @@ func (w *accessWalker) chainCall(call ast.CallExpr) (root string, steps []Step, 
 	case types.Int:
 		step = Step{Index: int64(v), IsIndex: true}
 	default:
-		return "", nil, false, false
+		return "", nil, -1, false
 	}
 	if call.FunctionName() == operators.OptSelect {
 		step.Key = fieldKey(step.Key)
 	}
-	root, steps, guarded, ok = w.chain(args[0])
-	return root, append(steps, step), guarded || call.FunctionName() != operators.Index, ok
+	root, steps, guard, ok = w.chain(args[0])
+	return root, append(steps, step), guardAt(guard, steps, call.FunctionName() != operators.Index), ok
 }
 
 // fieldKey turns a name as an expression writes it into the key in the JSON.

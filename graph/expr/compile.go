@@ -99,14 +99,35 @@ func (e *Env) faults(source string, parsed *cel.Ast, issues *cel.Issues) []Fault
 		}
 		f := Fault{Offset: byteOffset(source, err.Location), Message: oneLine(err.Message)}
 		if parsed == nil {
-			f.Reason, f.Message = "SyntaxError", strings.TrimPrefix(f.Message, "Syntax error: ")
+			f.Reason, f.Message = "SyntaxError", syntaxMessage(f.Message)
 		} else {
 			e.explain(&f, err, parsed.NativeRep())
 		}
-		out = append(out, f)
+		if f.Reason != "" {
+			out = append(out, f)
+		}
 	}
 	return out
 }
+
+// syntaxMessage leaves out the parser's list of all that could have stood there.
+func syntaxMessage(message string) string {
+	message = strings.TrimPrefix(message, "Syntax error: ")
+	for _, prefix := range []string{"mismatched input ", "extraneous input ", "no viable alternative at input "} {
+		if rest, found := strings.CutPrefix(message, prefix); found {
+			rest, _, _ = strings.Cut(rest, " expecting ")
+			if rest == "'<EOF>'" {
+				return "the expression ends too early"
+			}
+			return "unexpected " + rest
+		}
+	}
+	return message
+}
+
+// laterLibraries are the namespaces of functions that are not there yet; the
+// function itself is what is reported.
+var laterLibraries = map[string]bool{"json": true, "hash": true, "random": true, "runtime": true}
 
 // explain sorts a checker's error into a reason, and adds what was probably
 // meant. CEL gives no codes, so that the text decides here; it decides nothing
@@ -120,6 +141,10 @@ func (e *Env) explain(f *Fault, err *common.Error, parsed *ast.AST) {
 			e.explainFunction(f, name)
 			return
 		}
+		if laterLibraries[name] {
+			f.Reason = ""
+			return
+		}
 		f.Reason = "UnknownIdentifier"
 		f.Message = fmt.Sprintf("unknown identifier %q", name)
 		f.Suggestion = suggest.DidYouMean(name, e.names())
@@ -131,6 +156,9 @@ func (e *Env) explain(f *Fault, err *common.Error, parsed *ast.AST) {
 		f.Reason = "UnknownField"
 		f.Message = fmt.Sprintf("unknown field %q", name)
 		f.Suggestion = e.suggestField(parsed.Expr(), err.ExprID, name)
+	case strings.HasSuffix(f.Message, "does not support field selection") && strings.HasPrefix(f.Message, "type 'list("):
+		f.Reason, f.Message = "TypeMismatch", "a list has no fields"
+		f.Suggestion = "choose an element, as in x[0], or use a macro, as in x.map(e, e.name)"
 	case strings.HasPrefix(f.Message, "found no matching overload"):
 		f.Reason = "TypeMismatch"
 		f.Suggestion = suggestOverload(f.Message)

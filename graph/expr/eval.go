@@ -106,7 +106,7 @@ func (x *Expr) Eval(vars Vars, patterns []Pattern, budget *Budget) (ref.Val, err
 		if errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded {
 			return nil, ErrCost
 		}
-		return nil, fmt.Errorf("evaluating: %w", err)
+		return nil, err
 	}
 	if unknown, ok := out.(*types.Unknown); ok {
 		return nil, newUnknown(unknown)
