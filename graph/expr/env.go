@@ -64,6 +64,8 @@ func libraries() []cel.EnvOption {
 		cel.DefaultUTCTimeZone(true),
 		cel.CrossTypeNumericComparisons(true),
 		cel.OptionalTypes(),
+		// A rule can only be written as text again when its macros are known.
+		cel.EnableMacroCallTracking(),
 		cel.ParserExpressionSizeLimit(MaxLength),
 		cel.ParserRecursionLimit(maxNesting),
 		cel.ExpressionNestingDepthLimit(maxNesting),

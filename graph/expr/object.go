@@ -114,21 +114,52 @@ func isRead(e ast.Expr) bool {
 // handed on as a list, a map or an optional before it is read.
 func (r *objectRewriter) check(a *ast.AST, root ast.NavigableExpr) {
 	for _, e := range ast.MatchDescendants(root, ast.AllMatcher()) {
-		t := a.GetType(e.ID())
-		switch t.Kind() {
+		switch e.Kind() {
+		case ast.ComprehensionKind:
+			// A macro's variable of that name would capture the object.
+			c := e.AsComprehension()
+			r.failed = r.failed || c.IterVar() == ObjectVariable || c.IterVar2() == ObjectVariable || c.AccuVar() == ObjectVariable
+		case ast.SelectKind:
+			// An escaped name is resolved by the type, which plain JSON lacks.
+			field := e.AsSelect().FieldName()
+			r.failed = r.failed || fieldKey(field) != field && a.GetType(e.AsSelect().Operand().ID()).Kind() == types.StructKind
+		}
+		switch t := a.GetType(e.ID()); t.Kind() {
 		case types.ListKind, types.MapKind, types.OpaqueKind:
-			if !holdsSpecial(t) {
-				continue
-			}
-			parent, found := e.Parent()
-			if !found || parent.Kind() != ast.CallKind || parent.AsCall().FunctionName() != operators.Index ||
-				parent.AsCall().Args()[0].ID() != e.ID() {
-				if parent == nil || parent.Kind() != ast.SelectKind {
-					r.failed = true
-				}
+			if holdsSpecial(t) && !readsInside(e, t.Kind()) {
+				r.failed = true
 			}
 		}
 	}
+}
+
+// readsInside tells whether a container is used in a way that does not depend on
+// the form of its values: an element is read, keys are looked at, or things are
+// counted.
+func readsInside(e ast.NavigableExpr, kind types.Kind) bool {
+	parent, found := e.Parent()
+	if !found {
+		return false
+	}
+	switch parent.Kind() {
+	case ast.SelectKind:
+		return true
+	case ast.ComprehensionKind:
+		// With one variable, a macro over a map sees its keys.
+		c := parent.AsComprehension()
+		return kind == types.MapKind && c.IterRange().ID() == e.ID() && !c.HasIterVar2()
+	case ast.CallKind:
+		call := parent.AsCall()
+		switch call.FunctionName() {
+		case operators.Index, operators.OptIndex, operators.OptSelect:
+			return call.Args()[0].ID() == e.ID()
+		case operators.In:
+			return kind == types.MapKind && call.Args()[1].ID() == e.ID()
+		case "size", "hasValue":
+			return true
+		}
+	}
+	return false
 }
 
 // holdsSpecial tells whether a container has values that need a conversion.
