@@ -125,7 +125,7 @@ func (e *evaluator) ready(i int, result *NodeResult) {
 	}
 	for k := range observed.Objects {
 		o := &observed.Objects[k]
-		if o.Object == nil || !o.Current || o.Manifest != "" && o.Manifest != hash.Of(result.Objects[k]) {
+		if o.Object == nil || !o.Current || o.ManifestHash != "" && o.ManifestHash != hash.Of(result.Objects[k]) {
 			result.WaitsFor = []Wait{{Node: node.ID, Path: node.ID + " " + missing}}
 			return
 		}

@@ -173,7 +173,7 @@ func observedObject(item map[string]any) graph.ObservedObject {
 	o.Object, _ = item["object"].(map[string]any)
 	o.Current, _ = item["current"].(bool)
 	o.Partial, _ = item["partial"].(bool)
-	o.Manifest, _ = item["manifest"].(string)
+	o.ManifestHash, _ = item["manifest"].(string)
 	if v, found := item["verdict"].(map[string]any); found {
 		o.Verdict = &graph.Verdict{}
 		o.Verdict.Ready, _ = v["ready"].(bool)

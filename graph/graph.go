@@ -107,10 +107,6 @@ type ObservedObject struct {
 	// readyWhen reads then counts as unobserved: without a Verdict the node is not
 	// ready. Leave it false for a whole live object.
 	Partial bool
-	// Manifest is hash.Of the rendered object that was shipped last, when known.
-	// Where it differs from what is rendered now, the node is not ready: what
-	// depends on it waits until the change has been applied.
-	Manifest string
 	// Verdict on readyWhen by the spoke; nil makes Evaluate judge Object itself.
 	Verdict *Verdict
 }

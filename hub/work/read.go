@@ -86,7 +86,7 @@ func readNode(feedback *Feedback, node *graph.Node, answers []answer) {
 			// Shipped, not answered: nothing was observed, but which manifest
 			// is on its way is known.
 			observed.Objects = append(observed.Objects, graph.ObservedObject{
-				Object: identityOf(node, a.id), ManifestHash: shippedHash(a.raw), Verdict: &graph.Verdict{},
+				Object: identityOf(node, a.id), Partial: true, ManifestHash: shippedHash(a.raw), Verdict: &graph.Verdict{},
 			})
 			continue
 		}
@@ -144,6 +144,7 @@ func (a answer) object(node *graph.Node) graph.ObservedObject {
 		Object:       object,
 		Current:      current,
 		ManifestHash: shipped,
+		Partial:      true,
 		Verdict:      a.verdict(node, current),
 	}
 }
