@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kronvoy/kronvoy/test/budget"
 	"github.com/kronvoy/kronvoy/test/fleet"
 )
 
@@ -46,15 +47,6 @@ func helper(dir string, detached bool) int {
 }
 
 func TestFiftyCyclesLeaveNothing(t *testing.T) {
-	const all = 50
-	budget, seed := cycleBudget(t), seed(t)
-	random := rand.New(rand.NewPCG(seed, 0))
-	begin, done := time.Now(), 0
-	tmp := t.TempDir()
-	t.Setenv("TMPDIR", tmp)
-	defer func() {
-		t.Logf("covered %d of %d cycles in %s (SEED=%d)", done, all, time.Since(begin).Round(time.Second), seed)
-	}()
 	cycles := []struct {
 		name string
 		run  func(t *testing.T, dir string, random *rand.Rand)
@@ -66,16 +58,16 @@ func TestFiftyCyclesLeaveNothing(t *testing.T) {
 		{"kill the parent", cycleKillParent},
 		{"kill a detached start half-way", cycleKillDetachedStart},
 	}
-	for ; done < all; done++ {
-		if done > 0 && !budget(done, time.Since(begin)) {
-			return
-		}
-		cycle := cycles[done%len(cycles)]
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	b := budget.New(t, "cycles", 50, 2)
+	for i := range b.Cases() {
+		cycle := cycles[i%len(cycles)]
 		dir := filepath.Join(t.TempDir(), "fleet")
-		cycle.run(t, dir, random)
+		cycle.run(t, dir, b.Rand(i))
 		wantNothing(t, dir, tmp)
 		if t.Failed() {
-			t.Fatalf("cycle %d (%s) failed", done+1, cycle.name)
+			t.Fatalf("cycle %d (%s) failed", i, cycle.name)
 		}
 	}
 }
@@ -267,35 +259,4 @@ func pause(t *testing.T, d time.Duration) {
 	case <-t.Context().Done():
 	case <-time.After(d):
 	}
-}
-
-// cycleBudget says whether there is time for one more: BUDGET is a duration or
-// "all"; without it two are a sample.
-func cycleBudget(t *testing.T) func(done int, spent time.Duration) bool {
-	t.Helper()
-	text := os.Getenv("BUDGET")
-	switch text {
-	case "":
-		return func(done int, _ time.Duration) bool { return done < 2 }
-	case "all":
-		return func(int, time.Duration) bool { return true }
-	}
-	budget, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatalf("BUDGET: %v", err)
-	}
-	return func(_ int, spent time.Duration) bool { return spent < budget }
-}
-
-func seed(t *testing.T) uint64 {
-	t.Helper()
-	text := os.Getenv("SEED")
-	if text == "" {
-		return uint64(time.Now().UnixNano())
-	}
-	seed, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("SEED: %v", err)
-	}
-	return seed
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -166,5 +167,28 @@ func write(t *testing.T, path, text string, mode os.FileMode) {
 	}
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestPruneLeavesThePinnedControlPlane(t *testing.T) {
+	fakes(t)
+	paths, err := binaries.Ensure(t.Context(), t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	current := filepath.Dir(paths.Kwok)
+	old := filepath.Join(filepath.Dir(current), "v1.98.0-of-earlier-pins")
+	write(t, filepath.Join(old, "etcd"), "old", 0o700)
+	removed, err := binaries.Prune()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(removed, []string{old}) {
+		t.Errorf("removed %q, want %q", removed, old)
+	}
+	for path, want := range map[string]bool{old: false, paths.Kwok: true} {
+		if _, err := os.Stat(path); (err == nil) != want {
+			t.Errorf("%s: %v, want it to exist: %t", path, err, want)
+		}
 	}
 }

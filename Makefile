@@ -1,0 +1,128 @@
+# `make help` lists the targets. Long ones take
+#   BUDGET=  how long each sampled test and each fuzz target may run, as in 90s
+#            or 10m, or "all"; without it a small sample runs
+#   SEED=    makes the same random choices again; it is printed by each test
+#   ARGS=    is handed to the program that demo, bench and fleet-up run
+# Nothing beside Go, gcc, make, bash and git is needed; Go modules bring the rest.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BUDGET ?=
+SEED ?=
+ARGS ?=
+export BUDGET SEED
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GO_BUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags="-s -w -X main.version=$(VERSION)"
+TOOL = go tool -modfile=tools/go.mod
+LINT = go tool -modfile=tools/lint/go.mod golangci-lint
+GO_FILES = git ls-files --cached --others --exclude-standard -- '*.go'
+# Runs one step of a longer target and says how long it took.
+STEP = tools/step.sh $(MAKE)
+
+##@ Try it
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nLong targets take BUDGET=10m (or all) and SEED=7; demo, bench and fleet-up take ARGS=.\n'
+
+.PHONY: demo
+demo: build ## Run a hub and three spokes, roll out an application, watch it; ARGS=--exit ends by itself
+	bin/kronvoy demo $(ARGS)
+
+.PHONY: fleet-up
+fleet-up: build ## Start a local fleet without Kronvoy on it; ARGS="--spokes 5"
+	bin/kronvoy fleet up $(ARGS)
+
+.PHONY: fleet-down
+fleet-down: build ## End the local fleet, leave nothing
+	bin/kronvoy fleet down
+
+##@ Build
+
+.PHONY: build
+build: ## Build kronvoy-hub, kronvoy-spoke and kronvoy into bin/, as static binaries
+	@mkdir -p bin
+	$(GO_BUILD) -o bin/ ./cmd/...
+
+.PHONY: controlplane
+controlplane: ## Build the local fleet's control plane, once, into the cache
+	go run ./test/fleet/binaries/cmd/controlplane
+
+.PHONY: generate
+generate: ## Write deep copies, CRDs, schemas and go.mod anew from their sources
+	$(TOOL) controller-gen object paths=./apis/...
+	rm -f config/crd/*_*.yaml
+	$(TOOL) controller-gen crd paths=./apis/... output:crd:dir=config/crd
+	tools/ocm-crds.sh
+	go generate ./...
+	tools/tidy.sh
+
+##@ Check
+
+.PHONY: verify
+verify: ## Check what can be checked without running Kronvoy: generated files, lint, imports, manifests
+	tools/verify.sh
+
+.PHONY: lint
+lint: ## gofmt, go vet and golangci-lint over everything
+	@unformatted=$$($(GO_FILES) | xargs gofmt -l); \
+	  if [[ -n $$unformatted ]]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	go vet -tags integration ./...
+	$(LINT) run
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities, where their database answers
+	tools/vuln.sh
+
+.PHONY: manifests
+manifests: ## Build the kustomizations and decode every object in them
+	go test ./config/...
+
+##@ Test
+
+.PHONY: test
+test: ## All that a change has to pass: verify, unit, integration, and samples of fuzz and faults
+	@$(STEP) verify
+	@$(STEP) test-unit
+	@$(STEP) controlplane
+	@$(STEP) test-integration
+	@$(STEP) fuzz BUDGET=$(or $(BUDGET),10s)
+	@$(STEP) test-faults BUDGET=$(or $(BUDGET),3m)
+
+.PHONY: test-all
+test-all: ## The same, everything to the end; takes hours
+	@$(STEP) test BUDGET=all
+
+.PHONY: test-unit
+test-unit: ## Tests that start no control plane
+	tools/covered.sh go test -race -timeout 10m ./...
+
+.PHONY: test-integration
+test-integration: ## Tests on real control planes, without the sampled ones; RUN=regexp selects
+	tools/covered.sh tools/integration.sh whole
+
+.PHONY: test-faults
+test-faults: ## Sampled tests on real control planes: kills, crashes, partitions, up and down
+	tools/covered.sh tools/integration.sh sampled
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser for BUDGET each (30 seconds)
+	tools/fuzz.sh
+
+.PHONY: bench
+bench: ## Run every benchmark, rewrite docs/benchmarks.md, leave bench.json
+	go run ./test/bench $(ARGS)
+
+##@ Clean
+
+.PHONY: clean
+clean: ## Remove what was built, and control planes of earlier versions
+	rm -rf bin dist bench.json coverage.out
+	go run ./test/fleet/binaries/cmd/controlplane -prune
