@@ -210,7 +210,7 @@ func (d *demo) kubectl(ctx context.Context, kubeconfig string, args ...string) e
 func (d *demo) until(ctx context.Context, what string, done wait.ConditionWithContextFunc) error {
 	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, demoPatience, true, done)
 	if err != nil {
-		return fmt.Errorf("waiting for %s: %w; the logs are in %s", what, err, d.stack.Fleet.Dir())
+		return fmt.Errorf("waiting for %s: %w; the hub's log ends with:\n%s", what, err, stack.Tail(d.stack.Hub.Log()))
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ func (s *Stack) say(format string, args ...any) {
 
 // build compiles the two processes; with a warm cache it takes no time.
 func (s *Stack) build(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", s.bin()+"/", "./cmd/kronvoy-hub")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", s.bin()+"/", "./cmd/kronvoy-hub", "./cmd/kronvoy-spoke")
 	cmd.Dir = s.root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -125,7 +125,7 @@ func (s *Stack) install(ctx context.Context) error {
 		return fmt.Errorf("installing CRDs on the hub: %w", err)
 	}
 	if err := hub.Apply(ctx, s.Config("hub", "namespace.yaml"), s.Config("hub", "clustersets.yaml"),
-		s.Config("rbac", "hub.yaml")); err != nil {
+		s.Config("rbac", "hub.yaml"), s.Config("rbac", "spoke-on-hub.yaml")); err != nil {
 		return fmt.Errorf("installing on the hub: %w", err)
 	}
 	if err := s.startHub(ctx); err != nil {
@@ -249,9 +249,22 @@ func waitReady(ctx context.Context, process *fleet.Process, port int) error {
 		return resp.StatusCode == http.StatusOK, nil
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for %s to be ready: %w; its log is %s", process.Name(), err, process.Log())
+		return fmt.Errorf("waiting for %s to be ready: %w; its log ends with:\n%s", process.Name(), err, Tail(process.Log()))
 	}
 	return nil
+}
+
+// tailBytes is how much of a log an error quotes.
+const tailBytes = 4 << 10
+
+// Tail is the end of a log file, to be quoted in an error: the file itself
+// goes with the fleet.
+func Tail(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-tailBytes):])
 }
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
