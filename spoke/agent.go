@@ -1,0 +1,130 @@
+package spoke
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
+	workv1 "open-cluster-management.io/api/work/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
+	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
+
+	"github.com/kronvoy/kronvoy/spoke/apply"
+	"github.com/kronvoy/kronvoy/spoke/cluster"
+	"github.com/kronvoy/kronvoy/spoke/live"
+	"github.com/kronvoy/kronvoy/spoke/report"
+)
+
+// shutdownTimeout is how long what is under way may take when the agent stops.
+const shutdownTimeout = 8 * time.Second
+
+// Agent serves one cluster.
+type Agent struct {
+	manager mcmanager.Manager
+}
+
+// New makes an agent. It reaches neither API server yet.
+func New(o Options) (*Agent, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	scheme := newScheme()
+	theHub, err := newHub(&o, scheme)
+	if err != nil {
+		return nil, err
+	}
+	mgr, err := mcmanager.New(o.Spoke, theHub, manager.Options{
+		Scheme: scheme,
+		Logger: o.Logger,
+		Cache: cache.Options{
+			ByObject:         map[client.Object]cache.ByObject{&workv1.AppliedManifestWork{}: {}},
+			DefaultTransform: cache.TransformStripManagedFields(),
+		},
+		Metrics:                 metricsserver.Options{BindAddress: o.MetricsBindAddress},
+		HealthProbeBindAddress:  o.HealthProbeBindAddress,
+		LeaderElection:          false,
+		GracefulShutdownTimeout: ptr.To(shutdownTimeout),
+		Controller:              config.Controller{SkipNameValidation: ptr.To(true)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("setting up the agent of cluster %q: %w", o.ClusterName, err)
+	}
+	if err := assemble(&o, mgr, theHub); err != nil {
+		return nil, fmt.Errorf("setting up the agent of cluster %q: %w", o.ClusterName, err)
+	}
+	return &Agent{manager: mgr}, nil
+}
+
+// Run serves until the context ends.
+func (a *Agent) Run(ctx context.Context) error { return a.manager.Start(ctx) }
+
+// assemble wires the parts together.
+func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
+	local := mgr.GetLocalManager()
+	objects, err := dynamic.NewForConfigAndClient(o.Spoke, local.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("making a client of the cluster: %w", err)
+	}
+	queue := newTriggers()
+	mapper := newPatientMapper(local.GetRESTMapper(), o.Clock)
+	r := &reconciler{
+		hub: theHub, plans: newPlans(mapper), observer: report.NewObserver(), met: newFirsts(),
+		grace: o.EvictionGracePeriod, log: o.Logger,
+	}
+	watches := live.New(objects, o.Logger.WithName("live"), func(event live.Event) {
+		for _, work := range r.applier.Works(event) {
+			queue.add(work)
+		}
+	})
+	r.applier = apply.New(apply.Options{
+		Client: local.GetClient(), Reader: local.GetAPIReader(), Dynamic: objects, RESTMapper: mapper, Live: watches,
+		HubHash: o.HubHash, AgentID: o.AgentID, FlushDelay: o.FlushDelay, Clock: o.Clock, Log: o.Logger.WithName("apply"),
+		Elsewhere: r.elsewhere,
+	})
+	r.writer = report.NewWriter(theHub, o.ClusterName, o.Clock, o.Logger.WithName("report"))
+	if err := watch(mgr, r, queue, theHub, controller.TypedOptions[mcreconcile.Request]{
+		MaxConcurrentReconciles: o.Workers,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[mcreconcile.Request](100*time.Millisecond, time.Minute),
+	}); err != nil {
+		return err
+	}
+	heartbeat := &cluster.Heartbeat{
+		Name: o.ClusterName, Hub: theHub.direct, Spoke: local.GetConfig(), HTTPClient: local.GetHTTPClient(),
+		Engaged: theHub.engaged, Every: o.LeaseDuration, Clock: o.Clock, Log: o.Logger.WithName("cluster"),
+	}
+	for _, runnable := range []manager.Runnable{
+		manager.RunnableFunc(watches.Start), manager.RunnableFunc(r.writer.Start), manager.RunnableFunc(heartbeat.Start),
+	} {
+		if err := local.Add(runnable); err != nil {
+			return err
+		}
+	}
+	return probes(local)
+}
+
+// probes answer for the agent and its own cluster alone: a hub that is away is
+// no reason to restart an agent.
+func probes(local manager.Manager) error {
+	if err := local.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	return local.AddReadyzCheck("cluster", func(req *http.Request) error {
+		bounded, cancel := context.WithTimeout(req.Context(), time.Second)
+		defer cancel()
+		if !local.GetCache().WaitForCacheSync(bounded) {
+			return fmt.Errorf("the cluster's inventories are not read yet")
+		}
+		return nil
+	})
+}

@@ -1,0 +1,136 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/spoke/drift"
+)
+
+// compare looks at an object that changed since it last equalled its baseline.
+func (r *run) compare(ctx context.Context, item *Item, st *objectState, obj *unstructured.Unstructured) Outcome {
+	paths := r.observedDrift(item, st.baseline.Compare(obj))
+	if len(paths) == 0 {
+		st.equalAt = obj.GetResourceVersion()
+		r.settled(st)
+		return r.complete(item, obj, ActionUnchanged)
+	}
+	signature := signatureOf(obj, paths)
+	if st.seen == signature && st.differs && item.Drift() != kronvoyv1alpha1.DriftCorrect {
+		return r.complete(item, obj, ActionUnchanged)
+	}
+	full, err := r.a.live.Read(ctx, item.Key)
+	switch {
+	case err != nil:
+		return r.failed(item, st, obj, err)
+	case full == nil:
+		return r.create(ctx, item, st)
+	case full.GetUID() != st.uid || !full.GetDeletionTimestamp().IsZero():
+		// It was replaced or is going, as the next event will tell.
+		return r.complete(item, obj, ActionUnchanged)
+	}
+	return r.drifted(ctx, item, st, full, r.observedDrift(item, st.baseline.Compare(full)))
+}
+
+// observedDrift leaves out the fields that nobody looks at.
+func (r *run) observedDrift(item *Item, paths []fieldpath.Path) []fieldpath.Path {
+	if item.Drift() == kronvoyv1alpha1.DriftIgnore {
+		return nil
+	}
+	var observed []fieldpath.Path
+	for _, path := range paths {
+		if !drift.Ignored(item.Ignore, path) && !r.otherOwner(path) {
+			observed = append(observed, path)
+		}
+	}
+	return observed
+}
+
+// drifted acts on fields that left their baseline; full carries managed fields.
+// Fields that an autoscaler set are a conflict, not a fight: they stay.
+func (r *run) drifted(ctx context.Context, item *Item, st *objectState, full *unstructured.Unstructured, paths []fieldpath.Path) Outcome {
+	light := r.a.live.Put(item.Key, full)
+	body, err := r.body(item, full)
+	if err != nil {
+		return r.failed(item, st, light, err)
+	}
+	owners := drift.OwnersOf(full, item.Manager)
+	var leave, correct []fieldpath.Path
+	for _, path := range paths {
+		if owners.Of(path).Autoscaler() {
+			leave = append(leave, path)
+		} else {
+			correct = append(correct, path)
+		}
+	}
+	st.seen = signatureOf(full, paths)
+	if item.Drift() == kronvoyv1alpha1.DriftReport {
+		r.note(item, st, kronvoyv1alpha1.FindingReported, drift.Details(body, full, paths, owners), false)
+		return r.complete(item, light, ActionUnchanged)
+	}
+	if len(correct) == 0 {
+		r.note(item, st, kronvoyv1alpha1.FindingConflict, drift.Details(body, full, leave, owners), false)
+		return r.complete(item, light, ActionUnchanged)
+	}
+	details := drift.Details(body, full, correct, owners)
+	if wait := st.fight.wait(r.now); wait > 0 {
+		r.note(item, st, kronvoyv1alpha1.FindingReported, details, false)
+		return r.postponed(item, light, wait)
+	}
+	leave = append(leave, r.leftToOthers(item, st.baseline, body, full)...)
+	answer, err := r.ssa(ctx, item, without(body, leave), true, false)
+	if err != nil {
+		return r.failed(item, st, light, err)
+	}
+	outcome := r.applied(item, st, without(body, leave), answer, ActionCorrected)
+	if len(details) > 0 && !r.unchangedBy(answer, full, correct) {
+		r.corrected(item, st, details, false)
+	}
+	return outcome
+}
+
+// unchangedBy says whether a correction had no effect, because the cluster's
+// admission put the same values back: that is its say, not drift.
+func (r *run) unchangedBy(answer, before *unstructured.Unstructured, paths []fieldpath.Path) bool {
+	return signatureOf(answer, paths) == signatureOf(before, paths)
+}
+
+// leftToOthers gives the fields that policy leaves as others set them, among
+// those that left the baseline and that the manifest does not change now.
+// Stating them in an apply would take them back.
+func (r *run) leftToOthers(item *Item, baseline *drift.Baseline, body, obj *unstructured.Unstructured) []fieldpath.Path {
+	if baseline == nil {
+		return nil
+	}
+	var leave []fieldpath.Path
+	for _, path := range baseline.Compare(obj) {
+		want, exists := drift.Lookup(body.Object, path)
+		if !exists || !baseline.Holds(path, want, exists) {
+			continue
+		}
+		if item.Drift() != kronvoyv1alpha1.DriftCorrect || drift.Ignored(item.Ignore, path) {
+			leave = append(leave, path)
+		}
+	}
+	return leave
+}
+
+// signatureOf tells one set of differences from another.
+func signatureOf(obj *unstructured.Unstructured, paths []fieldpath.Path) string {
+	h := fnv.New64a()
+	for _, path := range paths {
+		value, exists := drift.Lookup(obj.Object, path)
+		text, err := json.Marshal(value)
+		if err != nil { // JSON content always marshals
+			continue
+		}
+		fmt.Fprintf(h, "%s=%t:%s\n", path, exists, text)
+	}
+	return fmt.Sprintf("%x", h.Sum64())
+}

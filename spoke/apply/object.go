@@ -1,0 +1,260 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/json"
+	workv1 "open-cluster-management.io/api/work/v1"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/spoke/drift"
+	"github.com/kronvoy/kronvoy/spoke/live"
+)
+
+// run is one pass over one work.
+type run struct {
+	a        *Applier
+	w        *Work
+	st       *workState
+	owner    *metav1.OwnerReference
+	now      time.Time
+	log      logr.Logger
+	outcomes []Outcome
+}
+
+// object does one step for one manifest. A failure is an outcome, so that it
+// never keeps the others from their step.
+//
+//	not there ------------------------------> create
+//	on its way out -------------------------> wait
+//	seen before, manifest as applied:
+//	    live equals baseline ---------------> nothing
+//	    live differs -----------------------> drift          correct.go
+//	seen before, other manifest ------------> update         update.go
+//	first seen -----------------------------> resume, update or take over   adopt.go
+func (r *run) object(ctx context.Context, item *Item) Outcome {
+	if item.Problem != nil {
+		return r.refused(item)
+	}
+	if item.ReadOnly() {
+		return r.observe(ctx, item)
+	}
+	st := r.stateOf(item)
+	if outcome, waiting := r.backingOff(item, st); waiting {
+		return outcome
+	}
+	obj, err := r.find(ctx, item)
+	switch {
+	case err != nil:
+		return r.failed(item, st, nil, err)
+	case obj == nil:
+		return r.create(ctx, item, st)
+	case !obj.GetDeletionTimestamp().IsZero():
+		st.baseline, st.equalAt = nil, ""
+		return Outcome{
+			Item: item, Action: ActionFailed, Live: obj, Reason: kronvoyv1alpha1.ReasonTerminating,
+			Message: fmt.Sprintf("%s is being deleted; it is applied again when it is gone", item),
+		}
+	case item.createOnly():
+		st.foreign = !owns(obj, r.owner.UID)
+		return r.complete(item, obj, ActionUnchanged)
+	case st.baseline == nil || st.uid != obj.GetUID():
+		return r.adopt(ctx, item, st)
+	case st.applied != fingerprint(item, r.owner.UID):
+		return r.update(ctx, item, st, obj)
+	case st.equalAt == obj.GetResourceVersion():
+		return r.complete(item, obj, ActionUnchanged)
+	}
+	return r.compare(ctx, item, st, obj)
+}
+
+func (i *Item) createOnly() bool { return i.Strategy == workv1.UpdateStrategyTypeCreateOnly }
+
+func (r *run) stateOf(item *Item) *objectState {
+	st := r.st.objects[item.Key]
+	if st == nil {
+		st = &objectState{}
+		r.st.objects[item.Key] = st
+	}
+	if st.applied == "" && !st.existed {
+		_, st.existed = r.st.inventory.objects[item.Key]
+	}
+	return st
+}
+
+// find gives the object as it is now. What a watch does not show is read live:
+// it may have lost the label that the watch selects by.
+func (r *run) find(ctx context.Context, item *Item) (*unstructured.Unstructured, error) {
+	byName := r.a.live.Synced(live.Watch(item.Key))
+	if byName || r.a.live.Synced(live.Watch{Resource: item.Key.Resource}) {
+		if obj := r.a.live.Get(item.Key); obj != nil {
+			return obj, nil
+		}
+	}
+	if byName && item.ReadOnly() {
+		return nil, nil // a watch by name needs no label: absent is absent
+	}
+	return r.a.live.Read(ctx, item.Key)
+}
+
+// observe looks at an object that is somebody else's.
+func (r *run) observe(ctx context.Context, item *Item) Outcome {
+	obj, err := r.find(ctx, item)
+	if err != nil {
+		reason, message := explain(item, err)
+		return Outcome{Item: item, Action: ActionFailed, Reason: reason, Message: truncate(message, maxMessage), retryAfter: firstFightDelay}
+	}
+	return r.complete(item, obj, ActionObserved)
+}
+
+// create applies what is not there. If it was there before, somebody deleted
+// it: then the drift policy decides.
+func (r *run) create(ctx context.Context, item *Item, st *objectState) Outcome {
+	_, leaving := r.st.leaving[item.Key]
+	deleted := st.existed && !leaving && !item.createOnly()
+	if deleted && item.Drift() != kronvoyv1alpha1.DriftCorrect {
+		if item.Drift() == kronvoyv1alpha1.DriftReport {
+			r.note(item, st, kronvoyv1alpha1.FindingReported, nil, true)
+		}
+		return r.complete(item, nil, ActionUnchanged)
+	}
+	if deleted {
+		if wait := st.fight.wait(r.now); wait > 0 {
+			r.note(item, st, kronvoyv1alpha1.FindingReported, nil, true)
+			return r.postponed(item, nil, wait)
+		}
+	}
+	body, err := r.body(item, nil)
+	if err != nil {
+		return r.failed(item, st, nil, err)
+	}
+	var answer *unstructured.Unstructured
+	if item.createOnly() {
+		answer, err = r.a.dynamic.Resource(item.Key.Resource).Namespace(item.Key.Namespace).
+			Create(ctx, body, metav1.CreateOptions{FieldManager: item.Manager})
+	} else {
+		answer, err = r.ssa(ctx, item, body, false, false)
+	}
+	if err != nil {
+		return r.failed(item, st, nil, err)
+	}
+	outcome := r.applied(item, st, body, answer, ActionCreated)
+	if deleted {
+		r.corrected(item, st, nil, true)
+		outcome.Action = ActionCorrected
+	}
+	return outcome
+}
+
+// ssa is one server-side apply.
+func (r *run) ssa(ctx context.Context, item *Item, body *unstructured.Unstructured, force, dryRun bool) (*unstructured.Unstructured, error) {
+	data, err := json.Marshal(body.Object)
+	if err != nil {
+		return nil, fmt.Errorf("writing manifest %d: %w", item.Ordinal, err)
+	}
+	options := metav1.PatchOptions{FieldManager: item.Manager, Force: &force}
+	if dryRun {
+		options.DryRun = []string{metav1.DryRunAll}
+	}
+	return r.a.dynamic.Resource(item.Key.Resource).Namespace(item.Key.Namespace).
+		Patch(ctx, item.Key.Name, types.ApplyPatchType, data, options)
+}
+
+// applied remembers the server's answer to an apply as the new baseline.
+func (r *run) applied(item *Item, st *objectState, body, answer *unstructured.Unstructured, action Action) Outcome {
+	light := r.a.live.Put(item.Key, answer)
+	baseline, err := drift.Capture(answer, item.Manager)
+	if err != nil {
+		return r.failed(item, st, light, err)
+	}
+	st.uid, st.applied, st.baseline = answer.GetUID(), fingerprint(item, r.owner.UID), baseline
+	st.equalAt, st.existed, st.failure, st.foreign = answer.GetResourceVersion(), true, nil, false
+	r.st.inventory.note(item.Key, answer.GetUID(), r.now)
+	r.mutated(item, st, body, answer)
+	r.log.V(1).Info("Applied", "manifest", item.String(), "reason", string(action), "resourceVersion", answer.GetResourceVersion())
+	return r.complete(item, light, action)
+}
+
+// complete is the outcome of a manifest that is as it should be, or as its
+// policy lets it be.
+func (r *run) complete(item *Item, obj *unstructured.Unstructured, action Action) Outcome {
+	return Outcome{
+		Item: item, Action: action, Live: obj, Applied: true,
+		Reason: workv1.AppliedManifestComplete, Message: "Apply manifest complete",
+	}
+}
+
+// refused is the outcome of a manifest that cannot be applied at all.
+func (r *run) refused(item *Item) Outcome {
+	outcome := Outcome{Item: item, Action: ActionFailed, Reason: item.Reason, Message: truncate(item.Problem.Error(), maxMessage)}
+	if item.Reason != kronvoyv1alpha1.ReasonNoSuchKind {
+		return outcome
+	}
+	// The kind may come, as from a CustomResourceDefinition in the same work.
+	st := r.stateOf(item)
+	if waiting, ok := r.backingOff(item, st); ok {
+		return waiting
+	}
+	return r.failed(item, st, nil, item.Problem)
+}
+
+// postponed is the outcome of a correction that has to wait.
+func (r *run) postponed(item *Item, obj *unstructured.Unstructured, wait time.Duration) Outcome {
+	outcome := r.complete(item, obj, ActionUnchanged)
+	outcome.Message = "Apply manifest complete; corrected again and again, the next correction waits"
+	outcome.retryAfter = wait
+	return outcome
+}
+
+// failed remembers a failure and when to try again.
+func (r *run) failed(item *Item, st *objectState, obj *unstructured.Unstructured, err error) Outcome {
+	reason, message := explain(item, err)
+	f := st.failure
+	if f == nil || f.fingerprint != item.Hash || f.generation != r.w.Generation {
+		f = &failure{fingerprint: item.Hash, generation: r.w.Generation}
+		st.failure = f
+	}
+	f.reason, f.message, f.uid = reason, truncate(message, maxMessage), uidOf(obj)
+	f.retryAt = r.now.Add(backoff(firstRetry, f.count, maxRetry))
+	f.count++
+	f.passing = passing(err)
+	outcome := r.failing(item, f, obj)
+	if !outcome.quiet {
+		r.log.Info("Apply failed", "manifest", item.String(), "reason", f.reason, "message", f.message, "tries", f.count)
+	}
+	return outcome
+}
+
+// backingOff gives the last failure again while its time has not come, unless
+// the manifest, the work or the object is another one since.
+func (r *run) backingOff(item *Item, st *objectState) (Outcome, bool) {
+	f := st.failure
+	if f == nil || f.fingerprint != item.Hash || f.generation != r.w.Generation || !r.now.Before(f.retryAt) {
+		return Outcome{}, false
+	}
+	obj := r.a.live.Get(item.Key)
+	if uidOf(obj) != f.uid {
+		return Outcome{}, false
+	}
+	return r.failing(item, f, obj), true
+}
+
+func (r *run) failing(item *Item, f *failure, obj *unstructured.Unstructured) Outcome {
+	return Outcome{
+		Item: item, Action: ActionFailed, Live: obj, Reason: f.reason, Message: f.message,
+		retryAfter: max(time.Millisecond, f.retryAt.Sub(r.now)), quiet: f.passing && f.count <= quietTries,
+	}
+}
+
+func uidOf(obj *unstructured.Unstructured) types.UID {
+	if obj == nil {
+		return ""
+	}
+	return obj.GetUID()
+}

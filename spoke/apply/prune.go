@@ -1,0 +1,201 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/spoke/live"
+)
+
+const (
+	// scanRetry is how often an incomplete view of a kind is looked at again,
+	// besides the event that completes it.
+	scanRetry = 10 * time.Second
+	// deletingRetry is how often a refused deletion is tried again.
+	deletingRetry = 5 * time.Second
+	// maxDeleting is how many objects a report lists.
+	maxDeleting = 250
+)
+
+// prune deletes what is in the inventory and no longer in the work. The gates:
+//   - every manifest was read and applied, so the work is known in full;
+//   - the watches have shown all kinds, so the inventory is known in full;
+//   - the object has this inventory as owner, and no other work wants it.
+func (r *run) prune(ctx context.Context, changes *ChangeSet) {
+	inv := r.st.inventory
+	complete := r.a.scan(inv, r.now)
+	wanted := map[live.Key]bool{}
+	for _, item := range r.w.Items {
+		if !item.ReadOnly() {
+			wanted[versionless(item.Key)] = true
+		}
+	}
+	for key := range r.st.leaving {
+		if wanted[versionless(key)] {
+			delete(r.st.leaving, key)
+		}
+	}
+	leavers := 0
+	for _, key := range sortedKeys(inv.objects) {
+		if wanted[versionless(key)] {
+			continue
+		}
+		leavers++
+		if changes.applied() && complete {
+			r.leave(ctx, key, changes)
+		}
+	}
+	if leavers > 0 {
+		r.st.shrunkAt = r.w.Generation
+		if !complete {
+			changes.retry(scanRetry)
+		}
+	}
+	r.listDeleting(changes)
+}
+
+// leave takes one step to get an object out of the inventory.
+func (r *run) leave(ctx context.Context, key live.Key, changes *ChangeSet) {
+	gone, state, err := r.remove(ctx, key)
+	if gone && err == nil {
+		r.st.inventory.drop(key, r.now)
+		delete(r.st.leaving, key)
+		return
+	}
+	known, asked := r.st.leaving[key]
+	if asked {
+		state.since = known.since
+	}
+	if err != nil {
+		state.message = truncate(err.Error(), maxMessage)
+		changes.retry(deletingRetry)
+		r.log.Info("Deletion failed", "manifest", key.String(), "reason", state.message)
+	}
+	r.st.leaving[key] = state
+}
+
+// remove deletes an object, or lets go of it where it is not only ours. It says
+// whether the inventory is done with it.
+func (r *run) remove(ctx context.Context, key live.Key) (gone bool, state leaving, err error) {
+	state = leaving{since: r.now}
+	obj, err := r.a.live.Read(ctx, key)
+	switch {
+	case err != nil && !r.a.served(key.Resource):
+		return true, state, nil // the kind is gone, and its objects with it
+	case err != nil:
+		return false, state, err
+	case obj == nil:
+		return true, state, nil
+	}
+	state.kind = obj.GetKind()
+	elsewhere, err := r.a.elsewhere(ctx, r.w.Name, key)
+	if err != nil {
+		return false, state, err
+	}
+	switch {
+	case !owns(obj, r.owner.UID):
+		return true, state, nil // never ours, orphaned, or moved to another work
+	case elsewhere || r.ownedByOthers(obj):
+		return true, state, r.release(ctx, key, obj)
+	case orphaned(r.w.Delete, key) || r.readOnly(key):
+		return true, state, r.release(ctx, key, obj)
+	case !obj.GetDeletionTimestamp().IsZero():
+		state.message = waitsFor(obj)
+		return false, state, nil
+	}
+	uid, policy := obj.GetUID(), propagation(r.w.Delete)
+	err = r.a.dynamic.Resource(key.Resource).Namespace(key.Namespace).Delete(ctx, key.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &policy,
+	})
+	if apierrors.IsNotFound(err) {
+		return true, state, nil
+	}
+	if err != nil {
+		return false, state, fmt.Errorf("deleting %s: %w", key, err)
+	}
+	r.log.Info("Deleted", "manifest", key.String(), "reason", "LeftWork")
+	// Most objects are gone at once: to see it saves a report.
+	obj, err = r.a.live.Read(ctx, key)
+	if err != nil || obj == nil || obj.GetUID() != uid {
+		return err == nil, state, err
+	}
+	state.message = waitsFor(obj)
+	return false, state, nil
+}
+
+// readOnly says whether the work still looks at the object, without applying
+// it: then it is let go of, not deleted.
+func (r *run) readOnly(key live.Key) bool {
+	return slices.ContainsFunc(r.w.Items, func(item *Item) bool {
+		return item.ReadOnly() && versionless(item.Key) == versionless(key)
+	})
+}
+
+// ownedByOthers says whether the inventory of another work owns the object too.
+func (r *run) ownedByOthers(obj *unstructured.Unstructured) bool {
+	for _, owner := range obj.GetOwnerReferences() {
+		if owner.Kind == r.owner.Kind && owner.APIVersion == r.owner.APIVersion && owner.UID != r.owner.UID {
+			return true
+		}
+	}
+	return false
+}
+
+// release takes this work out of an object's owners and leaves the object. The
+// resource version makes sure that no owner who just joined is lost.
+func (r *run) release(ctx context.Context, key live.Key, obj *unstructured.Unstructured) error {
+	keep := []metav1.OwnerReference{}
+	for _, owner := range obj.GetOwnerReferences() {
+		if owner.UID != r.owner.UID {
+			keep = append(keep, owner)
+		}
+	}
+	patch, err := mergePatch(map[string]any{"metadata": map[string]any{
+		"resourceVersion": obj.GetResourceVersion(), "ownerReferences": keep,
+	}})
+	if err != nil {
+		return err
+	}
+	data, err := patch.Data(nil)
+	if err != nil {
+		return err
+	}
+	_, err = r.a.dynamic.Resource(key.Resource).Namespace(key.Namespace).
+		Patch(ctx, key.Name, types.MergePatchType, data, metav1.PatchOptions{FieldManager: defaultManager})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("releasing %s: %w", key, err)
+	}
+	r.log.Info("Released", "manifest", key.String(), "reason", "LeftWork")
+	return nil
+}
+
+// listDeleting reports what is on its way out.
+func (r *run) listDeleting(changes *ChangeSet) {
+	for _, key := range sortedKeys(r.st.leaving) {
+		if len(changes.Deleting) == maxDeleting {
+			return
+		}
+		state := r.st.leaving[key]
+		since := stamp(state.since)
+		changes.Deleting = append(changes.Deleting, kronvoyv1alpha1.DeletingObject{
+			ObjectReference: reference(key, state.kind), Since: &since, Message: state.message,
+		})
+	}
+}
+
+// waitsFor says what keeps an object that is being deleted.
+func waitsFor(obj *unstructured.Unstructured) string {
+	finalizers := obj.GetFinalizers()
+	if len(finalizers) == 0 {
+		return ""
+	}
+	return truncate(fmt.Sprintf("waiting for finalizers %v", finalizers), maxMessage)
+}

@@ -1,0 +1,187 @@
+package apply
+
+import (
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/spoke/drift"
+	"github.com/kronvoy/kronvoy/spoke/live"
+)
+
+// workState is what the agent remembers of one work. Only one reconcile of a
+// work runs at a time, so it needs no lock.
+type workState struct {
+	inventory *inventory
+	objects   map[live.Key]*objectState
+	// leaving are objects whose deletion was asked for, and when.
+	leaving map[live.Key]leaving
+	// corrections counts what was put right since the work came.
+	corrections int64
+	// recalled is set once the report of an earlier process was read.
+	recalled bool
+	// shrunkAt is the generation at which objects last left the work.
+	shrunkAt int64
+	// gone is set when the inventory was deleted by somebody else.
+	gone atomic.Bool
+}
+
+// leaving is an object on its way out of the work.
+type leaving struct {
+	kind    string
+	since   time.Time
+	message string
+}
+
+// objectState is what the agent remembers of one object of one work.
+type objectState struct {
+	uid types.UID
+	// applied is the fingerprint of what was applied last.
+	applied  string
+	baseline *drift.Baseline
+	// equalAt is the resource version at which live equalled the baseline.
+	equalAt string
+	// existed is set when the object was there after an apply: if it is gone
+	// now, somebody deleted it.
+	existed bool
+	failure *failure
+	fight   fight
+	// foreign is set while the object is not ours: no label leads our watches
+	// to it, it is watched by name.
+	foreign bool
+	// finding is the last thing to tell about the object, differs whether it
+	// still holds.
+	finding *kronvoyv1alpha1.Finding
+	differs bool
+	// seen is the difference that finding is about.
+	seen string
+}
+
+// failure is an apply that did not work, and when to try again.
+type failure struct {
+	fingerprint string
+	generation  int64
+	uid         types.UID
+	reason      string
+	message     string
+	count       int
+	retryAt     time.Time
+	// passing is set for errors that tend to go away by themselves.
+	passing bool
+}
+
+const (
+	firstRetry = 100 * time.Millisecond
+	maxRetry   = 5 * time.Minute
+	// quietTries is how often a failure that may pass by itself, such as a
+	// namespace that another work is about to create, stays unreported.
+	quietTries = 2
+)
+
+// fight counts corrections of one object in a row. The first ones are
+// immediate; who changes the field again and again gets an ever longer say.
+type fight struct {
+	count int
+	last  time.Time
+}
+
+const (
+	freeCorrections = 3
+	firstFightDelay = time.Second
+	// fightOver is how long an object must stay quiet to be forgiven.
+	fightOver = 10 * time.Minute
+)
+
+// wait says how long a correction has to wait now.
+func (f *fight) wait(now time.Time) time.Duration {
+	if f.count < freeCorrections || now.Sub(f.last) >= fightOver {
+		return 0
+	}
+	delay := backoff(firstFightDelay, f.count-freeCorrections, maxRetry)
+	return max(0, delay-now.Sub(f.last))
+}
+
+func (f *fight) corrected(now time.Time) {
+	if now.Sub(f.last) >= fightOver {
+		f.count = 0
+	}
+	f.count++
+	f.last = now
+}
+
+func backoff(first time.Duration, doublings int, limit time.Duration) time.Duration {
+	if doublings > 20 {
+		return limit
+	}
+	return min(limit, first<<doublings)
+}
+
+// fingerprint is all that decides whether an object must be applied again.
+func fingerprint(item *Item, owner types.UID) string {
+	if item.Orphan {
+		owner = ""
+	}
+	return strings.Join([]string{item.Hash, string(item.Strategy), item.Manager, string(owner)}, "|")
+}
+
+// interest knows which works have to do with an object: for objects that no
+// owner reference leads to a work.
+type interest struct {
+	mu    sync.Mutex
+	works map[live.Key]map[string]bool
+	keys  map[string]map[live.Key]bool
+}
+
+func newInterest() *interest {
+	return &interest{works: map[live.Key]map[string]bool{}, keys: map[string]map[live.Key]bool{}}
+}
+
+// set says all objects that a work has to do with from now on.
+func (i *interest) set(work string, keys map[live.Key]bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if maps.Equal(i.keys[work], keys) {
+		return
+	}
+	for key := range i.keys[work] {
+		if !keys[key] {
+			delete(i.works[key], work)
+			if len(i.works[key]) == 0 {
+				delete(i.works, key)
+			}
+		}
+	}
+	for key := range keys {
+		if i.works[key] == nil {
+			i.works[key] = map[string]bool{}
+		}
+		i.works[key][work] = true
+	}
+	if len(keys) == 0 {
+		delete(i.keys, work)
+		return
+	}
+	i.keys[work] = keys
+}
+
+// of lists the works of an object.
+func (i *interest) of(key live.Key) []string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	names := make([]string, 0, len(i.works[key]))
+	for name := range i.works[key] {
+		names = append(names, name)
+	}
+	return names
+}
+
+// hashOf reads the manifest hash that an object carries.
+func hashOf(obj *unstructured.Unstructured) string {
+	return obj.GetAnnotations()[kronvoyv1alpha1.AnnotationHash]
+}

@@ -1,0 +1,176 @@
+package spoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	workv1 "open-cluster-management.io/api/work/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+	"sigs.k8s.io/multicluster-runtime/pkg/clusters"
+	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+)
+
+// hubName is the hub among the engaged clusters.
+const hubName multicluster.ClusterName = "hub"
+
+// hub is the multicluster provider of exactly one cluster, which may be out of
+// reach for as long as it likes: it is engaged when it first answers.
+type hub struct {
+	clusters.Clusters[cluster.Cluster]
+	config    *rest.Config
+	scheme    *runtime.Scheme
+	namespace string
+	clock     clock.Clock
+	log       logr.Logger
+	direct    client.Client
+	// started is closed when the controller takes sources: engaging earlier
+	// would make a hub that falls silent fatal to the start.
+	started chan struct{}
+	engaged chan struct{}
+}
+
+var (
+	_ multicluster.Provider         = &hub{}
+	_ multicluster.ProviderRunnable = &hub{}
+)
+
+func newHub(o *Options, scheme *runtime.Scheme) (*hub, error) {
+	direct, err := client.New(o.Hub, client.Options{Scheme: scheme, Mapper: newHubMapper()})
+	if err != nil {
+		return nil, fmt.Errorf("making a client of the hub: %w", err)
+	}
+	h := &hub{
+		Clusters: clusters.New[cluster.Cluster](), config: o.Hub, scheme: scheme, namespace: o.ClusterName,
+		clock: o.Clock, log: o.Logger.WithName("hub"), direct: direct,
+		started: make(chan struct{}), engaged: make(chan struct{}),
+	}
+	h.ErrorHandler = func(err error, message string, _ ...any) { h.log.Error(err, message) }
+	return h, nil
+}
+
+// Start engages the hub, trying until it answers.
+func (h *hub) Start(ctx context.Context, aware multicluster.Aware) error {
+	select {
+	case <-h.started:
+	case <-ctx.Done():
+		return nil
+	}
+	retry := wait.Backoff{Duration: 500 * time.Millisecond, Factor: 1.5, Jitter: 0.2, Steps: 20, Cap: 15 * time.Second}
+	for ctx.Err() == nil {
+		err := h.engage(ctx, aware)
+		if err == nil {
+			<-ctx.Done()
+			return nil
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		h.log.Info("The hub cannot be reached; the cluster is kept as it is", "reason", err.Error())
+		timer := h.clock.NewTimer(retry.Step())
+		select {
+		case <-ctx.Done():
+		case <-timer.C():
+		}
+		timer.Stop()
+	}
+	return nil
+}
+
+func (h *hub) engage(ctx context.Context, aware multicluster.Aware) error {
+	probe, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := h.direct.List(probe, &workv1.ManifestWorkList{}, client.InNamespace(h.namespace), client.Limit(1)); err != nil {
+		return fmt.Errorf("listing works: %w", err)
+	}
+	cl, err := cluster.New(h.config, func(o *cluster.Options) {
+		o.Scheme = h.scheme
+		o.MapperProvider = newStaticMapper
+		o.Logger = h.log
+		o.Cache = cache.Options{
+			DefaultNamespaces: map[string]cache.Config{h.namespace: {}},
+			DefaultTransform:  cache.TransformStripManagedFields(),
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("making a cache of the hub: %w", err)
+	}
+	if err := h.Add(ctx, hubName, cl, aware); err != nil {
+		return err
+	}
+	h.log.Info("The hub is engaged", "cluster", h.namespace)
+	close(h.engaged)
+	return nil
+}
+
+// Reader reads from the cache of the hub; nil until it is engaged.
+func (h *hub) Reader() client.Reader {
+	cl, err := h.Get(context.Background(), hubName)
+	if err != nil {
+		return nil
+	}
+	return cl.GetCache()
+}
+
+// Writer writes to the hub.
+func (h *hub) Writer() client.Client { return h.direct }
+
+// work reads a work; known is false while nobody can say whether it exists.
+func (h *hub) work(ctx context.Context, name string) (work *workv1.ManifestWork, known bool, err error) {
+	reader := h.Reader()
+	if reader == nil {
+		return nil, false, nil
+	}
+	work = &workv1.ManifestWork{}
+	err = reader.Get(ctx, client.ObjectKey{Namespace: h.namespace, Name: name}, work)
+	if client.IgnoreNotFound(err) != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return nil, false, nil // the cache has not seen the hub's works yet
+		}
+		return nil, false, fmt.Errorf("reading work %q: %w", name, err)
+	}
+	if err != nil {
+		return nil, true, nil
+	}
+	return work, true, nil
+}
+
+// report reads a work's report; nil when there is none.
+func (h *hub) report(ctx context.Context, name string) (*kronvoyv1alpha1.WorkReport, error) {
+	reader := h.Reader()
+	if reader == nil {
+		return nil, nil
+	}
+	report := &kronvoyv1alpha1.WorkReport{}
+	err := reader.Get(ctx, client.ObjectKey{Namespace: h.namespace, Name: name}, report)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("reading report %q: %w", name, err)
+	}
+	if err != nil {
+		return nil, nil
+	}
+	return report, nil
+}
+
+// works lists the works of the hub's cache.
+func (h *hub) works(ctx context.Context) ([]workv1.ManifestWork, error) {
+	reader := h.Reader()
+	if reader == nil {
+		return nil, errors.New("listing works: the hub was not reached yet")
+	}
+	list := &workv1.ManifestWorkList{}
+	if err := reader.List(ctx, list, client.InNamespace(h.namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing works: %w", err)
+	}
+	return list.Items, nil
+}

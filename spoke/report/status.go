@@ -1,0 +1,99 @@
+package report
+
+import (
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/json"
+	workv1 "open-cluster-management.io/api/work/v1"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+)
+
+// workStatus merges an observation into what the hub has; conditions of others
+// stay, and a transition time changes only with its status. It says whether
+// there is anything to write.
+func workStatus(obs *Observation, before *workv1.ManifestWorkStatus, now time.Time) (*workv1.ManifestWorkStatus, bool) {
+	after := before.DeepCopy()
+	after.Conditions = mergeConditions(after.Conditions, obs.Conditions, now, func(old metav1.Condition) bool {
+		return old.Reason != reasonAggregated // a rule that is gone takes its summary along
+	})
+	previous := map[workv1.ManifestResourceMeta][]metav1.Condition{}
+	for _, manifest := range before.ResourceStatus.Manifests {
+		previous[identity(manifest.ResourceMeta)] = manifest.Conditions
+	}
+	after.ResourceStatus.Manifests = nil
+	for _, manifest := range obs.Manifests {
+		old := previous[identity(manifest.ResourceMeta)]
+		manifest.Conditions = mergeConditions(old, manifest.Conditions, now, func(metav1.Condition) bool { return false })
+		after.ResourceStatus.Manifests = append(after.ResourceStatus.Manifests, manifest)
+	}
+	return after, !equality.Semantic.DeepEqual(before, after)
+}
+
+// identity is what stays when manifests are re-ordered.
+func identity(meta workv1.ManifestResourceMeta) workv1.ManifestResourceMeta {
+	if meta.Name == "" { // an unreadable manifest has no name but its place
+		return workv1.ManifestResourceMeta{Ordinal: meta.Ordinal}
+	}
+	return workv1.ManifestResourceMeta{Group: meta.Group, Kind: meta.Kind, Namespace: meta.Namespace, Name: meta.Name}
+}
+
+// mergeConditions gives the new conditions with the old transition times, and
+// those old ones that are not ours to remove.
+func mergeConditions(old, fresh []metav1.Condition, now time.Time, keep func(metav1.Condition) bool) []metav1.Condition {
+	stamped := metav1.NewTime(now).Rfc3339Copy()
+	known := map[string]metav1.Condition{}
+	for _, condition := range old {
+		known[condition.Type] = condition
+	}
+	merged := make([]metav1.Condition, 0, len(fresh))
+	for _, condition := range fresh {
+		condition.LastTransitionTime = stamped
+		if before, ok := known[condition.Type]; ok && before.Status == condition.Status {
+			condition.LastTransitionTime = before.LastTransitionTime
+		}
+		delete(known, condition.Type)
+		merged = append(merged, condition)
+	}
+	for _, condition := range old {
+		if before, ok := known[condition.Type]; ok && keep(before) {
+			merged = append(merged, before)
+		}
+	}
+	return merged
+}
+
+// reportStatus says what to write to the WorkReport; nil when the hub has all
+// that matters. The hash alone is no news unless the hub waits for it.
+func reportStatus(obs *Observation, before *kronvoyv1alpha1.WorkReportStatus) *kronvoyv1alpha1.WorkReportStatus {
+	after := obs.Report
+	if obs.MustReport && (before.ObservedHash != after.ObservedHash || before.ObservedGeneration != after.ObservedGeneration) {
+		return &after
+	}
+	same := before.DeepCopy()
+	same.ObservedHash, same.ObservedGeneration = after.ObservedHash, after.ObservedGeneration
+	same.Values, after.Values = canonicalValues(same.Values), canonicalValues(after.Values)
+	if equality.Semantic.DeepEqual(same, &after) {
+		return nil
+	}
+	return &after
+}
+
+// canonicalValues writes every value in one form: the API server has its own
+// way to write the same JSON.
+func canonicalValues(values []kronvoyv1alpha1.ReportedValue) []kronvoyv1alpha1.ReportedValue {
+	canonical := slices.Clone(values)
+	for i := range canonical {
+		var content any
+		if json.Unmarshal(canonical[i].Value.Raw, &content) != nil {
+			continue
+		}
+		if text, err := json.Marshal(content); err == nil {
+			canonical[i].Value.Raw = text
+		}
+	}
+	return canonical
+}

@@ -1,0 +1,290 @@
+package report
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	workv1 "open-cluster-management.io/api/work/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+)
+
+const (
+	// writers is how many works are reported at the same time.
+	writers = 4
+	// writeTimeout bounds one write to a hub that does not answer.
+	writeTimeout = 10 * time.Second
+	// drainTimeout is how long pending reports may take when the agent stops.
+	drainTimeout = 4 * time.Second
+	// firstRetry and maxRetry bound the wait after a failed write.
+	firstRetry = 200 * time.Millisecond
+	maxRetry   = 30 * time.Second
+)
+
+// Hub is how the writer reads and writes the hub's objects.
+type Hub interface {
+	// Reader reads works and reports from the agent's cache of the hub; nil
+	// while the hub was never reached.
+	Reader() client.Reader
+	// Writer writes to the hub.
+	Writer() client.Client
+}
+
+// Writer writes the latest observation of every work, off the path of applying.
+type Writer struct {
+	hub       Hub
+	namespace string
+	clock     clock.Clock
+	log       logr.Logger
+	queue     workqueue.TypedRateLimitingInterface[string]
+
+	mu      sync.Mutex
+	pending map[string]*Observation
+	// written is what was written last, for as long as the cache is behind it.
+	written map[string]written
+}
+
+type written struct {
+	work          *workv1.ManifestWorkStatus
+	workVersion   string
+	report        *kronvoyv1alpha1.WorkReportStatus
+	reportVersion string
+}
+
+// NewWriter gives a writer for the works of one cluster namespace.
+func NewWriter(hub Hub, namespace string, clk clock.Clock, log logr.Logger) *Writer {
+	return &Writer{
+		hub: hub, namespace: namespace, clock: clk, log: log,
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, maxRetry)),
+		pending: map[string]*Observation{},
+		written: map[string]written{},
+	}
+}
+
+// Report queues an observation, in place of an older one of the same work.
+func (w *Writer) Report(obs *Observation) {
+	w.mu.Lock()
+	w.pending[obs.Work] = obs
+	w.mu.Unlock()
+	w.queue.Add(obs.Work)
+}
+
+// Settled says whether all that was to be told about a work is written.
+func (w *Writer) Settled(work string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pending[work] == nil
+}
+
+// Start writes until the context ends, and then what is still pending.
+func (w *Writer) Start(ctx context.Context) error {
+	drain, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var running sync.WaitGroup
+	for range writers {
+		running.Go(func() {
+			for w.next(drain) {
+			}
+		})
+	}
+	<-ctx.Done()
+	stop := w.clock.NewTimer(drainTimeout)
+	defer stop.Stop()
+	go func() {
+		select {
+		case <-stop.C():
+			cancel()
+		case <-drain.Done():
+		}
+	}()
+	w.queue.ShutDownWithDrain()
+	running.Wait()
+	return nil
+}
+
+func (w *Writer) next(ctx context.Context) bool {
+	work, shutdown := w.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer w.queue.Done(work)
+	w.mu.Lock()
+	obs := w.pending[work]
+	w.mu.Unlock()
+	if obs == nil {
+		return true
+	}
+	bounded, cancel := context.WithTimeout(ctx, writeTimeout)
+	err := w.write(bounded, obs)
+	cancel()
+	if err != nil && ctx.Err() == nil {
+		w.log.Info("Reporting failed", "work", work, "reason", err.Error())
+		w.queue.AddRateLimited(work)
+		return true
+	}
+	w.queue.Forget(work)
+	w.mu.Lock()
+	if w.pending[work] == obs {
+		delete(w.pending, work)
+	}
+	if obs.Done {
+		delete(w.written, work)
+	}
+	w.mu.Unlock()
+	return true
+}
+
+// write tells the hub one observation: the report first, so that whoever sees
+// the new status of the work finds the report that goes with it.
+func (w *Writer) write(ctx context.Context, obs *Observation) error {
+	reader := w.hub.Reader()
+	if reader == nil {
+		return fmt.Errorf("the hub was not reached yet")
+	}
+	key := client.ObjectKey{Namespace: w.namespace, Name: obs.Work}
+	work := &workv1.ManifestWork{}
+	err := reader.Get(ctx, key, work)
+	if apierrors.IsNotFound(err) || (err == nil && obs.UID != "" && work.UID != obs.UID) {
+		return nil // nobody is left to be told
+	}
+	if err != nil {
+		return fmt.Errorf("reading work %q: %w", obs.Work, err)
+	}
+	if obs.Done {
+		return w.finish(ctx, work)
+	}
+	if err := w.writeReport(ctx, reader, key, obs); err != nil {
+		return err
+	}
+	if obs.Deleting {
+		return nil
+	}
+	return w.writeStatus(ctx, work, obs)
+}
+
+func (w *Writer) writeReport(ctx context.Context, reader client.Reader, key client.ObjectKey, obs *Observation) error {
+	report := &kronvoyv1alpha1.WorkReport{}
+	err := reader.Get(ctx, key, report)
+	if apierrors.IsNotFound(err) {
+		return nil // the hub wants none, or has not made it yet
+	}
+	if err != nil {
+		return fmt.Errorf("reading report %q: %w", obs.Work, err)
+	}
+	before := &report.Status
+	last := w.last(obs.Work)
+	if last.report != nil && newer(last.reportVersion, report.ResourceVersion) {
+		before = last.report
+	}
+	after := reportStatus(obs, before)
+	if after == nil {
+		return nil
+	}
+	if err := w.patch(ctx, report, reportContent(after)); err != nil {
+		return fmt.Errorf("writing report %q: %w", obs.Work, err)
+	}
+	w.remember(obs.Work, func(last *written) {
+		last.report, last.reportVersion = &report.Status, report.ResourceVersion
+	})
+	return nil
+}
+
+func (w *Writer) writeStatus(ctx context.Context, work *workv1.ManifestWork, obs *Observation) error {
+	before := &work.Status
+	last := w.last(obs.Work)
+	if last.work != nil && newer(last.workVersion, work.ResourceVersion) {
+		before = last.work
+	}
+	after, differs := workStatus(obs, before, w.clock.Now())
+	if !differs {
+		return nil
+	}
+	target := &workv1.ManifestWork{}
+	target.Namespace, target.Name = work.Namespace, work.Name
+	if err := w.patch(ctx, target, after); err != nil {
+		return fmt.Errorf("writing the status of work %q: %w", obs.Work, err)
+	}
+	w.remember(obs.Work, func(last *written) {
+		last.work, last.workVersion = &target.Status, target.ResourceVersion
+	})
+	return nil
+}
+
+// finish removes the finalizer of a work of which nothing is left.
+func (w *Writer) finish(ctx context.Context, work *workv1.ManifestWork) error {
+	index := slices.Index(work.Finalizers, kronvoyv1alpha1.FinalizerWork)
+	if index < 0 {
+		return nil
+	}
+	content, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"resourceVersion": work.ResourceVersion,
+		"finalizers":      slices.Delete(slices.Clone(work.Finalizers), index, index+1),
+	}})
+	if err != nil {
+		return fmt.Errorf("writing the finalizers of work %q: %w", work.Name, err)
+	}
+	target := &workv1.ManifestWork{}
+	target.Namespace, target.Name = work.Namespace, work.Name
+	err = w.hub.Writer().Patch(ctx, target, client.RawPatch(types.MergePatchType, content))
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("removing the finalizer of work %q: %w", work.Name, err)
+	}
+	return nil
+}
+
+func (w *Writer) patch(ctx context.Context, obj client.Object, status any) error {
+	content, err := json.Marshal(map[string]any{"status": status})
+	if err != nil {
+		return err
+	}
+	err = w.hub.Writer().Status().Patch(ctx, obj, client.RawPatch(types.MergePatchType, content))
+	return client.IgnoreNotFound(err)
+}
+
+// reportContent states every field: a merge patch keeps what it does not name.
+func reportContent(status *kronvoyv1alpha1.WorkReportStatus) map[string]any {
+	return map[string]any{
+		"observedHash": status.ObservedHash, "observedGeneration": status.ObservedGeneration,
+		"values": orNull(status.Values), "deleting": orNull(status.Deleting), "findings": orNull(status.Findings),
+		"findingCount": status.FindingCount, "corrections": status.Corrections,
+	}
+}
+
+func orNull[T any](list []T) any {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
+func (w *Writer) last(work string) written {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.written[work]
+}
+
+func (w *Writer) remember(work string, change func(*written)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last := w.written[work]
+	change(&last)
+	w.written[work] = last
+}
+
+// newer says whether a is certainly a later version than b.
+func newer(a, b string) bool {
+	order, err := resourceversion.CompareResourceVersion(a, b)
+	return err == nil && order > 0
+}

@@ -1,0 +1,328 @@
+//go:build integration
+
+package spoke_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2/textlogger"
+	workv1 "open-cluster-management.io/api/work/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/spoke"
+	"github.com/kronvoy/kronvoy/test/fleet"
+)
+
+// server is one API server that plays hub and spoke: they differ only in which
+// namespaces and kinds an agent uses there.
+var server *rest.Config
+
+// sequence makes names unique.
+var sequence atomic.Int64
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	ctrl.SetLogger(logr.Discard())
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "kronvoy-spoke-test")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	f, err := fleet.Start(ctx, fleet.Options{
+		Name: "spoke-test", Dir: filepath.Join(dir, "fleet"), Progress: os.Stderr,
+		Hub: fleet.ClusterOptions{APIServerOnly: true}, Spokes: []fleet.ClusterOptions{},
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = f.Stop(context.WithoutCancel(ctx)) }()
+	config := filepath.Join("..", "config")
+	if err := f.Hub().InstallCRDs(ctx, filepath.Join(config, "crd"), filepath.Join(config, "ocm", "hub"), filepath.Join(config, "ocm", "spoke")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if server, err = f.Hub().RESTConfig(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// world is one cluster namespace on the hub, one namespace on the spoke and an
+// agent between them.
+type world struct {
+	t       *testing.T
+	ctx     context.Context
+	client  client.Client
+	cluster string // the namespace on the hub
+	ns      string // the namespace on the spoke
+	hubHash string
+	options func(*spoke.Options)
+	agent   *agent
+}
+
+type agent struct {
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func newWorld(t *testing.T, options ...func(*spoke.Options)) *world {
+	t.Helper()
+	types := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{scheme.AddToScheme, workv1.Install, kronvoyv1alpha1.AddToScheme} {
+		if err := add(types); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := client.New(server, client.Options{Scheme: types})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := sequence.Add(1)
+	w := &world{
+		t: t, ctx: t.Context(), client: c,
+		cluster: fmt.Sprintf("cluster-%d", n), ns: fmt.Sprintf("app-%d", n), hubHash: fmt.Sprintf("hub%d", n),
+		options: func(o *spoke.Options) {
+			for _, option := range options {
+				option(o)
+			}
+		},
+	}
+	for _, name := range []string{w.cluster, w.ns} {
+		if err := c.Create(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { w.stop() })
+	return w
+}
+
+// start runs a new agent with an empty memory.
+func (w *world) start() {
+	w.t.Helper()
+	config := rest.CopyConfig(server)
+	config.UserAgent = "agent-of-" + w.cluster
+	o := spoke.Options{
+		ClusterName: w.cluster, Hub: config, Spoke: config, HubHash: w.hubHash, LeaseDuration: -1, Logger: logr.Discard(),
+		FlushDelay: 200 * time.Millisecond,
+	}
+	if testing.Verbose() {
+		o.Logger = textlogger.NewLogger(textlogger.NewConfig(textlogger.Verbosity(1), textlogger.Output(w.t.Output()))).WithValues("cluster", w.cluster)
+	}
+	w.options(&o)
+	a, err := spoke.New(o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w.agent = &agent{cancel: cancel, done: make(chan error, 1)}
+	go func() { w.agent.done <- a.Run(ctx) }()
+}
+
+// stop ends the agent.
+func (w *world) stop() {
+	if w.agent == nil {
+		return
+	}
+	w.agent.cancel()
+	if err := <-w.agent.done; err != nil {
+		w.t.Errorf("the agent ended with %v", err)
+	}
+	w.agent = nil
+}
+
+// manifest is one object of a work, as a hub would ship it.
+type manifest struct {
+	object   *unstructured.Unstructured
+	policy   kronvoyv1alpha1.ManifestPolicy
+	strategy workv1.UpdateStrategyType
+	paths    []string
+	rules    []string
+	observe  []string
+}
+
+func (w *world) configMap(name string, data ...string) *manifest {
+	content := map[string]any{}
+	for i := 0; i < len(data); i += 2 {
+		content[data[i]] = data[i+1]
+	}
+	return &manifest{object: &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap",
+		"metadata": map[string]any{"name": name, "namespace": w.ns}, "data": content,
+	}}}
+}
+
+func (w *world) deployment(name string, replicas int64) *manifest {
+	return &manifest{
+		object: &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "apps/v1", "kind": "Deployment",
+			"metadata": map[string]any{"name": name, "namespace": w.ns},
+			"spec": map[string]any{
+				"replicas": replicas,
+				"selector": map[string]any{"matchLabels": map[string]any{"app": name}},
+				"template": map[string]any{
+					"metadata": map[string]any{"labels": map[string]any{"app": name}},
+					"spec": map[string]any{"containers": []any{map[string]any{
+						"name": "web", "image": "nginx:1", "ports": []any{map[string]any{"containerPort": int64(80)}},
+						"resources": map[string]any{"requests": map[string]any{"cpu": "1000m", "memory": "64Mi"}},
+					}}},
+				},
+			},
+		}},
+		paths: []string{"spec.replicas", "status.availableReplicas"},
+	}
+}
+
+const manager = "work-agent-kronvoy-test"
+
+// work builds a ManifestWork as the hub does.
+func (w *world) work(name string, manifests ...*manifest) *workv1.ManifestWork {
+	w.t.Helper()
+	work := &workv1.ManifestWork{ObjectMeta: metav1.ObjectMeta{
+		Name: name, Namespace: w.cluster, Finalizers: []string{kronvoyv1alpha1.FinalizerWork},
+	}}
+	w.fill(work, manifests...)
+	return work
+}
+
+func (w *world) fill(work *workv1.ManifestWork, manifests ...*manifest) {
+	w.t.Helper()
+	work.Spec = workv1.ManifestWorkSpec{}
+	var policies []kronvoyv1alpha1.ManifestPolicy
+	observe := map[string][]string{}
+	for i, m := range manifests {
+		object := m.object.DeepCopy()
+		content, err := json.Marshal(object.Object)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		hash := hashOf(content)
+		annotations := object.GetAnnotations()
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[kronvoyv1alpha1.AnnotationHash] = hash
+		object.SetAnnotations(annotations)
+		if content, err = json.Marshal(object.Object); err != nil {
+			w.t.Fatal(err)
+		}
+		work.Spec.Workload.Manifests = append(work.Spec.Workload.Manifests, workv1.Manifest{RawExtension: runtime.RawExtension{Raw: content}})
+		policies = append(policies, m.policy)
+		if len(m.observe) > 0 {
+			observe[fmt.Sprint(i)] = m.observe
+		}
+		work.Spec.ManifestConfigs = append(work.Spec.ManifestConfigs, w.config(m, hash))
+	}
+	work.Annotations = map[string]string{
+		kronvoyv1alpha1.AnnotationManifestPolicies: w.json(policies),
+		kronvoyv1alpha1.AnnotationObserve:          w.json(observe),
+	}
+	work.Annotations[kronvoyv1alpha1.AnnotationHash] = hashOf([]byte(w.json(work.Spec) + w.json(work.Annotations)))
+}
+
+func (w *world) config(m *manifest, hash string) workv1.ManifestConfigOption {
+	gvk := m.object.GroupVersionKind()
+	mapping, err := w.client.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
+	resource := schema.GroupVersionResource{Group: gvk.Group, Resource: "widgets"}
+	if err == nil {
+		resource = mapping.Resource
+	}
+	paths := []workv1.JsonPath{{Name: kronvoyv1alpha1.FeedbackHash, Path: kronvoyv1alpha1.FeedbackHashPath}}
+	for _, path := range m.paths {
+		paths = append(paths, workv1.JsonPath{Name: path, Path: "." + path})
+	}
+	strategy := &workv1.UpdateStrategy{Type: workv1.UpdateStrategyTypeServerSideApply, ServerSideApply: &workv1.ServerSideApplyConfig{FieldManager: manager}}
+	if m.strategy != "" {
+		strategy = &workv1.UpdateStrategy{Type: m.strategy}
+	}
+	config := workv1.ManifestConfigOption{
+		ResourceIdentifier: workv1.ResourceIdentifier{Group: resource.Group, Resource: resource.Resource, Name: m.object.GetName(), Namespace: m.object.GetNamespace()},
+		UpdateStrategy:     strategy,
+		FeedbackRules:      []workv1.FeedbackRule{{Type: workv1.JSONPathsType, JsonPaths: paths}},
+	}
+	if len(m.rules) > 0 {
+		certify := "has(object.metadata.annotations) && 'kronvoy.io/hash' in object.metadata.annotations && object.metadata.annotations['kronvoy.io/hash'] == '" + hash + "'"
+		config.ConditionRules = []workv1.ConditionRule{{
+			Condition: kronvoyv1alpha1.ConditionManifestReady, Type: workv1.CelConditionExpressionsType,
+			CelExpressions: append([]string{certify}, m.rules...),
+		}}
+	}
+	return config
+}
+
+func (w *world) json(v any) string {
+	w.t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// ship creates a work and its report.
+func (w *world) ship(name string, manifests ...*manifest) *workv1.ManifestWork {
+	w.t.Helper()
+	work := w.work(name, manifests...)
+	if err := w.client.Create(w.ctx, work); err != nil {
+		w.t.Fatal(err)
+	}
+	report := &kronvoyv1alpha1.WorkReport{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.cluster}}
+	if err := w.client.Create(w.ctx, report); err != nil {
+		w.t.Fatal(err)
+	}
+	return work
+}
+
+// update changes a work's manifests.
+func (w *world) update(name string, manifests ...*manifest) *workv1.ManifestWork {
+	w.t.Helper()
+	desired := w.work(name, manifests...)
+	work := w.getWork(name)
+	patch := client.MergeFrom(work.DeepCopy())
+	work.Spec, work.Annotations = desired.Spec, desired.Annotations
+	if err := w.client.Patch(w.ctx, work, patch); err != nil {
+		w.t.Fatal(err)
+	}
+	return work
+}
+
+func (w *world) getWork(name string) *workv1.ManifestWork {
+	w.t.Helper()
+	work := &workv1.ManifestWork{}
+	if err := w.client.Get(w.ctx, types.NamespacedName{Namespace: w.cluster, Name: name}, work); err != nil {
+		w.t.Fatal(err)
+	}
+	return work
+}
+
+func (w *world) getReport(name string) kronvoyv1alpha1.WorkReportStatus {
+	w.t.Helper()
+	report := &kronvoyv1alpha1.WorkReport{}
+	if err := w.client.Get(w.ctx, types.NamespacedName{Namespace: w.cluster, Name: name}, report); err != nil {
+		w.t.Fatal(err)
+	}
+	return report.Status
+}
