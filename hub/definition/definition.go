@@ -26,6 +26,7 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/hub/convert"
+	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/revision"
 )
@@ -60,14 +61,29 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&krov1alpha1.ResourceGraphDefinition{}, builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		WatchesRawSource(source.Kind(mgr.GetCache(), crd, handler.TypedEnqueueRequestsFromMapFunc(
-			func(_ context.Context, obj *metav1.PartialObjectMetadata) []reconcile.Request {
-				if name := obj.Labels["kro.run/resource-graph-definition-name"]; name != "" {
-					return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: name}}}
-				}
-				return nil
+			func(ctx context.Context, obj *metav1.PartialObjectMetadata) []reconcile.Request {
+				return r.concernedBy(ctx, obj)
 			}))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 2}).
 		Complete(r)
+}
+
+// concernedBy are the definition that a CRD was made from, and those that are
+// not accepted: a kind they could not find may have come with this CRD.
+func (r *Reconciler) concernedBy(ctx context.Context, crd *metav1.PartialObjectMetadata) []reconcile.Request {
+	var definitions krov1alpha1.ResourceGraphDefinitionList
+	if err := r.Client.List(ctx, &definitions, client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing definitions")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range definitions.Items {
+		rgd := &definitions.Items[i]
+		if rgd.Name == crd.Labels[labelDefinitionName] || rgd.Status.State != krov1alpha1.Active {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKey{Name: rgd.Name}})
+		}
+	}
+	return requests
 }
 
 // Reconcile runs load, teardown or compile, serve and status, in this order.
@@ -87,14 +103,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		before = rgd.DeepCopy()
 	}
 	outcome, err := r.serve(ctx, rgd)
-	result := reconcile.Result{}
 	if err != nil {
-		outcome.fail(err)
+		outcome.err = err
 	}
-	if statusErr := r.writeStatus(ctx, before, rgd, outcome); statusErr != nil && err == nil {
+	if statusErr := r.writeStatus(ctx, before, rgd, outcome); err == nil {
 		err = statusErr
 	}
-	return result, err
+	return index.Settle(reconcile.Result{}, err)
 }
 
 // outcome is what came of one attempt to serve a definition.
@@ -108,8 +123,6 @@ type outcome struct {
 	revisionNumber      int64
 	err                 error
 }
-
-func (o *outcome) fail(err error) { o.err = err }
 
 // serve compiles the definition, makes sure of its CRD, and switches instances
 // over to it. An invalid definition changes nothing that runs: the last good

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 
+	"golang.org/x/sync/singleflight"
 	appsv1 "k8s.io/api/apps/v1"
 	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,6 +35,9 @@ type Store struct {
 	namespace string
 	resolver  schema.Resolver
 
+	// compiles keeps many Targets from compiling one revision at once.
+	compiles singleflight.Group
+
 	mu      sync.RWMutex
 	graphs  map[string]*graph.Graph
 	serving map[runtimeschema.GroupKind]Serving
@@ -57,6 +61,14 @@ func (s *Store) Graph(ctx context.Context, revisionName string) (*graph.Graph, e
 	if g != nil {
 		return g, nil
 	}
+	compiled, err, _ := s.compiles.Do(revisionName, func() (any, error) { return s.compileStored(ctx, revisionName) })
+	if err != nil {
+		return nil, err
+	}
+	return compiled.(*graph.Graph), nil
+}
+
+func (s *Store) compileStored(ctx context.Context, revisionName string) (*graph.Graph, error) {
 	var stored appsv1.ControllerRevision
 	if err := s.reader.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: revisionName}, &stored); err != nil {
 		return nil, fmt.Errorf("reading definition revision %s: %w", revisionName, err)

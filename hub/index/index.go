@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/work"
@@ -93,4 +96,16 @@ func Changed[T client.Object](part func(T) any) predicate.TypedPredicate[T] {
 	return predicate.TypedFuncs[T]{UpdateFunc: func(e event.TypedUpdateEvent[T]) bool {
 		return !reflect.DeepEqual(part(e.ObjectOld), part(e.ObjectNew))
 	}}
+}
+
+// conflictDelay is how long the cache is given to catch up after a conflict.
+const conflictDelay = 20 * time.Millisecond
+
+// Settle turns a conflict into another look: the cache was behind, which is no
+// error. Every other outcome stays what it is.
+func Settle(result reconcile.Result, err error) (reconcile.Result, error) {
+	if apierrors.IsConflict(err) {
+		return reconcile.Result{RequeueAfter: conflictDelay}, nil
+	}
+	return result, err
 }

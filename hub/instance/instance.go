@@ -98,6 +98,10 @@ type scope struct {
 // Reconcile runs load, teardown or finalizer, revision and status, in this
 // order.
 func (r *Reconciler) Reconcile(ctx context.Context, req kinds.Request) (reconcile.Result, error) {
+	return index.Settle(r.reconcile(ctx, req))
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, req kinds.Request) (reconcile.Result, error) {
 	s, err := r.load(ctx, req)
 	if err != nil {
 		return reconcile.Result{}, err

@@ -57,6 +57,14 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 		}))); err != nil {
 		return err
 	}
+	// A cluster that left its placement while it could not be reached is let go
+	// of when it is back.
+	if err := c.Watch(source.TypedKind(mgr.GetCache(), &clusterv1.ManagedCluster{},
+		handler.TypedEnqueueRequestsFromMapFunc(r.onCluster), index.Changed(func(m *clusterv1.ManagedCluster) any {
+			return clusters.Unreachable(m)
+		}))); err != nil {
+		return err
+	}
 	if err := c.Watch(source.TypedKind(mgr.GetCache(), &clusterv1beta1.PlacementDecision{},
 		handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, obj *clusterv1beta1.PlacementDecision) []kinds.Request {
 			return PlacedBy(ctx, r.Client, obj)
@@ -67,6 +75,20 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 		handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj *kronvoyv1alpha1.Target) []kinds.Request {
 			return []kinds.Request{RequestForTarget(obj)}
 		}), index.IgnoreStatus[*kronvoyv1alpha1.Target]()))
+}
+
+// onCluster are the instances that have a Target on a cluster.
+func (r *Reconciler) onCluster(ctx context.Context, c *clusterv1.ManagedCluster) []kinds.Request {
+	var targets kronvoyv1alpha1.TargetList
+	if err := r.Client.List(ctx, &targets, client.InNamespace(c.Name), client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing targets", "cluster", c.Name)
+		return nil
+	}
+	requests := make([]kinds.Request, 0, len(targets.Items))
+	for i := range targets.Items {
+		requests = append(requests, RequestForTarget(&targets.Items[i]))
+	}
+	return requests
 }
 
 // RequestForTarget is the instance a Target belongs to.
@@ -131,7 +153,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req kinds.Request) (reconcil
 		return reconcile.Result{}, err
 	}
 	plan := decide(decision, targets, newest.Name, r.unreachable(ctx))
-	return reconcile.Result{}, r.write(ctx, identity, plan)
+	return index.Settle(reconcile.Result{}, r.write(ctx, identity, plan))
 }
 
 func (r *Reconciler) newestRevision(ctx context.Context, instance *unstructured.Unstructured, identity work.Identity) (*appsv1.ControllerRevision, error) {

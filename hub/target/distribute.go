@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-multierror"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -43,7 +44,9 @@ func (r *Reconciler) distribute(ctx context.Context, s *scope) error {
 		preconditions := client.Preconditions{UID: &w.UID, ResourceVersion: &w.ResourceVersion}
 		if err := r.Client.Delete(ctx, w, preconditions); client.IgnoreNotFound(err) != nil {
 			errs = multierror.Append(errs, fmt.Errorf("deleting work %s/%s: %w", w.Namespace, name, err))
+			continue
 		}
+		r.hashes.forget(w.UID)
 	}
 	return errs.ErrorOrNil()
 }
@@ -88,7 +91,7 @@ func (r *Reconciler) ensureReport(ctx context.Context, s *scope, w, live *workv1
 	if live != nil {
 		owner = live
 	}
-	if owner.UID == "" || owner.DeletionTimestamp != nil {
+	if owner.UID == "" || owner.DeletionTimestamp != nil || !r.hashes.mayReport(owner.UID, r.Clock.Now()) {
 		return nil
 	}
 	report := &kronvoyv1alpha1.WorkReport{ObjectMeta: metav1.ObjectMeta{
@@ -116,6 +119,27 @@ func overlay(base, over map[string]string) map[string]string {
 type hashes struct {
 	mu    sync.Mutex
 	known map[types.UID]knownHash
+	// reported is when this process created a work's report.
+	reported map[types.UID]time.Time
+}
+
+// reportDelay is how long a report that was created may take to show in the
+// cache.
+const reportDelay = 10 * time.Second
+
+// mayReport is true when no report was created for a work a moment ago: the
+// cache may not show it yet, and asking twice would be a write for nothing.
+func (h *hashes) mayReport(work types.UID, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if at, created := h.reported[work]; created && now.Sub(at) < reportDelay {
+		return false
+	}
+	if h.reported == nil {
+		h.reported = map[types.UID]time.Time{}
+	}
+	h.reported[work] = now
+	return true
 }
 
 type knownHash struct {
@@ -150,4 +174,5 @@ func (h *hashes) forget(uid types.UID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.known, uid)
+	delete(h.reported, uid)
 }

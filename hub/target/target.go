@@ -73,6 +73,10 @@ type scope struct {
 // Reconcile runs load, teardown or evaluate, distribute and status, in this
 // order.
 func (r *Reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (reconcile.Result, error) {
+	return index.Settle(r.reconcile(ctx, req))
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (reconcile.Result, error) {
 	target := &kronvoyv1alpha1.Target{}
 	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: string(req.ClusterName), Name: req.Name}, target); err != nil {
 		r.forget(req)
