@@ -34,6 +34,9 @@ func newCommand() *cobra.Command {
 	cmd.AddCommand(
 		demoCommand(),
 		fleetCommand(),
+		graphCommand(),
+		lintCommand(),
+		renderCommand(),
 		statusCommand(),
 	)
 	return cmd

@@ -102,6 +102,10 @@ func (e *Env) faults(source string, parsed *cel.Ast, issues *cel.Issues) []Fault
 			f.Reason, f.Message = "SyntaxError", syntaxMessage(f.Message)
 		} else {
 			e.explain(&f, err, parsed.NativeRep())
+			// CEL places a field at its dot.
+			if f.Reason == "UnknownField" && strings.HasPrefix(source[f.Offset:], ".") {
+				f.Offset++
+			}
 		}
 		if f.Reason != "" {
 			out = append(out, f)

@@ -180,7 +180,7 @@ func Unwrap(t *cel.Type) (*cel.Type, bool) {
 // TypeName names a CEL type for people, in the words of OpenAPI.
 func TypeName(t *cel.Type) string {
 	if inner, optional := Unwrap(t); optional {
-		return "an optional " + strings.TrimPrefix(strings.TrimPrefix(TypeName(inner), "a "), "an ")
+		return "an optional " + withoutArticle(TypeName(inner))
 	}
 	switch t.Kind() {
 	case cel.StringKind:
@@ -200,13 +200,17 @@ func TypeName(t *cel.Type) string {
 	case cel.NullTypeKind:
 		return "null"
 	case cel.ListKind:
-		return "a list"
+		return "a list of " + withoutArticle(TypeName(t.Parameters()[0]))
 	case cel.MapKind:
-		return "a map"
+		return "a map of " + withoutArticle(TypeName(t.Parameters()[1]))
 	case cel.StructKind:
 		return "an object"
 	case cel.DynKind, cel.AnyKind:
 		return "dynamic"
 	}
 	return t.String()
+}
+
+func withoutArticle(s string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(s, "a "), "an ")
 }

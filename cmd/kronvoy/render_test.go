@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected files")
+
+// run runs the command line and returns what it prints.
+func run(t *testing.T, stdin string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	cmd := newCommand()
+	var out, errOut bytes.Buffer
+	cmd.SetIn(strings.NewReader(stdin))
+	cmd.SetOut(&out)
+	cmd.SetErr(&errOut)
+	cmd.SetArgs(args)
+	err = cmd.Execute()
+	return out.String(), errOut.String(), err
+}
+
+// compareFile compares a text with a file, or writes it with -update.
+func compareFile(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+		t.Errorf("%s (-want +got; -update rewrites it):\n%s", file, diff)
+	}
+}
+
+// TestExamples renders every example for each of its clusters: the documented
+// result is what comes out.
+func TestExamples(t *testing.T) {
+	definitions, err := filepath.Glob(filepath.Join("..", "..", "examples", "*", "rgd.yaml"))
+	if err != nil || len(definitions) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, file := range definitions {
+		dir := filepath.Dir(file)
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			if out, _, err := run(t, "", "lint", "-f", file); err != nil {
+				t.Fatalf("lint: %v\n%s", err, out)
+			}
+			clusters, err := filepath.Glob(filepath.Join(dir, "clusters", "*.yaml"))
+			if err != nil || len(clusters) == 0 {
+				t.Fatalf("no clusters: %v", err)
+			}
+			for _, cluster := range clusters {
+				args := []string{"render", "-f", file, "-f", filepath.Join(dir, "instance.yaml"), "-f", cluster}
+				out, stderr, err := run(t, "", args...)
+				if err != nil {
+					t.Fatalf("render: %v\n%s", err, stderr)
+				}
+				compareFile(t, filepath.Join(dir, "expected", filepath.Base(cluster)), out)
+			}
+			all, _, err := run(t, "", "render", "-f", dir, "-f", filepath.Join(dir, "clusters"))
+			if err != nil {
+				t.Fatalf("render of all: %v", err)
+			}
+			if got := strings.Count(all, "\ncluster: ") + 1; got != len(clusters) {
+				t.Errorf("all clusters together make %d documents, want %d", got, len(clusters))
+			}
+		})
+	}
+}
+
+func TestRender(t *testing.T) {
+	dir := filepath.Join("..", "..", "examples", "webapp")
+	base := []string{"render", "-f", filepath.Join(dir, "rgd.yaml"), "-f", filepath.Join(dir, "instance.yaml"), "-f", filepath.Join(dir, "clusters")}
+	badInstance := "apiVersion: kro.run/v1alpha1\nkind: WebApp\nmetadata: {name: a, namespace: b}\nspec: {name: a, port: 99999, imag: x}\n"
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
+	for i := 'b'; i < 'm'; i++ {
+		bomb += string(i) + ": &" + string(i) + " [" + strings.Repeat("*"+string(i-1)+",", 9) + "]\n"
+	}
+	tests := map[string]struct {
+		stdin  string
+		args   []string
+		out    []string
+		failed string
+	}{
+		"one cluster":                  {args: append(base, "--cluster", "us-east"), out: []string{"cluster: us-east", "replicas: 2"}},
+		"a cluster nobody knows":       {args: append(base, "--cluster", "mars"), failed: "no ManagedCluster mars"},
+		"json":                         {args: append(base, "--cluster", "us-east", "-o", "json"), out: []string{`"cluster": "us-east"`}},
+		"a format nobody knows":        {args: append(base, "-o", "xml"), failed: `unknown output format "xml"`},
+		"observed values are used":     {stdin: "eu-west:\n  service: {spec: {clusterIP: 10.0.0.7}}\n", args: append(base, "--cluster", "eu-west", "--observed", "-"), out: []string{"address: 10.0.0.7", "url: http://10.0.0.7:80/"}},
+		"observed values of all":       {stdin: "'*':\n  deployment: {status: {availableReplicas: 9}}\n", args: append(base, "--cluster", "us-east", "--observed", "-"), out: []string{"deployment to be ready"}},
+		"an instance that is not good": {stdin: badInstance, args: []string{"render", "-f", filepath.Join(dir, "rgd.yaml"), "-f", "-"}, failed: `-:4:30: spec.imag: unknown field "imag" (did you mean image?); spec.port: 99999 is more than the maximum of 65535`},
+		"without an instance":          {args: []string{"render", "-f", filepath.Join(dir, "rgd.yaml")}, failed: "no instance"},
+		"without a definition":         {args: []string{"render", "-f", filepath.Join(dir, "instance.yaml")}, failed: "no ResourceGraphDefinition"},
+		"a label that a cluster lacks": {args: []string{"render", "-f", filepath.Join(dir, "rgd.yaml"), "-f", filepath.Join(dir, "instance.yaml")}, out: []string{"cluster local-cluster has no label region"}, failed: "not everything could be rendered"},
+		"broken YAML":                  {stdin: "a: b\n---\na: [b\nc: d\n", args: []string{"render", "-f", "-"}, failed: "-:3: invalid YAML"},
+		"YAML that explodes":           {stdin: bomb, args: []string{"render", "-f", "-"}, failed: "excessive aliasing"},
+		"a file that is not there":     {args: []string{"render", "-f", "nowhere.yaml"}, failed: "nowhere.yaml"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			out, _, err := run(t, test.stdin, test.args...)
+			if test.failed == "" && err != nil {
+				t.Fatal(err)
+			}
+			if test.failed != "" && (err == nil || !strings.Contains(err.Error(), test.failed)) {
+				t.Fatalf("error %v, want %q", err, test.failed)
+			}
+			for _, want := range test.out {
+				if !strings.Contains(out, want) {
+					t.Errorf("%q is missing in\n%s", want, out)
+				}
+			}
+		})
+	}
+}
+
+func TestLint(t *testing.T) {
+	bad := filepath.Join("testdata", "bad.yaml")
+	out, _, err := run(t, "", "lint", "-f", bad)
+	if err == nil {
+		t.Error("lint of a bad definition succeeded")
+	}
+	compareFile(t, filepath.Join("testdata", "bad.txt"), out)
+	out, _, err = run(t, "", "lint", "-f", bad, "-o", "json")
+	if err == nil {
+		t.Error("lint of a bad definition succeeded")
+	}
+	compareFile(t, filepath.Join("testdata", "bad.json"), out)
+}
+
+func TestGraph(t *testing.T) {
+	for format, file := range map[string]string{"tree": "graph.txt", "mermaid": "graph.mmd", "dot": "graph.dot", "yaml": "graph.yaml"} {
+		out, stderr, err := run(t, "", "graph", "-f", filepath.Join("testdata", "diamond.yaml"), "-o", format)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", format, err, stderr)
+		}
+		compareFile(t, filepath.Join("testdata", file), out)
+	}
+}
