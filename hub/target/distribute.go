@@ -99,9 +99,10 @@ func (r *Reconciler) ensureReport(ctx context.Context, s *scope, w, live *workv1
 		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(owner, workv1.SchemeGroupVersion.WithKind("ManifestWork"))},
 	}}
 	err := r.Client.Create(ctx, report, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
-	if apierrors.IsAlreadyExists(err) {
+	if err == nil || apierrors.IsAlreadyExists(err) {
 		return nil
 	}
+	r.hashes.forgetReport(owner.UID)
 	return err
 }
 
@@ -140,6 +141,13 @@ func (h *hashes) mayReport(work types.UID, now time.Time) bool {
 	}
 	h.reported[work] = now
 	return true
+}
+
+// forgetReport allows to ask for a report again, after a failure.
+func (h *hashes) forgetReport(work types.UID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.reported, work)
 }
 
 type knownHash struct {
