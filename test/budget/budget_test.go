@@ -48,7 +48,7 @@ func TestWhatWasCoveredIsNoted(t *testing.T) {
 	t.Setenv("BUDGET", "")
 	t.Setenv("SEED", "7")
 	t.Run("inner", func(t *testing.T) {
-		for range budget.New(t, "cycles", 50, 3).Cases() { //nolint:revive // the cases are all that counts here
+		for range budget.New(t, "cycles", 50, 3).Cases() {
 		}
 	})
 	got, err := os.ReadFile(path)

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestABenchmarksResultIsTheMedianOfItsRounds(t *testing.T) {
+	const text = `goos: linux
+BenchmarkA-2     	   50000	     30000 ns/op	   18000 B/op	     150 allocs/op
+BenchmarkA-2     	   50000	     10000 ns/op	   16000 B/op	     150 allocs/op
+BenchmarkA       	   50000	     20000.5 ns/op	   17000 B/op	     150 allocs/op
+BenchmarkAB-2    	   50000	     1 ns/op	   1 B/op	     1 allocs/op
+PASS
+`
+	samples, err := parseSamples(text, "BenchmarkA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := sample{time: 20 * time.Microsecond, bytes: 17000}
+	if got := medianSample(samples); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if _, err := parseSamples(text, "BenchmarkC"); err == nil {
+		t.Error("a benchmark without results gives no error")
+	}
+}
+
+func TestWritesAreWhatKronvoysProcessesChange(t *testing.T) {
+	const hub = `"user":{"username":"system:serviceaccount:kronvoy-system:kronvoy-hub"}`
+	const agent = `"user":{"username":"system:open-cluster-management:eu-west:agent"}`
+	log := strings.Join([]string{
+		`{"verb":"create",` + hub + `,"objectRef":{"resource":"manifestworks"}}`,
+		`{"verb":"patch",` + agent + `,"objectRef":{"resource":"manifestworks","subresource":"status"}}`,
+		`{"verb":"patch",` + agent + `,"requestURI":"/a?dryRun=All","objectRef":{"resource":"configmaps"}}`,
+		`{"verb":"update",` + agent + `,"objectRef":{"resource":"leases"}}`,
+		`{"verb":"create",` + hub + `,"objectRef":{"resource":"events"}}`,
+		`{"verb":"create","user":{"username":"system:kube-controller-manager"},"objectRef":{"resource":"configmaps"}}`,
+		`{"verb":"create",` + hub + `,"objec`,
+	}, "\n")
+	a := audit{dir: t.TempDir()}
+	for _, cluster := range []string{"hub", "eu-west"} {
+		if err := os.WriteFile(a.log(cluster), []byte(log), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		log = "" // the spoke has none
+	}
+	got, err := a.writes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []write{
+		{process: "hub", server: "hub", verb: "create", resource: "manifestworks"},
+		{process: "agent", server: "hub", verb: "patch", resource: "manifestworks/status"},
+		{process: "agent", server: "hub", verb: "patch (dry run)", resource: "configmaps"},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(write{})); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(want[1:], minus(got, want[:1]), cmp.AllowUnexported(write{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAMissedTargetIsSeenInTheTable(t *testing.T) {
+	peer, ratio := 200.0, 0.25
+	got := string(document([]Result{
+		{Name: "fast", Value: 50, Unit: "µs", Target: 100, Peer: &peer, Ratio: &ratio, Command: "make bench", What: "how fast"},
+		{Name: "fat", Value: 41.26, Unit: "MiB", Target: 40, Command: "make bench", What: "how fat"},
+		{Name: "writes", Value: 14, Target: 14, Reach: true, Command: "make bench", What: "how many"},
+	}, "a machine"))
+	for _, want := range []string{
+		"Measured on a machine.\n",
+		"| `fast` | 50 | µs | < 100 | 200 | 0.25 | `make bench` |\n",
+		"| `fat` | **41.3** (missed) | MiB | < 40 | – | – | `make bench` |\n",
+		"| `writes` | 14 |  | ≤ 14 | – | – | `make bench` |\n",
+		"- `fat`: how fat\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in:\n%s", want, got)
+		}
+	}
+}
+
+func TestNumbersHaveThreeSignificantDigits(t *testing.T) {
+	for value, want := range map[float64]string{0: "0", 14: "14", 0.1234: "0.123", 1.5: "1.5", 41.26: "41.3", 1415.4: "1415", 0.00123: "0.00123"} {
+		if got := number(value); got != want {
+			t.Errorf("%v is written %s, want %s", value, got, want)
+		}
+	}
+}
+
+func TestTheListHasNullsWhereThereIsNoPeer(t *testing.T) {
+	text, err := encodeList([]Result{{Name: "a", Value: 1.5, Unit: "ms", Target: 3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `[
+  {
+    "name": "a",
+    "value": 1.5,
+    "unit": "ms",
+    "peer": null,
+    "ratio": null
+  }
+]
+`
+	if diff := cmp.Diff(want, string(text)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheBenchmarksOwnObjectsCanBeRead(t *testing.T) {
+	if got := len(benchObjects()); got != 4 {
+		t.Errorf("%d objects, want 4", got)
+	}
+	if got, want := filepath.Join(chain("a").GetNamespace(), webapp("b").GetName()), "bench/b"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// goBenchmark is one of Go's benchmarks, and the figures that come from it.
+type goBenchmark struct {
+	pkg, name string
+	results   func(sample) []Result
+}
+
+// sample is what one run of a benchmark says, per operation.
+type sample struct {
+	time  time.Duration
+	bytes float64
+}
+
+var goBenchmarkList = []goBenchmark{{
+	pkg: "./graph", name: "BenchmarkEvaluateOneMoreCluster",
+	results: func(s sample) []Result {
+		return []Result{
+			{Name: "evaluate-one-more-cluster", Value: micro(s.time), Unit: "µs", Target: 100,
+				What: "time to evaluate the compiled `examples/webapp` for one more cluster, with everything observed"},
+			{Name: "evaluate-one-more-cluster-memory", Value: s.bytes / 1000, Unit: "kB", Target: 50,
+				What: "memory allocated by the same evaluation"},
+		}
+	},
+}, {
+	pkg: "./graph", name: "BenchmarkEvaluateFirstPass",
+	results: func(s sample) []Result {
+		return []Result{{Name: "evaluate-first-pass", Value: micro(s.time), Unit: "µs",
+			What: "time to evaluate it for a cluster that nothing is known of"}}
+	},
+}, {
+	pkg: "./graph", name: "BenchmarkCompileWebapp",
+	results: func(s sample) []Result {
+		return []Result{{Name: "compile-webapp", Value: micro(s.time) / 1000, Unit: "ms",
+			What: "time to compile `examples/webapp`, once per version of a definition"}}
+	},
+}}
+
+func micro(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// goBenchmarks runs them all; of several rounds the median counts.
+func goBenchmarks(ctx context.Context, o options) ([]Result, error) {
+	var results []Result
+	for _, b := range goBenchmarkList {
+		o.say("running %s in %s, %d rounds", b.name, b.pkg, o.rounds)
+		args := []string{"test", "-run=^$", "-bench=^" + b.name + "$", "-benchmem", "-count=" + strconv.Itoa(o.rounds), b.pkg}
+		cmd := exec.CommandContext(ctx, "go", args...)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("running go %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
+		samples, err := parseSamples(string(out), b.name)
+		if err != nil {
+			return nil, fmt.Errorf("reading what go %s says: %w\n%s", strings.Join(args, " "), err, out)
+		}
+		for _, r := range b.results(medianSample(samples)) {
+			r.Command = fmt.Sprintf("go test -run='^$' -bench='^%s$' -benchmem %s", b.name, b.pkg)
+			results = append(results, r)
+		}
+	}
+	return results, nil
+}
+
+// A line is "BenchmarkName-2   12345   98765 ns/op   4321 B/op   99 allocs/op".
+var sampleLine = regexp.MustCompile(`(?m)^(Benchmark\w+)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op\s+([\d.]+) B/op`)
+
+func parseSamples(text, name string) ([]sample, error) {
+	var samples []sample
+	for _, line := range sampleLine.FindAllStringSubmatch(text, -1) {
+		if line[1] != name {
+			continue
+		}
+		nanoseconds, err := strconv.ParseFloat(line[2], 64)
+		if err != nil {
+			return nil, err
+		}
+		bytes, err := strconv.ParseFloat(line[3], 64)
+		if err != nil {
+			return nil, err
+		}
+		samples = append(samples, sample{time: time.Duration(nanoseconds), bytes: bytes})
+	}
+	if len(samples) == 0 {
+		return nil, fmt.Errorf("there is no result of %s", name)
+	}
+	return samples, nil
+}
+
+func medianSample(samples []sample) sample {
+	times, bytes := make([]time.Duration, len(samples)), make([]float64, len(samples))
+	for i, s := range samples {
+		times[i], bytes[i] = s.time, s.bytes
+	}
+	return sample{time: median(times), bytes: median(bytes)}
+}
+
+// median of at least one value; of an even number of them the lower one.
+func median[T time.Duration | float64](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[(len(sorted)-1)/2]
+}

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/kronvoy/kronvoy/test/fleet"
+	"github.com/kronvoy/kronvoy/test/stack"
+)
+
+const (
+	mebi = 1 << 20
+	// settled is how long nothing may be written for the fleet to count as idle.
+	settled = 3 * time.Second
+
+	demoNamespace  = "shop"
+	benchNamespace = "bench"
+)
+
+// sizes of the clusters in examples/webapp.
+var sizes = map[string]string{"eu-west": "large", "us-east": "medium", "ap-south": "small"}
+
+// system is the stack under measurement.
+type system struct {
+	*stack.Stack
+	options options
+	audit   audit
+}
+
+// systemBenchmarks measures Kronvoy on a hub and three spokes, all processes
+// freshly started.
+func systemBenchmarks(ctx context.Context, o options) (_ []Result, err error) {
+	dir, err := os.MkdirTemp("", "kronvoy-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory for the fleet: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	s, err := startSystem(ctx, o, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Stop(context.WithoutCancel(ctx))) }()
+
+	var results []Result
+	for _, measure := range []func(context.Context) ([]Result, error){s.demo, s.idle, s.size, s.chains, s.instances} {
+		found, err := measure(ctx)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, found...)
+	}
+	for i := range results {
+		results[i].Command = "make bench"
+	}
+	return results, nil
+}
+
+func startSystem(ctx context.Context, o options, dir string) (*system, error) {
+	audit, err := newAudit(dir)
+	if err != nil {
+		return nil, err
+	}
+	options := stack.Options{
+		Fleet:    fleet.Options{Dir: filepath.Join(dir, "fleet"), Spokes: fleet.DefaultSpokes(3)},
+		Labels:   map[string]map[string]string{},
+		Progress: o.progress,
+	}
+	options.Fleet.Hub.APIServerArgs = audit.args(fleet.HubName)
+	for i := range options.Fleet.Spokes {
+		spoke := &options.Fleet.Spokes[i]
+		spoke.APIServerArgs = audit.args(spoke.Name)
+		options.Labels[spoke.Name] = map[string]string{"size": sizes[spoke.Name]}
+	}
+	running, err := stack.Start(ctx, options)
+	if err != nil {
+		return nil, fmt.Errorf("starting Kronvoy on a local fleet: %w", err)
+	}
+	return &system{Stack: running, options: o, audit: audit}, nil
+}
+
+// demo is what `make demo` does first: everything is applied at once to a hub
+// that has just started.
+func (s *system) demo(ctx context.Context) ([]Result, error) {
+	if _, err := s.audit.quiet(ctx, settled); err != nil {
+		return nil, err
+	}
+	s.options.say("applying examples/webapp")
+	example := func(name string) string { return filepath.Join(s.Root(), "examples", "webapp", name) }
+	begin := time.Now()
+	if err := s.Fleet.Hub().Apply(ctx, example("placement.yaml"), example("rgd.yaml")); err != nil {
+		return nil, err
+	}
+	if err := s.served(ctx, "webapps"); err != nil {
+		return nil, err
+	}
+	if err := s.Fleet.Hub().Apply(ctx, example("instance.yaml")); err != nil {
+		return nil, err
+	}
+	if err := s.ready(ctx, "webapps", demoNamespace, "shop", 3); err != nil {
+		return nil, err
+	}
+	return []Result{{Name: "demo-apply-to-ready-ms", Value: milli(time.Since(begin)), Unit: "ms",
+		What: "`examples/webapp` applied to a hub that has just started, its definition included, until it is ready on all three clusters"}}, nil
+}
+
+// idle watches the processes while nothing happens.
+func (s *system) idle(ctx context.Context) ([]Result, error) {
+	if _, err := s.audit.quiet(ctx, settled); err != nil {
+		return nil, err
+	}
+	s.options.say("watching the idle fleet for %s", s.options.idle)
+	before, begin := map[string]time.Duration{}, time.Now()
+	for name, agent := range s.Agents {
+		before[name] = agent.CPU()
+	}
+	select {
+	case <-time.After(s.options.idle): // the length of the measurement
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	passed := time.Since(begin)
+	var rss, cpu float64
+	for name, agent := range s.Agents {
+		usage, err := agent.Usage()
+		if err != nil {
+			return nil, fmt.Errorf("measuring the agent of %s: %w", name, err)
+		}
+		rss = max(rss, float64(usage.RSS)/mebi)
+		cpu = max(cpu, 100*float64(usage.CPU-before[name])/float64(passed))
+	}
+	hub, err := s.Hub.Usage()
+	if err != nil {
+		return nil, fmt.Errorf("measuring the hub: %w", err)
+	}
+	return []Result{
+		{Name: "hub-rss-mib", Value: float64(hub.RSS) / mebi, Unit: "MiB",
+			What: "resident memory of the hub process with one definition, three clusters and one instance"},
+		{Name: "agent-rss-mib", Value: rss, Unit: "MiB", Target: 40,
+			What: "resident memory of the agent process that has most, with `examples/webapp` applied"},
+		{Name: "agent-idle-cpu-percent", Value: cpu, Unit: "%", Target: 1,
+			What: "share of one core that the busiest agent uses while nothing changes"},
+	}, nil
+}
+
+func (s *system) size(context.Context) ([]Result, error) {
+	info, err := os.Stat(filepath.Join(s.Root(), "bin", "kronvoy-spoke"))
+	if err != nil {
+		return nil, fmt.Errorf("measuring the agent's binary: %w", err)
+	}
+	return []Result{{Name: "agent-binary-mib", Value: float64(info.Size()) / mebi, Unit: "MiB",
+		What: "size of the static, stripped binary"}}, nil
+}
+
+// chains counts what an instance of three ConfigMaps, each of which reads the
+// one before it, costs on one cluster.
+func (s *system) chains(ctx context.Context) ([]Result, error) {
+	if err := s.Fleet.Hub().ApplyObjects(ctx, benchObjects()...); err != nil {
+		return nil, err
+	}
+	if err := s.served(ctx, "chains"); err != nil {
+		return nil, err
+	}
+	// The first one makes the namespace on the spoke and opens watches.
+	if _, err := s.chainWrites(ctx, "first"); err != nil {
+		return nil, err
+	}
+	writes, err := s.chainWrites(ctx, "second")
+	if err != nil {
+		return nil, err
+	}
+	s.options.say("an instance of three ConfigMaps takes %d writes: %s", len(writes), tally(writes))
+	onHub := 0
+	for _, w := range writes {
+		if w.onHub() {
+			onHub++
+		}
+	}
+	return []Result{
+		{Name: "hub-writes-per-instance", Value: float64(onHub), Unit: "requests", Target: 14, Reach: true,
+			What: "requests to the hub's API server that change something, by the hub and the agent together, for one instance of three ConfigMaps " +
+				"that each read the one before, placed on one cluster, from its creation until all is quiet. Counted in the API server's audit log, " +
+				"whatever was answered; without heartbeats, events and the user's own request"},
+		{Name: "fleet-writes-per-instance", Value: float64(len(writes)), Unit: "requests",
+			What: "the same with those to the spoke's API server, whose namespace is there already. This time: " + tally(writes)},
+	}, nil
+}
+
+func (s *system) chainWrites(ctx context.Context, name string) ([]write, error) {
+	before, err := s.audit.quiet(ctx, settled)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Fleet.Hub().ApplyObjects(ctx, chain(name)); err != nil {
+		return nil, err
+	}
+	if err := s.ready(ctx, "chains", benchNamespace, name, 1); err != nil {
+		return nil, err
+	}
+	after, err := s.audit.quiet(ctx, settled)
+	if err != nil {
+		return nil, err
+	}
+	return minus(after, before), nil
+}
+
+// instances takes the time of one more instance.
+func (s *system) instances(ctx context.Context) ([]Result, error) {
+	var times []time.Duration
+	for i := range s.options.rounds {
+		if _, err := s.audit.quiet(ctx, settled); err != nil {
+			return nil, err
+		}
+		name := fmt.Sprintf("web-%d", i)
+		begin := time.Now()
+		if err := s.Fleet.Hub().ApplyObjects(ctx, webapp(name)); err != nil {
+			return nil, err
+		}
+		if err := s.ready(ctx, "webapps", demoNamespace, name, 3); err != nil {
+			return nil, err
+		}
+		times = append(times, time.Since(begin))
+		s.options.say("instance %s is ready on three clusters after %s", name, times[i].Round(time.Millisecond))
+	}
+	return []Result{{Name: "instance-apply-to-ready-ms", Value: milli(median(times)), Unit: "ms",
+		What: fmt.Sprintf("one more instance of `examples/webapp` on three clusters, from its creation to ready on all; median of %d", len(times))}}, nil
+}
+
+func milli(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
