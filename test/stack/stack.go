@@ -125,7 +125,7 @@ func (s *Stack) install(ctx context.Context) error {
 		return fmt.Errorf("installing CRDs on the hub: %w", err)
 	}
 	if err := hub.Apply(ctx, s.Config("hub", "namespace.yaml"), s.Config("hub", "clustersets.yaml"),
-		s.Config("rbac", "hub.yaml"), s.Config("rbac", "spoke-on-hub.yaml")); err != nil {
+		s.Config("hub", "rbac.yaml"), s.Config("hub", "rbac-spoke.yaml")); err != nil {
 		return fmt.Errorf("installing on the hub: %w", err)
 	}
 	if err := s.startHub(ctx); err != nil {
@@ -170,7 +170,7 @@ func (s *Stack) Join(ctx context.Context, spoke *fleet.Cluster) error {
 	if err := spoke.InstallCRDs(ctx, s.Config("ocm", "spoke")); err != nil {
 		return fmt.Errorf("installing CRDs on %s: %w", spoke.Name, err)
 	}
-	if err := spoke.Apply(ctx, s.Config("spoke", "namespace.yaml"), s.Config("rbac", "spoke.yaml")); err != nil {
+	if err := spoke.Apply(ctx, s.Config("spoke", "namespace.yaml"), s.Config("spoke", "rbac.yaml")); err != nil {
 		return fmt.Errorf("installing on %s: %w", spoke.Name, err)
 	}
 	return s.startAgent(ctx, spoke)
