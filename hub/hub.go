@@ -119,7 +119,8 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		}).SetupWithManager(local, watched),
 		(&rollout.Reconciler{Client: c, Namespace: opts.Namespace}).SetupWithManager(local, watched),
 		(&target.Reconciler{
-			Client: c, Store: store, Namespace: opts.Namespace, Clock: opts.Clock, AllowedNamespaces: opts.AllowedNamespaces,
+			Client: c, Reader: reader, Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
+			AllowedNamespaces: opts.AllowedNamespaces,
 		}).SetupWithManager(mgr, watched),
 		(&clusters.Reconciler{Client: c, Clock: opts.Clock}).SetupWithManager(local),
 	)

@@ -12,6 +12,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -78,6 +79,18 @@ func Works(ctx context.Context, c client.Reader, cluster string, identity work.I
 	return works, byName, nil
 }
 
+// AnyWork asks the server, not a cache, whether an instance has a work on a
+// cluster.
+func AnyWork(ctx context.Context, reader client.Reader, cluster string, identity work.Identity) (bool, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(workv1.SchemeGroupVersion.WithKind("ManifestWorkList"))
+	err := reader.List(ctx, list, client.InNamespace(cluster), client.MatchingLabels{kronvoyv1alpha1.LabelInstance: identity.Hash()}, client.Limit(1))
+	if err != nil {
+		return false, fmt.Errorf("listing works of %s on cluster %s: %w", identity, cluster, err)
+	}
+	return len(list.Items) > 0, nil
+}
+
 // IgnoreStatus lets through what is created, deleted, or changed in spec or
 // metadata.
 func IgnoreStatus[T client.Object]() predicate.TypedPredicate[T] {
@@ -101,10 +114,11 @@ func Changed[T client.Object](part func(T) any) predicate.TypedPredicate[T] {
 // conflictDelay is how long the cache is given to catch up after a conflict.
 const conflictDelay = 20 * time.Millisecond
 
-// Settle turns a conflict into another look: the cache was behind, which is no
-// error. Every other outcome stays what it is.
+// Settle turns a conflict, or an object that exists already, into another
+// look: the cache was behind, which is no error. Every other outcome stays what
+// it is.
 func Settle(result reconcile.Result, err error) (reconcile.Result, error) {
-	if apierrors.IsConflict(err) {
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 		return reconcile.Result{RequeueAfter: conflictDelay}, nil
 	}
 	return result, err

@@ -5,6 +5,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -34,7 +35,9 @@ import (
 
 // Reconciler handles one Target at a time.
 type Reconciler struct {
-	Client    client.Client
+	Client client.Client
+	// Reader bypasses the cache before a Target is let go of.
+	Reader    client.Reader
 	Store     *definition.Store
 	Namespace string
 	Clock     clock.Clock
@@ -48,6 +51,9 @@ type Reconciler struct {
 	// of state.
 	quiet map[mcreconcile.Request]time.Time
 }
+
+// errStaleCache asks for another look at works that the cache does not show.
+var errStaleCache = apierrors.NewConflict(workv1.Resource("manifestworks"), "", errors.New("the cache is behind"))
 
 // scope is what one reconciliation works on.
 type scope struct {
@@ -218,8 +224,16 @@ func (r *Reconciler) teardown(ctx context.Context, req mcreconcile.Request, s *s
 	return r.writeStatus(ctx, req, s)
 }
 
-// letGo is the end of a Target: no work of it is left.
+// letGo is the end of a Target: no work of it is left, and not only in the
+// cache, which may not show one that was created a moment ago.
 func (r *Reconciler) letGo(ctx context.Context, s *scope) error {
+	left, err := index.AnyWork(ctx, r.Reader, s.target.Namespace, s.identity)
+	if err != nil {
+		return err
+	}
+	if left {
+		return errStaleCache
+	}
 	if err := r.releaseNamespace(ctx, s.target); err != nil {
 		return err
 	}
