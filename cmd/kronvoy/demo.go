@@ -8,6 +8,7 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,10 +123,17 @@ func (d *demo) apply(ctx context.Context) error {
 // showReady shows the table until every cluster is ready.
 func (d *demo) showReady(ctx context.Context) error {
 	d.heading("The instance on every cluster, as the hub sums it up")
+	return d.show(ctx, "every cluster to be ready", func(instance view.Instance) bool {
+		return instance.AllReady() && instance.Placed == int64(len(d.stack.Fleet.Spokes()))
+	})
+}
+
+// show keeps the table up to date until it shows what is waited for.
+func (d *demo) show(ctx context.Context, what string, done func(view.Instance) bool) error {
 	screen := newScreen(d.out)
-	return d.until(ctx, "every cluster to be ready", func(ctx context.Context) (bool, error) {
+	return d.until(ctx, what, func(ctx context.Context) (bool, error) {
 		instance, err := view.Get(ctx, d.hub, demoNamespace, demoInstance)
-		if err != nil {
+		if err != nil || len(instance.Clusters) == 0 {
 			return false, err
 		}
 		var table bytes.Buffer
@@ -133,7 +141,7 @@ func (d *demo) showReady(ctx context.Context) error {
 			return false, err
 		}
 		screen.draw(table.String())
-		return instance.AllReady() && instance.Placed == int64(len(d.stack.Fleet.Spokes())), nil
+		return done(instance), nil
 	})
 }
 
@@ -165,7 +173,11 @@ func (d *demo) drift(ctx context.Context) error {
 	if err := d.kubectl(ctx, spoke, "-n", demoNamespace, "get", "deployment/shop"); err != nil {
 		return err
 	}
-	return d.showReady(ctx)
+	d.heading("The same in the instance's status")
+	return d.show(ctx, "the instance to tell of the drift", func(instance view.Instance) bool {
+		told := slices.ContainsFunc(instance.Clusters, func(c view.Cluster) bool { return c.Name == demoVictim && c.Drift != "" })
+		return told && instance.AllReady()
+	})
 }
 
 func (d *demo) tell(finding kronvoyv1alpha1.Finding) {

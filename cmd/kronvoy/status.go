@@ -183,6 +183,7 @@ func hubClient(kubeconfig, kubeContext, namespace string) (client.Client, string
 			return nil, "", fmt.Errorf("reading the kubeconfig's namespace: %w", err)
 		}
 	}
+	config.QPS, config.Burst = 50, 100
 	scheme := runtime.NewScheme()
 	if err := kronvoyv1alpha1.AddToScheme(scheme); err != nil {
 		return nil, "", err
