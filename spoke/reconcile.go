@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -78,12 +77,6 @@ func (r *reconciler) apply(ctx context.Context, work *workv1.ManifestWork) (reco
 		return reconcile.Result{}, err
 	}
 	obs := r.observer.Observe(changes)
-	if first && work.Generation > 1 && !acknowledged(work) {
-		// Objects may have left this generation before an earlier process
-		// could say so.
-		r.met.owe(work.Name, work.Generation)
-	}
-	obs.MustReport = obs.MustReport || r.met.owes(work.Name, work.Generation)
 	if !changes.Hold {
 		r.writer.Report(obs)
 	}
@@ -164,12 +157,6 @@ func (r *reconciler) ensureFinalizer(ctx context.Context, work *workv1.ManifestW
 		return fmt.Errorf("adding the finalizer of work %q: %w", work.Name, err)
 	}
 	return nil
-}
-
-// acknowledged says whether the hub has heard about this generation.
-func acknowledged(work *workv1.ManifestWork) bool {
-	applied := apimeta.FindStatusCondition(work.Status.Conditions, workv1.WorkApplied)
-	return applied != nil && applied.ObservedGeneration == work.Generation
 }
 
 // soonest is the shorter of two waits, where zero is none.

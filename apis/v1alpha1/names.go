@@ -30,10 +30,20 @@ const (
 	// AnnotationObserve on a work holds the fields that OCM's feedback cannot
 	// carry, as compact JSON: manifest ordinal to paths.
 	AnnotationObserve = "kronvoy.io/observe"
-	// AnnotationShrunk is "true" on a work that manifests have left: the agent
-	// must bring the report's observedHash up to the work's hash once nothing
-	// that left is still there, for the next wave waits for it.
+	// AnnotationShrunk is on a work that manifests have left, as ShrunkByUpdate
+	// or ShrunkByTeardown: the agent must bring the report's observedHash up to
+	// the work's hash, with all that is not gone in its deleting list, for the
+	// next wave waits for it.
 	AnnotationShrunk = "kronvoy.io/shrunk"
+)
+
+// Values of AnnotationShrunk.
+const (
+	// ShrunkByUpdate: what left goes once everything that stays is applied.
+	ShrunkByUpdate = "update"
+	// ShrunkByTeardown: everything leaves, wave by wave; a manifest that cannot
+	// be applied holds nothing up.
+	ShrunkByTeardown = "teardown"
 )
 
 // ClaimFeatures is the cluster claim in which an agent says what it can do

@@ -227,7 +227,7 @@ func stillDeleting(w *workv1.ManifestWork, report *kronvoyv1alpha1.WorkReport) s
 // confirmed is true when nothing ever left the work, or the agent reported on
 // the work as it stands.
 func confirmed(w *workv1.ManifestWork, report *kronvoyv1alpha1.WorkReport) bool {
-	if w.Annotations[kronvoyv1alpha1.AnnotationShrunk] != "true" {
+	if w.Annotations[kronvoyv1alpha1.AnnotationShrunk] == "" {
 		return true
 	}
 	return report != nil && report.Status.ObservedHash == w.Annotations[kronvoyv1alpha1.AnnotationHash]

@@ -98,7 +98,10 @@ func assemble(in Input, chunk int, manifests []manifest, before *workv1.Manifest
 		w.Annotations[kronvoyv1alpha1.AnnotationObserve] = encode(observe)
 	}
 	if shrunk(manifests, before, in) {
-		w.Annotations[kronvoyv1alpha1.AnnotationShrunk] = "true"
+		w.Annotations[kronvoyv1alpha1.AnnotationShrunk] = kronvoyv1alpha1.ShrunkByUpdate
+		if in.Graph == nil {
+			w.Annotations[kronvoyv1alpha1.AnnotationShrunk] = kronvoyv1alpha1.ShrunkByTeardown
+		}
 	}
 	w.Annotations[kronvoyv1alpha1.AnnotationHash] = HashOf(w)
 	// Not part of the hash: a revision that renders the same is no change for
@@ -125,7 +128,7 @@ func shrunk(manifests []manifest, before *workv1.ManifestWork, in Input) bool {
 	}
 	// The mark stays while nothing else changes: dropping it alone would be a
 	// write for nothing.
-	return before.Annotations[kronvoyv1alpha1.AnnotationShrunk] == "true" && sameManifests(manifests, before)
+	return before.Annotations[kronvoyv1alpha1.AnnotationShrunk] != "" && sameManifests(manifests, before)
 }
 
 func sameManifests(manifests []manifest, before *workv1.ManifestWork) bool {

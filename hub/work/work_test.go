@@ -281,7 +281,7 @@ func TestAnExcludedNodeLeavesOnlyWhenAllOthersAreResolved(t *testing.T) {
 		w.step(false)
 	}
 	want(t, "c is gone", []string{"a", "b"}, w.shipped())
-	want(t, "the work says that it shrank", "true", w.works[0].Annotations[kronvoyv1alpha1.AnnotationShrunk])
+	want(t, "the work says that it shrank", kronvoyv1alpha1.ShrunkByUpdate, w.works[0].Annotations[kronvoyv1alpha1.AnnotationShrunk])
 }
 
 func TestTeardownGoesWaveByWaveAndWaitsForWhatIsStuck(t *testing.T) {

@@ -26,7 +26,8 @@ const (
 )
 
 // prune deletes what is in the inventory and no longer in the work. The gates:
-//   - every manifest was read and applied, so the work is known in full;
+//   - every manifest was read and applied, so the work is known in full; a
+//     teardown does not ask, else one bad manifest would keep all objects;
 //   - the watches have shown all kinds, so the inventory is known in full;
 //   - the object has this inventory as owner, and no other work wants it.
 func (r *run) prune(ctx context.Context, changes *ChangeSet) {
@@ -49,8 +50,11 @@ func (r *run) prune(ctx context.Context, changes *ChangeSet) {
 			continue
 		}
 		leavers++
-		if changes.applied() && complete {
+		if complete && (changes.applied() || r.w.Teardown) {
 			r.leave(ctx, key, changes)
+		} else if _, asked := r.st.leaving[key]; !asked {
+			// It is still there: the hub must not take it for gone.
+			r.st.leaving[key] = leaving{since: r.now, message: "kept until everything else in the work is applied"}
 		}
 	}
 	if leavers > 0 {

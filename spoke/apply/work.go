@@ -27,6 +27,9 @@ type Work struct {
 	Items []*Item
 	// Delete says how objects leave.
 	Delete *workv1.DeleteOption
+	// Shrunk is set when manifests left the work and the hub waits to hear that
+	// their objects are gone; Teardown when all of them will leave.
+	Shrunk, Teardown bool
 	// PolicyErr is set when an annotation cannot be read: then nothing of the
 	// work may be applied, as its policies are unknown.
 	PolicyErr error
@@ -111,6 +114,8 @@ func NewWork(work *workv1.ManifestWork, mapper Mapper) *Work {
 		Generation: work.Generation,
 		Hash:       work.Annotations[kronvoyv1alpha1.AnnotationHash],
 		Delete:     work.Spec.DeleteOption,
+		Shrunk:     work.Annotations[kronvoyv1alpha1.AnnotationShrunk] != "",
+		Teardown:   work.Annotations[kronvoyv1alpha1.AnnotationShrunk] == kronvoyv1alpha1.ShrunkByTeardown,
 	}
 	policies, err := kronvoyv1alpha1.ParseManifestPolicies(work.Annotations)
 	if err == nil && policies != nil && len(policies) != len(work.Spec.Workload.Manifests) {

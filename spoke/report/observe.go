@@ -87,7 +87,7 @@ func (o *Observer) Forget(work string) {
 func (o *Observer) Observe(changes *apply.ChangeSet) *Observation {
 	work := changes.Work
 	obs := &Observation{
-		Work: work.Name, UID: work.UID, Generation: work.Generation, MustReport: changes.Shrunk,
+		Work: work.Name, UID: work.UID, Generation: work.Generation, MustReport: work.Shrunk || changes.Shrunk,
 		Report: kronvoyv1alpha1.WorkReportStatus{
 			ObservedHash: work.Hash, ObservedGeneration: work.Generation,
 			Deleting: changes.Deleting, Findings: changes.Findings,
