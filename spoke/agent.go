@@ -12,7 +12,6 @@ import (
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -55,7 +54,6 @@ func New(o Options) (*Agent, error) {
 		HealthProbeBindAddress:  o.HealthProbeBindAddress,
 		LeaderElection:          false,
 		GracefulShutdownTimeout: ptr.To(shutdownTimeout),
-		Controller:              config.Controller{SkipNameValidation: ptr.To(true)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the agent of cluster %q: %w", o.ClusterName, err)
@@ -95,6 +93,7 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 	r.writer = report.NewWriter(theHub, o.ClusterName, o.Clock, o.Logger.WithName("report"))
 	if err := watch(mgr, r, queue, theHub, controller.TypedOptions[mcreconcile.Request]{
 		MaxConcurrentReconciles: o.Workers,
+		SkipNameValidation:      ptr.To(true), // several agents may share a process
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[mcreconcile.Request](100*time.Millisecond, time.Minute),
 	}); err != nil {
 		return err

@@ -6,8 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -82,6 +86,50 @@ type world struct {
 	hubHash string
 	options func(*spoke.Options)
 	agent   *agent
+	writes  *writes
+}
+
+// writes records what the agent changes on either side.
+type writes struct {
+	next http.RoundTripper
+	mu   *sync.Mutex
+	list *[]string
+}
+
+func (w *writes) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method != http.MethodGet && !strings.Contains(req.URL.RawQuery, "dryRun") {
+		w.mu.Lock()
+		*w.list = append(*w.list, req.Method+" "+path.Base(path.Dir(req.URL.Path))+"/"+path.Base(req.URL.Path))
+		w.mu.Unlock()
+	}
+	return w.next.RoundTrip(req)
+}
+
+// written gives what was written since the last call.
+func (w *world) written() []string {
+	w.writes.mu.Lock()
+	defer w.writes.mu.Unlock()
+	list := *w.writes.list
+	*w.writes.list = nil
+	return list
+}
+
+// quiet waits until nothing is written for a while.
+func (w *world) quiet() {
+	w.t.Helper()
+	var all []string
+	for {
+		time.Sleep(700 * time.Millisecond)
+		more := w.written()
+		if len(more) == 0 {
+			break
+		}
+		all = append(all, more...)
+		if len(all) > 200 {
+			w.t.Fatalf("the agent does not come to rest: %v", all)
+		}
+	}
+	*w.writes.list = all
 }
 
 type agent struct {
@@ -105,6 +153,7 @@ func newWorld(t *testing.T, options ...func(*spoke.Options)) *world {
 	w := &world{
 		t: t, ctx: t.Context(), client: c,
 		cluster: fmt.Sprintf("cluster-%d", n), ns: fmt.Sprintf("app-%d", n), hubHash: fmt.Sprintf("hub%d", n),
+		writes: &writes{mu: &sync.Mutex{}, list: new([]string)},
 		options: func(o *spoke.Options) {
 			for _, option := range options {
 				option(o)
@@ -125,6 +174,9 @@ func (w *world) start() {
 	w.t.Helper()
 	config := rest.CopyConfig(server)
 	config.UserAgent = "agent-of-" + w.cluster
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return &writes{next: next, mu: w.writes.mu, list: w.writes.list}
+	})
 	o := spoke.Options{
 		ClusterName: w.cluster, Hub: config, Spoke: config, HubHash: w.hubHash, LeaseDuration: -1, Logger: logr.Discard(),
 		FlushDelay: 200 * time.Millisecond,

@@ -160,9 +160,9 @@ func (r *run) differences(ctx context.Context, item *Item, body, full *unstructu
 		return nil, err
 	}
 	var paths []fieldpath.Path
-	for path := range would.Owned().Leaves().All() {
+	for _, path := range drift.Leaves(would.Owned()) {
 		if !mark(path) {
-			paths = append(paths, path.Copy())
+			paths = append(paths, path)
 		}
 	}
 	return drift.Differences(answer, full, paths, drift.OwnersOf(full, item.Manager)), nil

@@ -20,14 +20,7 @@ const maxMessage = 1024
 // fieldConflict is one field that another manager owns.
 type fieldConflict struct {
 	Field   string // as the server writes it: .spec.replicas
-	Message string // conflict with "kubectl" using apps/v1 subresource scale
-}
-
-// autoscaled says whether the field belongs to what scales workloads by design.
-func (c fieldConflict) autoscaled() bool {
-	return strings.Contains(c.Message, "subresource scale") &&
-		(strings.Contains(c.Message, `"kube-controller-manager"`) || strings.Contains(c.Message, `"horizontal-pod-autoscaler"`) ||
-			strings.Contains(c.Message, `"keda-operator"`))
+	Message string // conflict with "kubectl" with subresource "scale" using apps/v1
 }
 
 // conflictsOf reads an apply's conflicts; nil for any other error.

@@ -65,14 +65,18 @@ func (r *run) mutated(item *Item, st *objectState, body, answer *unstructured.Un
 		}
 	}
 	r.settled(st)
-}
-
-// settled ends what was reported as holding; what was corrected stays.
-func (r *run) settled(st *objectState) {
-	st.differs, st.seen = false, ""
-	if st.finding != nil && st.finding.Action != kronvoyv1alpha1.FindingCorrected {
+	if st.finding != nil && st.finding.Action == kronvoyv1alpha1.FindingMutatedOnAdmission {
 		st.finding = nil
 	}
+}
+
+// settled ends what was reported as differing; what was corrected, or made so
+// by admission, stays.
+func (r *run) settled(st *objectState) {
+	if st.differs {
+		st.finding = nil
+	}
+	st.differs, st.seen = false, ""
 }
 
 // summarize completes a ChangeSet from its outcomes.

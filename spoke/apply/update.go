@@ -48,7 +48,7 @@ func (r *run) conflicted(
 		switch {
 		case !known:
 			return r.failed(item, st, light, cause) // it changed hands since: next time
-		case conflict.autoscaled() || drift.Ignored(item.Ignore, path):
+		case owners.Of(path).Autoscaler() || drift.Ignored(item.Ignore, path):
 			leave = append(leave, path)
 		case st.owned(path):
 			if item.Drift() != kronvoyv1alpha1.DriftCorrect && st.unchanged(body, path) {

@@ -40,7 +40,7 @@ func Capture(answer *unstructured.Unstructured, manager string) (*Baseline, erro
 		return nil, fmt.Errorf("reading the managed fields of %s %s/%s: %w", answer.GetKind(), answer.GetNamespace(), answer.GetName(), err)
 	}
 	baseline := &Baseline{Fields: raw}
-	for path := range set.Leaves().All() {
+	for _, path := range Leaves(set) {
 		baseline.Hashes = append(baseline.Hashes, hashAt(answer.Object, path))
 	}
 	return baseline, nil
@@ -59,30 +59,31 @@ func (b *Baseline) Owned() *fieldpath.Set {
 // the set's order.
 func (b *Baseline) Compare(live *unstructured.Unstructured) []fieldpath.Path {
 	var differ []fieldpath.Path
-	ordinal := 0
-	for path := range b.Owned().Leaves().All() {
-		if ordinal >= len(b.Hashes) {
-			break
-		}
+	for ordinal, path := range Leaves(b.Owned()) {
 		value, exists := Lookup(live.Object, path)
-		if !matches(b.Hashes[ordinal], value, exists) {
-			differ = append(differ, path.Copy())
+		if ordinal < len(b.Hashes) && !matches(b.Hashes[ordinal], value, exists) {
+			differ = append(differ, path)
 		}
-		ordinal++
 	}
 	return differ
 }
 
 // Holds says whether a value is the baseline's value at a path.
 func (b *Baseline) Holds(path fieldpath.Path, value any, exists bool) bool {
-	ordinal := 0
-	for leaf := range b.Owned().Leaves().All() {
+	for ordinal, leaf := range Leaves(b.Owned()) {
 		if ordinal < len(b.Hashes) && leaf.Equals(path) {
 			return matches(b.Hashes[ordinal], value, exists)
 		}
-		ordinal++
 	}
 	return false
+}
+
+// Leaves lists the fields of a set that have none below them, in the set's
+// order. (The set's own iterator must not be left early.)
+func Leaves(set *fieldpath.Set) []fieldpath.Path {
+	var paths []fieldpath.Path
+	set.Leaves().Iterate(func(path fieldpath.Path) { paths = append(paths, path.Copy()) })
+	return paths
 }
 
 // entryOf finds what a manager owns through apply.

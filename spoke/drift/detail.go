@@ -65,13 +65,13 @@ func details(
 // another value: admission changed them.
 func Mutated(manifest *unstructured.Unstructured, answer *unstructured.Unstructured, owned *fieldpath.Set) []fieldpath.Path {
 	var paths []fieldpath.Path
-	for path := range owned.Leaves().All() {
+	for _, path := range Leaves(owned) {
 		want, wanted := Lookup(manifest.Object, path)
 		have, exists := Lookup(answer.Object, path)
 		if !wanted || (exists && SameValue(want, have)) || (!exists && (want == nil || isEmpty(want))) {
 			continue
 		}
-		paths = append(paths, path.Copy())
+		paths = append(paths, path)
 	}
 	return paths
 }

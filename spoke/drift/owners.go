@@ -1,6 +1,8 @@
 package drift
 
 import (
+	"maps"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -82,15 +84,15 @@ func (o Owners) Of(path fieldpath.Path) Owner {
 }
 
 // Find gives the path of a field as conflict messages write it.
-func (o Owners) Find(text string) (fieldpath.Path, bool) {
+func (o Owners) Find(text string) (found fieldpath.Path, ok bool) {
 	for _, entry := range o.entries {
-		for path := range entry.set.All() {
-			if path.String() == text {
-				return path.Copy(), true
+		entry.set.Iterate(func(path fieldpath.Path) {
+			if !ok && path.String() == text {
+				found, ok = path.Copy(), true
 			}
-		}
+		})
 	}
-	return nil, false
+	return found, ok
 }
 
 // leafAt says whether a set owns a path as a whole, not through its parts.
@@ -105,12 +107,22 @@ func leafAt(set *fieldpath.Set, path fieldpath.Path) bool {
 	return false
 }
 
-// Uncovered gives the fields of a manifest that a set does not own: what was
-// taken from us, or is new. A path into a list has the set's own keys where it
+// Uncovered gives the fields of a manifest that a set does not own, besides
+// those that name the object and have no owner: what was taken from us, or is
+// new. A path into a list has the set's own keys where it
 // knows the element, and an index where it does not.
 func Uncovered(manifest map[string]any, set *fieldpath.Set) []fieldpath.Path {
 	var missing []fieldpath.Path
-	uncovered(manifest, set, nil, &missing)
+	owned := maps.Clone(manifest)
+	delete(owned, "apiVersion")
+	delete(owned, "kind")
+	if metadata, ok := owned["metadata"].(map[string]any); ok {
+		metadata = maps.Clone(metadata)
+		delete(metadata, "name")
+		delete(metadata, "namespace")
+		owned["metadata"] = metadata
+	}
+	uncovered(owned, set, nil, &missing)
 	return missing
 }
 
@@ -144,16 +156,14 @@ func uncoveredAt(v any, set *fieldpath.Set, element fieldpath.PathElement, prefi
 // elementFor finds how the set names a list element; its index where the set
 // does not know it.
 func elementFor(set *fieldpath.Set, list []any, index int) fieldpath.PathElement {
+	found := fieldpath.IndexElement(index)
 	only := list[index : index+1]
-	for element := range set.Children.All() {
+	match := func(element fieldpath.PathElement) {
 		if element.Index == nil && indexOf(only, element) == 0 {
-			return element
+			found = element
 		}
 	}
-	for element := range set.Members.All() {
-		if element.Index == nil && indexOf(only, element) == 0 {
-			return element
-		}
-	}
-	return fieldpath.IndexElement(index)
+	set.Members.Iterate(match)
+	set.Children.Iterate(match)
+	return found
 }
