@@ -96,14 +96,18 @@ func (x *Expr) Eval(vars Vars, patterns []Pattern, budget *Budget) (ref.Val, err
 	if actual := details.ActualCost(); actual != nil {
 		cost = *actual
 	}
+	var cancelled interpreter.EvalCancelledError
+	stopped := errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded
+	if stopped {
+		cost = CostLimit
+	}
 	if cost > budget.Cost {
 		budget.Cost = 0
 		return nil, ErrBudget
 	}
 	budget.Cost -= cost
 	if err != nil {
-		var cancelled interpreter.EvalCancelledError
-		if errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded {
+		if stopped {
 			return nil, ErrCost
 		}
 		return nil, err

@@ -15,6 +15,10 @@ import (
 // maxSimpleDepth bounds the nesting of a SimpleSchema, custom types included.
 const maxSimpleDepth = 16
 
+// maxSchemaSize bounds the fields of a SimpleSchema with its custom types
+// expanded: a type that uses another twice doubles it.
+const maxSchemaSize = 20_000
+
 // maxFaults bounds what one SimpleSchema can have to say.
 const maxFaults = 100
 
@@ -28,6 +32,7 @@ func Simple(fields, types map[string]any, specPath, typesPath string) (*apiexten
 		typesPath: typesPath,
 		done:      map[string]*apiextensionsv1.JSONSchemaProps{},
 		required:  map[string]bool{},
+		sizes:     map[string]int{},
 	}
 	for _, name := range sortedKeys(types) {
 		c.customType(name, specPath, nil)
@@ -42,7 +47,10 @@ type simpleCompiler struct {
 	done      map[string]*apiextensionsv1.JSONSchemaProps
 	// required says which custom types demand to be given where they are used.
 	required map[string]bool
-	faults   []Fault
+	// size counts the fields so far; sizes those of each custom type.
+	size   int
+	sizes  map[string]int
+	faults []Fault
 }
 
 func (c *simpleCompiler) fault(f Fault) {
@@ -81,8 +89,25 @@ func (c *simpleCompiler) object(fields map[string]any, at string, depth int, sta
 	return out
 }
 
+// grow counts fields and tells whether they are still within the bound.
+func (c *simpleCompiler) grow(n int, at string) bool {
+	before := c.size
+	c.size = min(c.size+n, maxSchemaSize+1)
+	if c.size <= maxSchemaSize {
+		return true
+	}
+	if before <= maxSchemaSize {
+		c.fault(Fault{Path: at, Offset: -1, Reason: "TooLarge",
+			Message: fmt.Sprintf("the schema has more than %d fields, custom types expanded", maxSchemaSize)})
+	}
+	return false
+}
+
 // field compiles one field and tells whether it is required.
 func (c *simpleCompiler) field(v any, at string, depth int, stack []string) (*apiextensionsv1.JSONSchemaProps, bool) {
+	if !c.grow(1, at) {
+		return &apiextensionsv1.JSONSchemaProps{XPreserveUnknownFields: ptr.To(true)}, false
+	}
 	switch v := v.(type) {
 	case map[string]any:
 		return c.object(v, at, depth, stack), false
@@ -169,7 +194,7 @@ func (c *simpleCompiler) typeExpr(t, whole, at string, offset, depth int, stack 
 			AdditionalProperties: &apiextensionsv1.JSONSchemaPropsOrBool{Allows: true, Schema: elem}}, false
 	}
 	if _, found := c.types[t]; found {
-		if out := c.customType(t, at, stack); out != nil {
+		if out := c.customType(t, at, stack); out != nil && c.grow(c.sizes[t], at) {
 			return out.DeepCopy(), c.required[t]
 		}
 		return &apiextensionsv1.JSONSchemaProps{Type: "object", XPreserveUnknownFields: ptr.To(true)}, false
@@ -211,8 +236,9 @@ func (c *simpleCompiler) customType(name, at string, stack []string) *apiextensi
 			return nil
 		}
 	}
+	before := c.size
 	out, required := c.field(c.types[name], path.Key(c.typesPath, name), len(stack), append(stack, name))
-	c.done[name], c.required[name] = out, required
+	c.done[name], c.required[name], c.sizes[name] = out, required, c.size-before
 	return out
 }
 
