@@ -95,10 +95,10 @@ func runDemo(ctx context.Context, out io.Writer, exit bool) (err error) {
 // interrupted turns the error of an interrupted run into none: Ctrl-C is a
 // way to end the demo.
 func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 func (d *demo) heading(text string) { fmt.Fprintf(d.out, "\n== %s\n", text) }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
@@ -85,7 +85,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		condition.Message = fmt.Sprintf("the agent has not renewed its lease for more than %s", grace)
 	}
 	before := c.DeepCopy()
-	if meta.SetStatusCondition(&c.Status.Conditions, condition) {
+	if apimeta.SetStatusCondition(&c.Status.Conditions, condition) {
 		err := r.Client.Status().Patch(ctx, &c, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}),
 			client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
 		if err != nil {
@@ -133,6 +133,6 @@ func Grace(c *clusterv1.ManagedCluster) time.Duration {
 // Unreachable is true when the cluster's agent is known to be silent or its
 // API server to be down. A cluster that was never judged is not unreachable.
 func Unreachable(c *clusterv1.ManagedCluster) bool {
-	available := meta.FindStatusCondition(c.Status.Conditions, clusterv1.ManagedClusterConditionAvailable)
+	available := apimeta.FindStatusCondition(c.Status.Conditions, clusterv1.ManagedClusterConditionAvailable)
 	return available != nil && available.Status != metav1.ConditionTrue
 }

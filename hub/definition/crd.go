@@ -7,7 +7,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
@@ -94,4 +94,4 @@ func merge(into, from map[string]string) map[string]string {
 	return merged
 }
 
-func isNoMatch(err error) bool { return meta.IsNoMatchError(err) }
+func isNoMatch(err error) bool { return apimeta.IsNoMatchError(err) }

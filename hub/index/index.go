@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -83,7 +84,7 @@ func Works(ctx context.Context, c client.Reader, cluster string, identity work.I
 // cluster.
 func AnyWork(ctx context.Context, reader client.Reader, cluster string, identity work.Identity) (bool, error) {
 	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(workv1.SchemeGroupVersion.WithKind("ManifestWorkList"))
+	list.SetGroupVersionKind(schema.GroupVersion(workv1.GroupVersion).WithKind("ManifestWorkList"))
 	err := reader.List(ctx, list, client.InNamespace(cluster), client.MatchingLabels{kronvoyv1alpha1.LabelInstance: identity.Hash()}, client.Limit(1))
 	if err != nil {
 		return false, fmt.Errorf("listing works of %s on cluster %s: %w", identity, cluster, err)

@@ -10,8 +10,9 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -68,7 +69,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		}
 	}
 	before := c.DeepCopy()
-	meta.SetStatusCondition(&c.Status.Conditions, condition)
+	apimeta.SetStatusCondition(&c.Status.Conditions, condition)
 	if equality.Semantic.DeepEqual(before.Status, c.Status) {
 		return reconcile.Result{}, nil
 	}
@@ -108,7 +109,7 @@ func (r *Reconciler) createMissing(ctx context.Context, obj client.Object) error
 // own ManagedCluster by name.
 func rights(c *clusterv1.ManagedCluster) []client.Object {
 	name := "kronvoy-spoke-" + c.Name
-	owner := []metav1.OwnerReference{*metav1.NewControllerRef(c, clusterv1.SchemeGroupVersion.WithKind("ManagedCluster"))}
+	owner := []metav1.OwnerReference{*metav1.NewControllerRef(c, schema.GroupVersion(clusterv1.GroupVersion).WithKind("ManagedCluster"))}
 	agents := []rbacv1.Subject{{
 		APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:open-cluster-management:" + c.Name,
 	}}

@@ -10,8 +10,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
 	clusterv1beta2 "open-cluster-management.io/api/cluster/v1beta2"
@@ -180,7 +181,7 @@ func (r *Reconciler) writePage(ctx context.Context, p *clusterv1beta1.Placement,
 				clusterv1beta1.DecisionGroupIndexLabel: "0",
 				clusterv1beta1.DecisionGroupNameLabel:  "",
 			},
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(p, clusterv1beta1.SchemeGroupVersion.WithKind("Placement"))},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(p, schema.GroupVersion(clusterv1beta1.GroupVersion).WithKind("Placement"))},
 		}}
 		if err := r.Client.Create(ctx, page); err != nil && !apierrors.IsAlreadyExists(err) {
 			return err
@@ -206,9 +207,9 @@ func (r *Reconciler) writeStatus(ctx context.Context, p *clusterv1beta1.Placemen
 	if misconfigured != nil {
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionTrue, "Misconfigured", misconfigured.Error()
 	}
-	meta.SetStatusCondition(&p.Status.Conditions, condition)
+	apimeta.SetStatusCondition(&p.Status.Conditions, condition)
 	if decision != nil {
-		meta.SetStatusCondition(&p.Status.Conditions, satisfied(p, policy, *decision))
+		apimeta.SetStatusCondition(&p.Status.Conditions, satisfied(p, policy, *decision))
 		p.Status.NumberOfSelectedClusters = int32(len(decision.Clusters))
 		group := clusterv1beta1.DecisionGroupStatus{ClustersCount: p.Status.NumberOfSelectedClusters, Decisions: []string{}}
 		for page := 0; page == 0 || page*pageSize < len(decision.Clusters); page++ {

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/cel/openapi/resolver"
 	"k8s.io/client-go/discovery"
@@ -25,7 +25,7 @@ const indexTTL = 2 * time.Second
 // concurrent use; a kind is fetched once per state of its schema.
 type Hub struct {
 	discovery discovery.DiscoveryInterface
-	mapper    meta.RESTMapper
+	mapper    apimeta.RESTMapper
 	clock     clock.PassiveClock
 
 	mu      sync.Mutex
@@ -41,7 +41,7 @@ type key struct {
 }
 
 // NewHub makes a resolver on a discovery client and a mapper of the hub.
-func NewHub(d discovery.DiscoveryInterface, mapper meta.RESTMapper, c clock.PassiveClock) *Hub {
+func NewHub(d discovery.DiscoveryInterface, mapper apimeta.RESTMapper, c clock.PassiveClock) *Hub {
 	return &Hub{discovery: d, mapper: mapper, clock: c, types: map[key]*schema.Type{}}
 }
 
@@ -59,7 +59,7 @@ func (h *Hub) Resolve(gvk runtimeschema.GroupVersionKind) (*schema.Type, error) 
 		return known, nil
 	}
 	mapping, err := h.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
-	if meta.IsNoMatchError(err) {
+	if apimeta.IsNoMatchError(err) {
 		return nil, fmt.Errorf("%s: %w", gvk, schema.ErrNotFound)
 	}
 	if err != nil {
@@ -72,7 +72,7 @@ func (h *Hub) Resolve(gvk runtimeschema.GroupVersionKind) (*schema.Type, error) 
 	t := &schema.Type{
 		Schema:     found,
 		Resource:   mapping.Resource.Resource,
-		Namespaced: mapping.Scope.Name() == meta.RESTScopeNameNamespace,
+		Namespaced: mapping.Scope.Name() == apimeta.RESTScopeNameNamespace,
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -96,7 +97,7 @@ func (r *Reconciler) ensureReport(ctx context.Context, s *scope, w, live *workv1
 	}
 	report := &kronvoyv1alpha1.WorkReport{ObjectMeta: metav1.ObjectMeta{
 		Namespace: w.Namespace, Name: w.Name, Labels: w.Labels,
-		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(owner, workv1.SchemeGroupVersion.WithKind("ManifestWork"))},
+		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(owner, schema.GroupVersion(workv1.GroupVersion).WithKind("ManifestWork"))},
 	}}
 	err := r.Client.Create(ctx, report, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
 	if err == nil || apierrors.IsAlreadyExists(err) {

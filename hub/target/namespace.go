@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	workv1 "open-cluster-management.io/api/work/v1"
@@ -73,7 +73,7 @@ func (r *Reconciler) ensureNamespace(ctx context.Context, cluster, namespace str
 	if live.DeletionTimestamp != nil {
 		return false, nil
 	}
-	applied := meta.FindStatusCondition(live.Status.Conditions, workv1.WorkApplied)
+	applied := apimeta.FindStatusCondition(live.Status.Conditions, workv1.WorkApplied)
 	return applied != nil && applied.Status == metav1.ConditionTrue, nil
 }
 

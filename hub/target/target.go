@@ -52,6 +52,10 @@ type Reconciler struct {
 	quiet map[mcreconcile.Request]time.Time
 }
 
+// blockedRetry is how often a Target that cannot be decided is looked at again
+// without an event.
+const blockedRetry = 30 * time.Second
+
 // errStaleCache asks for another look at works that the cache does not show.
 var errStaleCache = apierrors.NewConflict(workv1.Resource("manifestworks"), "", errors.New("the cache is behind"))
 
@@ -101,16 +105,18 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 		return reconcile.Result{}, err
 	}
 	if s.blocked == "" {
-		if err := r.evaluate(s); err != nil {
-			return reconcile.Result{}, err
-		}
+		r.evaluate(s)
 	}
 	if s.blocked == "" {
 		if err := r.ship(ctx, s); err != nil {
 			return reconcile.Result{}, err
 		}
 	}
-	return r.writeStatus(ctx, req, s)
+	result, err := r.writeStatus(ctx, req, s)
+	if s.blocked != "" && result.RequeueAfter == 0 {
+		result.RequeueAfter = blockedRetry
+	}
+	return result, err
 }
 
 // load gathers everything a decision depends on. wait is true when an event
@@ -135,34 +141,39 @@ func (r *Reconciler) load(ctx context.Context, s *scope) (wait bool, err error) 
 	if err != nil {
 		return false, fmt.Errorf("reading revision %s: %w", key, err)
 	}
-	if s.revision, err = revision.ParseInstance(stored); err != nil {
-		s.blocked = err.Error()
+	if s.revision, err = revision.ParseInstance(stored); s.blockedBy(err) {
 		return false, nil
 	}
-	if s.graph, err = r.Store.Graph(ctx, s.revision.Definition); err != nil {
-		s.blocked = err.Error()
+	if s.graph, err = r.Store.Graph(ctx, s.revision.Definition); s.blockedBy(err) {
 		return false, nil
 	}
 	s.cluster = &clusterv1.ManagedCluster{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: s.target.Namespace}, s.cluster); err != nil {
-		s.blocked = fmt.Sprintf("cluster %s cannot be read: %v", s.target.Namespace, err)
+	if s.blockedBy(r.Client.Get(ctx, client.ObjectKey{Name: s.target.Namespace}, s.cluster)) {
 		return false, nil
 	}
 	s.unreachable = clusters.Unreachable(s.cluster)
 	return false, nil
 }
 
+// blockedBy keeps an error as what is wrong with this Target: an event, or at
+// the latest another look, may find it gone.
+func (s *scope) blockedBy(err error) bool {
+	if err != nil {
+		s.blocked = err.Error()
+	}
+	return err != nil
+}
+
 // evaluate is the pure part: what came back, what should be there, and the
 // works that bring it.
-func (r *Reconciler) evaluate(s *scope) error {
+func (r *Reconciler) evaluate(s *scope) {
 	var err error
-	if s.feedback, err = work.Read(s.graph, s.works, s.reports); err != nil {
-		s.blocked = err.Error()
-		return nil
+	if s.feedback, err = work.Read(s.graph, s.works, s.reports); s.blockedBy(err) {
+		return
 	}
 	if refused := r.refuseNamespace(s.identity.Namespace); refused != "" {
 		s.blocked = refused
-		return nil
+		return
 	}
 	object := map[string]any{
 		"apiVersion": s.instance.GetAPIVersion(),
@@ -181,10 +192,7 @@ func (r *Reconciler) evaluate(s *scope) error {
 		Graph: s.graph, Evaluation: s.evaluation,
 		Previous: s.works, Reports: s.reports,
 	})
-	if err != nil {
-		s.blocked = err.Error()
-	}
-	return nil
+	s.blockedBy(err)
 }
 
 // ship writes the works, after the namespace they need is there.

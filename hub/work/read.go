@@ -138,7 +138,7 @@ func (a answer) object(node *graph.Node) graph.ObservedObject {
 		}
 	}
 	// A field in a report that lags behind the status would count as absent.
-	complete := len(a.manifest.observe) == 0 || a.report != nil && a.report.Status.ObservedGeneration == a.work.Generation
+	complete := len(a.observe) == 0 || a.report != nil && a.report.Status.ObservedGeneration == a.work.Generation
 	current := a.judgedNow(workv1.ManifestApplied) && (node.Kind == graph.External || liveHash == shipped) && complete
 	return graph.ObservedObject{
 		Object:       object,

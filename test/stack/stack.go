@@ -243,10 +243,9 @@ func waitReady(ctx context.Context, process *fleet.Process, port int) error {
 		}
 		resp, err := client.Do(req)
 		if err != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // it does not listen yet
 		}
-		defer resp.Body.Close()
-		return resp.StatusCode == http.StatusOK, nil
+		return resp.StatusCode == http.StatusOK, resp.Body.Close()
 	})
 	if err != nil {
 		return fmt.Errorf("waiting for %s to be ready: %w; its log ends with:\n%s", process.Name(), err, Tail(process.Log()))
@@ -274,8 +273,7 @@ func freePort() (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("looking for a free port: %w", err)
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
+	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
 }
 
 // moduleRoot finds the folder of go.mod above the working directory.
