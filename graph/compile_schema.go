@@ -66,10 +66,11 @@ func (c *compiler) instanceDecl(props *apiextensionsv1.JSONSchemaProps) *schema.
 	})
 }
 
-// statusPlan is how the author's status is projected.
+// statusPlan is how the author's status is projected: an object, a list, or a
+// leaf, whose value is set.
 type statusPlan struct {
-	kind   planKind
 	path   string
+	isList bool
 	fields []statusField
 	items  []*statusPlan
 	value  *plan
@@ -111,7 +112,7 @@ func (c *compiler) statusValue(v any, at string, depth int) (*statusPlan, *apiex
 	}
 	switch v := v.(type) {
 	case map[string]any:
-		out := &statusPlan{kind: objectPlan, path: at}
+		out := &statusPlan{path: at}
 		props := &apiextensionsv1.JSONSchemaProps{Type: "object", Properties: map[string]apiextensionsv1.JSONSchemaProps{}}
 		for _, key := range sortedKeys(v) {
 			field, fieldProps := c.statusValue(v[key], path.Key(at, key), depth+1)
@@ -130,7 +131,7 @@ func (c *compiler) statusValue(v any, at string, depth int) (*statusPlan, *apiex
 }
 
 func (c *compiler) statusList(v []any, at string, depth int) (*statusPlan, *apiextensionsv1.JSONSchemaProps) {
-	out := &statusPlan{kind: listPlan, path: at}
+	out := &statusPlan{path: at, isList: true}
 	var elem *apiextensionsv1.JSONSchemaProps
 	for i, item := range v {
 		value, props := c.statusValue(item, path.Index(at, i), depth+1)
@@ -176,7 +177,7 @@ func (c *compiler) statusText(s, at string) (*statusPlan, *apiextensionsv1.JSONS
 			Message: "an expression in the status must refer to a resource or schema"})
 		return nil, nothing
 	}
-	out := &statusPlan{kind: value.kind, path: at, value: value}
+	out := &statusPlan{path: at, value: value}
 	if value.kind == textPlan {
 		return out, &apiextensionsv1.JSONSchemaProps{Type: "string"}
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/kronvoy/kronvoy/graph/expr"
-	"github.com/kronvoy/kronvoy/graph/hash"
 )
 
 // Evaluate computes what one cluster gets, and what is known about it. It is
@@ -106,74 +105,6 @@ func (e *evaluator) notReady(nodes []int) []Wait {
 		}
 	}
 	return sortWaits(waits)
-}
-
-// ready decides between Progressing and Ready for a node that is rendered.
-func (e *evaluator) ready(i int, result *NodeResult) {
-	node, plan := e.g.nodes[i], e.g.plans[i]
-	result.State = Progressing
-	observed, found := e.in.Observed[node.ID]
-	missing := "to be applied"
-	if node.Kind == External {
-		missing = "to exist"
-	}
-	if !found || len(observed.Objects) != len(result.Objects) {
-		if len(result.Objects) > 0 || len(observed.Objects) > 0 {
-			result.WaitsFor = []Wait{{Node: node.ID, Path: node.ID + " " + missing}}
-			return
-		}
-	}
-	for k := range observed.Objects {
-		o := &observed.Objects[k]
-		if o.Object == nil || !o.Current || o.ManifestHash != "" && o.ManifestHash != hash.Of(result.Objects[k]) {
-			result.WaitsFor = []Wait{{Node: node.ID, Path: node.ID + " " + missing}}
-			return
-		}
-	}
-	for k := range observed.Objects {
-		waits, issue := e.judge(i, plan, &observed.Objects[k])
-		if issue != nil {
-			result.State, result.Issue = Failed, issue
-			return
-		}
-		result.WaitsFor = append(result.WaitsFor, waits...)
-	}
-	if result.WaitsFor = sortWaits(result.WaitsFor); len(result.WaitsFor) == 0 {
-		result.State = Ready
-	}
-}
-
-// judge decides whether one object satisfies readyWhen, by the spoke's verdict
-// if there is one.
-func (e *evaluator) judge(i int, plan *nodePlan, o *ObservedObject) ([]Wait, *Issue) {
-	id := e.g.nodes[i].ID
-	wait := []Wait{{Node: id, Path: id + " to be ready"}}
-	if len(plan.ready) == 0 {
-		return nil, nil
-	}
-	if v := o.Verdict; v != nil {
-		if v.Err != "" {
-			return nil, &Issue{Path: plan.path + ".readyWhen", Offset: -1, Reason: "ReadyWhenFailed", Message: "on the cluster: " + shorten(v.Err)}
-		}
-		if !v.Ready {
-			return wait, nil
-		}
-		return nil, nil
-	}
-	scope := &objectScope{id: id, plan: plan, object: o, node: e.g.nodes[i], evaluator: e}
-	var waits []Wait
-	for _, c := range plan.ready {
-		holds, missing, issue := scope.judge(c)
-		switch {
-		case issue != nil:
-			return nil, issue
-		case len(missing) > 0:
-			waits = append(waits, missing...)
-		case !holds:
-			waits = append(waits, wait...)
-		}
-	}
-	return waits, nil
 }
 
 // render produces the manifests of a node.

@@ -18,17 +18,13 @@ type projection struct {
 
 // value projects one value and tells whether there is any.
 func (p *projection) value(s *statusPlan) (any, bool) {
-	switch s.kind {
-	case objectPlan:
-		if s.value == nil {
-			return p.object(s)
-		}
-	case listPlan:
-		if s.value == nil {
-			return p.list(s)
-		}
+	switch {
+	case s.value != nil:
+		return p.leaf(s)
+	case s.isList:
+		return p.list(s)
 	}
-	return p.leaf(s)
+	return p.object(s)
 }
 
 // object leaves out the fields that have no value, and itself when none has.
@@ -56,9 +52,6 @@ func (p *projection) list(s *statusPlan) (any, bool) {
 }
 
 func (p *projection) leaf(s *statusPlan) (any, bool) {
-	if s.value == nil {
-		return nil, false
-	}
 	field := strings.TrimPrefix(s.path, "spec.schema.")
 	if excluded := p.excluded(s); excluded != "" {
 		p.waits = append(p.waits, Wait{Node: excluded, Path: excluded + " is excluded", Field: field})

@@ -8,6 +8,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -71,7 +72,7 @@ func (r *resolver) Resolve(gvk runtimeschema.GroupVersionKind) (*schema.Type, er
 	if !found {
 		return nil, schema.NotFound(gvk)
 	}
-	t := &schema.Type{Schema: g.definition(k.Schema, nil), Resource: k.Resource, Namespaced: k.Namespaced}
+	t := &schema.Type{Schema: g.definition(k.Schema, nil, new(int)), Resource: k.Resource, Namespaced: k.Namespaced}
 	g.types[gvk.Kind] = t
 	return t, nil
 }
@@ -170,73 +171,59 @@ const refPrefix = "#/components/schemas/"
 
 // definition resolves a definition once; its uses share the result. A
 // definition that contains itself (JSONSchemaProps) is anything at the second
-// level.
-func (g *group) definition(name string, stack []string) *spec.Schema {
+// level. stack holds the definitions being resolved; outermost becomes the
+// place in it of the outermost one that this result was cut off at.
+func (g *group) definition(name string, stack []string, outermost *int) *spec.Schema {
 	if s, found := g.resolved[name]; found {
 		return s
 	}
-	for _, outer := range stack {
-		if outer == name {
-			return anything()
-		}
+	if i := slices.Index(stack, name); i >= 0 {
+		*outermost = min(*outermost, i)
+		return anything()
 	}
 	source, found := g.schemas[name]
 	if !found {
 		return anything()
 	}
-	s := *source
-	g.resolve(&s, append(stack, name))
-	if len(stack) == 0 || !g.recursive(name) {
+	s, cut := *source, len(stack)
+	g.resolve(&s, append(stack, name), &cut)
+	if cut == len(stack) {
 		g.resolved[name] = &s
 	}
+	// Cut off further out, the result is only good from where it was entered.
+	*outermost = min(*outermost, cut)
 	return &s
 }
 
-// recursive tells whether a definition reaches itself. Such a definition is cut
-// off at different places depending on where it was entered, so that only the
-// result from the top is kept.
-func (g *group) recursive(name string) bool {
-	return strings.Contains(name, "JSONSchemaProps")
-}
-
-func (g *group) resolve(s *spec.Schema, stack []string) {
+func (g *group) resolve(s *spec.Schema, stack []string, outermost *int) {
 	if ref := s.Ref.String(); ref != "" {
-		*s = *g.definition(strings.TrimPrefix(ref, refPrefix), stack)
+		*s = *g.definition(strings.TrimPrefix(ref, refPrefix), stack, outermost)
 		return
 	}
 	if s.Properties != nil {
 		properties := make(map[string]spec.Schema, len(s.Properties))
 		for name, property := range s.Properties {
-			g.resolve(&property, stack)
+			g.resolve(&property, stack, outermost)
 			properties[name] = property
 		}
 		s.Properties = properties
 	}
 	if s.Items != nil && s.Items.Schema != nil {
 		items := *s.Items.Schema
-		g.resolve(&items, stack)
+		g.resolve(&items, stack, outermost)
 		s.Items = &spec.SchemaOrArray{Schema: &items}
 	}
 	if ap := s.AdditionalProperties; ap != nil && ap.Schema != nil {
 		values := *ap.Schema
-		g.resolve(&values, stack)
+		g.resolve(&values, stack, outermost)
 		s.AdditionalProperties = &spec.SchemaOrBool{Allows: true, Schema: &values}
 	}
-	s.AllOf = g.resolveAll(s.AllOf, stack)
-	s.OneOf = g.resolveAll(s.OneOf, stack)
-	s.AnyOf = g.resolveAll(s.AnyOf, stack)
-}
-
-func (g *group) resolveAll(list []spec.Schema, stack []string) []spec.Schema {
-	if list == nil {
-		return nil
+	for _, list := range []*[]spec.Schema{&s.AllOf, &s.OneOf, &s.AnyOf} {
+		*list = slices.Clone(*list)
+		for i := range *list {
+			g.resolve(&(*list)[i], stack, outermost)
+		}
 	}
-	out := make([]spec.Schema, len(list))
-	for i := range list {
-		out[i] = list[i]
-		g.resolve(&out[i], stack)
-	}
-	return out
 }
 
 func anything() *spec.Schema {

@@ -83,11 +83,6 @@ type document struct {
 	Components struct{ Schemas map[string]any }
 }
 
-type operation struct {
-	Action string `json:"x-kubernetes-action"`
-	GVK    struct{ Group, Version, Kind string }
-}
-
 // kind is what the reduced document says of one kind.
 type kind struct {
 	Schema     string `json:"schema"`

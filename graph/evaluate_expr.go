@@ -1,0 +1,223 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/cel-go/common/types/ref"
+
+	"github.com/kronvoy/kronvoy/graph/expr"
+)
+
+// outcome is why an expression has no value: it waits, or it failed.
+type outcome struct {
+	waits []Wait
+	issue *Issue
+}
+
+func failed(issue *Issue) *outcome { return &outcome{issue: issue} }
+
+// run evaluates an expression in three states of a field: a value, absent, not
+// observed. What is absent counts as absent first: has() is false. Only when
+// that fails are the absent fields taken for not known, which tells a field
+// that is still to come from an expression that is wrong.
+func (e *evaluator) run(x *expr.Expr, vars expr.Vars, at string) (ref.Val, *outcome) {
+	value, err := x.Eval(vars, e.unobserved(x), e.budget)
+	if err == nil {
+		return value, nil
+	}
+	var unknown *expr.Unknown
+	if errors.As(err, &unknown) {
+		return nil, e.waiting(unknown)
+	}
+	if errors.Is(err, expr.ErrBudget) || errors.Is(err, expr.ErrCost) {
+		return nil, failed(e.evaluationIssue(x, at, err))
+	}
+	patterns := append(e.unobserved(x), e.absent(x)...)
+	if len(patterns) > 0 {
+		if _, again := x.Eval(vars, patterns, e.budget); errors.As(again, &unknown) {
+			return nil, e.missing(x, at, unknown)
+		}
+	}
+	if expr.IsLookup(err) {
+		// The lookup went into a list or a map that an expression made, so that no
+		// path names it. If it came from observed data, that may still change.
+		if _, again := x.Eval(vars, e.everything(x), e.budget); errors.As(again, &unknown) {
+			return nil, e.waiting(unknown)
+		}
+		issue := e.evaluationIssue(x, at, err)
+		issue.Reason = "InputMissing"
+		return nil, failed(issue)
+	}
+	return nil, failed(e.evaluationIssue(x, at, err))
+}
+
+// unobserved are the reads of an expression whose field has not been observed:
+// of a node that was never seen, or whose report is not about its manifest.
+func (e *evaluator) unobserved(x *expr.Expr) []expr.Pattern {
+	out := e.unread
+	for k := range x.Accesses {
+		a := &x.Accesses[k]
+		i, found := e.g.index[a.Root]
+		if !found {
+			continue
+		}
+		objects := e.in.Observed[a.Root].Objects
+		if e.g.plans[i].collection {
+			if len(objects) == 0 && e.results[i].State != Ready {
+				out = append(out, expr.Pattern{Root: a.Root})
+			}
+			continue
+		}
+		known := len(objects) > 0 && objects[0].Object != nil
+		if known && !objects[0].Current {
+			_, missing := firstMissing(objects[0].Object, a.Steps)
+			known = !missing
+		}
+		if !known {
+			out = append(out, expr.Pattern{Root: a.Root, Steps: a.Steps})
+		}
+	}
+	return out
+}
+
+// absent are the reads of an expression that find nothing, apart from those that
+// the expression asks about.
+func (e *evaluator) absent(x *expr.Expr) []expr.Pattern {
+	var out []expr.Pattern
+	for k := range x.Accesses {
+		a := &x.Accesses[k]
+		at, missing := e.firstMissing(a)
+		if missing && at < a.Guard && !asked(x, a, at) {
+			out = append(out, expr.Pattern{Root: a.Root, Steps: a.Steps})
+		}
+	}
+	return out
+}
+
+// asked tells whether another read of the expression asks whether there is the
+// step at which this one finds nothing.
+func asked(x *expr.Expr, a *expr.Access, at int) bool {
+	for k := range x.Accesses {
+		g := &x.Accesses[k]
+		if g.Root == a.Root && g.Guard <= at && len(g.Steps) > at && slices.Equal(g.Steps[:at+1], a.Steps[:at+1]) {
+			return true
+		}
+	}
+	return false
+}
+
+// everything are the observed values that an expression reads.
+func (e *evaluator) everything(x *expr.Expr) []expr.Pattern {
+	var out []expr.Pattern
+	for k := range x.Accesses {
+		a := &x.Accesses[k]
+		if _, isNode := e.g.index[a.Root]; isNode && !identityFields[strings.Join(a.Fields(), ".")] {
+			out = append(out, expr.Pattern{Root: a.Root, Steps: a.Steps})
+		}
+	}
+	return out
+}
+
+// firstMissing follows an access through the inputs and returns the first step
+// that finds nothing.
+func (e *evaluator) firstMissing(a *expr.Access) (int, bool) {
+	switch i, isNode := e.g.index[a.Root]; {
+	case isNode && e.g.plans[i].collection:
+		return 0, false
+	case isNode:
+		objects := e.in.Observed[a.Root].Objects
+		if len(objects) == 0 {
+			return 0, false
+		}
+		return firstMissing(objects[0].Object, a.Steps)
+	case a.Root == "schema":
+		return firstMissing(e.in.Instance, a.Steps)
+	case a.Root == "cluster":
+		return firstMissing(e.cluster, a.Steps)
+	}
+	return 0, false
+}
+
+func firstMissing(v any, steps []expr.Step) (int, bool) {
+	for i, s := range steps {
+		switch container := v.(type) {
+		case map[string]any:
+			v = container[s.Key]
+			if s.IsIndex || v == nil {
+				return i, true
+			}
+		case map[string]string:
+			value, found := container[s.Key]
+			if !found {
+				return i, true
+			}
+			v = value
+		case []any:
+			if !s.IsIndex || s.Index < 0 || s.Index >= int64(len(container)) {
+				return i, true
+			}
+			v = container[s.Index]
+		default:
+			return 0, false
+		}
+	}
+	return 0, false
+}
+
+// waiting turns an unknown into waits.
+func (e *evaluator) waiting(u *expr.Unknown) *outcome {
+	out := &outcome{}
+	for _, p := range u.Paths {
+		out.waits = append(out.waits, Wait{Node: p.Variable, Path: p.Path})
+	}
+	out.waits = sortWaits(out.waits)
+	if len(out.waits) == 0 {
+		out.waits = []Wait{{Path: "a value that is not known"}}
+	}
+	return out
+}
+
+// missing decides what an unknown of the second run means: a missing input
+// fails, an absent field of a live object is waited for.
+func (e *evaluator) missing(x *expr.Expr, at string, u *expr.Unknown) *outcome {
+	for _, p := range u.Paths {
+		if _, isNode := e.g.index[p.Variable]; isNode {
+			continue
+		}
+		issue := &Issue{Path: at, Offset: -1, Snippet: excerpt(x.Source, 0), Reason: "InputMissing", Message: "input missing: " + p.Path}
+		if p.Variable == "cluster" {
+			issue.Reason, issue.Message = "ClusterValueMissing", e.clusterMessage(p.Path)
+		}
+		return failed(issue)
+	}
+	return e.waiting(u)
+}
+
+// clusterMessage says what a cluster lacks: "cluster eu-west has no label region".
+func (e *evaluator) clusterMessage(path string) string {
+	rest := strings.TrimPrefix(path, "cluster.")
+	for _, field := range [][2]string{{"labels", "label"}, {"annotations", "annotation"}, {"claims", "claim"},
+		{"allocatable", "allocatable resource"}, {"capacity", "capacity of the resource"}} {
+		if key, found := strings.CutPrefix(rest, field[0]); found && key != "" {
+			key = strings.TrimPrefix(strings.TrimSuffix(strings.TrimPrefix(key, "['"), "']"), ".")
+			return fmt.Sprintf("cluster %s has no %s %s", e.in.Cluster.Name, field[1], key)
+		}
+	}
+	return fmt.Sprintf("cluster %s has no %s", e.in.Cluster.Name, rest)
+}
+
+func (e *evaluator) evaluationIssue(x *expr.Expr, at string, err error) *Issue {
+	issue := &Issue{Path: at, Offset: -1, Reason: "EvaluationFailed", Message: shorten(err.Error()), Snippet: excerpt(x.Source, 0)}
+	switch {
+	case errors.Is(err, expr.ErrCost):
+		issue.Reason, issue.Message = "TooCostly", expr.ErrCost.Error()
+	case errors.Is(err, expr.ErrBudget):
+		issue.Reason, issue.Message = "TooCostly", expr.ErrBudget.Error()
+	case errors.Is(err, expr.ErrTooLarge):
+		issue.Reason = "TooLarge"
+	}
+	return issue
+}
