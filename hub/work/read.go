@@ -140,6 +140,9 @@ func (a answer) object(node *graph.Node) graph.ObservedObject {
 	// A field in a report that lags behind the status would count as absent.
 	complete := len(a.observe) == 0 || a.report != nil && a.report.Status.ObservedGeneration == a.work.Generation
 	current := a.judgedNow(workv1.ManifestApplied) && (node.Kind == graph.External || liveHash == shipped) && complete
+	if current {
+		holdParents(object, node.Reads)
+	}
 	return graph.ObservedObject{
 		Object:       object,
 		Current:      current,
@@ -242,6 +245,19 @@ func setField(object map[string]any, path []string, value any) {
 		return
 	}
 	object[last] = value
+}
+
+// holdParents makes the maps that an absent field would be in. Only fields
+// travel, so whether a map is there that holds none of them is not known;
+// Kubernetes takes an empty one and none for the same, and so data.?color is
+// answered at once and does not wait for data. A map that is asked for itself
+// is a read of its own and no parent.
+func holdParents(object map[string]any, reads []graph.Read) {
+	for _, read := range reads {
+		if len(read.Fields) > 1 {
+			setField(object, read.Fields[:len(read.Fields)-1], map[string]any{})
+		}
+	}
 }
 
 func addDrift(drift *kronvoyv1alpha1.DriftSummary, status kronvoyv1alpha1.WorkReportStatus) {

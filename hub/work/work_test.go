@@ -426,3 +426,13 @@ func TestMarksOfOtherToolsNeverTravel(t *testing.T) {
 		t.Error("the author's own label was lost")
 	}
 }
+
+func TestAnOptionalReadOfAnAbsentFieldIsAnsweredAtOnce(t *testing.T) {
+	w := newWorld(t, compile(t,
+		graph.NodeSource{ID: "a", Template: configMap("a", "x")},
+		graph.NodeSource{ID: "b", Template: configMap("b", `${a.data.?missing.orValue("none")}`)}))
+	w.step(false)
+	w.step(false)
+	want(t, "shipped", []string{"a", "b"}, w.shipped())
+	want(t, "value", "none", w.value("b"))
+}
