@@ -1,0 +1,119 @@
+//go:build integration
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kronvoy/kronvoy/test/fleet"
+	"github.com/kronvoy/kronvoy/test/probe"
+	"github.com/kronvoy/kronvoy/test/stack"
+)
+
+// The clusters.
+const (
+	euWest  = "eu-west"
+	usEast  = "us-east"
+	apSouth = "ap-south"
+)
+
+// leaseSeconds is how often agents say that they are alive; the hub counts one
+// as gone after five times that.
+const leaseSeconds = 2
+
+// world is what all tests share.
+type world struct {
+	stack  *stack.Stack
+	audit  *probe.Audit
+	hub    *probe.Cluster
+	spokes map[string]*probe.Cluster
+	dir    string
+}
+
+var (
+	shared    *world
+	sharedErr error
+	once      sync.Once
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	code := m.Run()
+	if err := shared.stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(code, 1)
+	}
+	return code
+}
+
+// theWorld starts everything for the first test that asks.
+func theWorld(t *testing.T) *world {
+	t.Helper()
+	once.Do(func() { shared, sharedErr = start() })
+	if sharedErr != nil {
+		t.Fatal(sharedErr)
+	}
+	return shared
+}
+
+func start() (*world, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "kronvoy-e2e")
+	if err != nil {
+		return nil, err
+	}
+	w := &world{dir: dir, spokes: map[string]*probe.Cluster{}}
+	if w.audit, err = probe.NewAudit(dir); err != nil {
+		return nil, errors.Join(err, w.stop())
+	}
+	spokes := fleet.DefaultSpokes(3)
+	for i := range spokes {
+		spokes[i].Nodes = 1
+		spokes[i].APIServerArgs = w.audit.Args(spokes[i].Name)
+	}
+	w.stack, err = stack.Start(ctx, stack.Options{
+		Fleet: fleet.Options{
+			Name: "e2e", Dir: filepath.Join(dir, "fleet"), Spokes: spokes,
+			Hub: fleet.ClusterOptions{APIServerArgs: w.audit.Args(fleet.HubName)},
+		},
+		Labels:       map[string]map[string]string{euWest: {"size": "large"}, usEast: {"size": "medium"}, apSouth: {"size": "small"}},
+		LeaseSeconds: leaseSeconds,
+		Progress:     os.Stderr,
+	})
+	if err != nil {
+		return nil, errors.Join(err, w.stop())
+	}
+	if w.hub, err = w.open(w.stack.Fleet.Hub()); err != nil {
+		return nil, errors.Join(err, w.stop())
+	}
+	for _, spoke := range w.stack.Fleet.Spokes() {
+		if w.spokes[spoke.Name], err = w.open(spoke); err != nil {
+			return nil, errors.Join(err, w.stop())
+		}
+	}
+	return w, nil
+}
+
+func (w *world) open(c *fleet.Cluster) (*probe.Cluster, error) {
+	return probe.Open(c.Name, c.Kubeconfig(), w.stack.Fleet.Kubectl())
+}
+
+func (w *world) stop() error {
+	if w == nil {
+		return nil
+	}
+	var err error
+	if w.stack != nil {
+		err = w.stack.Stop(context.Background())
+	}
+	return errors.Join(err, os.RemoveAll(w.dir))
+}
