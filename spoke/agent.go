@@ -49,6 +49,7 @@ func New(o Options) (*Agent, error) {
 		Cache: cache.Options{
 			ByObject:         map[client.Object]cache.ByObject{&workv1.AppliedManifestWork{}: {}},
 			DefaultTransform: cache.TransformStripManagedFields(),
+			NewInformer:      live.NewInformer,
 		},
 		Metrics:                 metricsserver.Options{BindAddress: o.MetricsBindAddress},
 		HealthProbeBindAddress:  o.HealthProbeBindAddress,

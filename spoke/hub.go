@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/spoke/live"
 )
 
 // hubName is the hub among the engaged clusters.
@@ -100,6 +101,7 @@ func (h *hub) engage(ctx context.Context, aware multicluster.Aware) error {
 		o.Cache = cache.Options{
 			DefaultNamespaces: map[string]cache.Config{h.namespace: {}},
 			DefaultTransform:  cache.TransformStripManagedFields(),
+			NewInformer:       live.NewInformer,
 		}
 	})
 	if err != nil {

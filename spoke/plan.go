@@ -47,7 +47,8 @@ func newPlans(mapper apply.Mapper) *plans { return &plans{mapper: mapper, known:
 func (p *plans) of(work *workv1.ManifestWork) *apply.Work {
 	annotations := map[string]string{}
 	for _, name := range []string{
-		kronvoyv1alpha1.AnnotationHash, kronvoyv1alpha1.AnnotationManifestPolicies, kronvoyv1alpha1.AnnotationObserve,
+		kronvoyv1alpha1.AnnotationHash, kronvoyv1alpha1.AnnotationManifestPolicies,
+		kronvoyv1alpha1.AnnotationObserve, kronvoyv1alpha1.AnnotationShrunk,
 	} {
 		if value, ok := work.Annotations[name]; ok {
 			annotations[name] = value

@@ -41,7 +41,7 @@ func (r *run) prune(ctx context.Context, changes *ChangeSet) {
 	}
 	for key := range r.st.leaving {
 		if wanted[versionless(key)] {
-			delete(r.st.leaving, key)
+			r.comeBack(key)
 		}
 	}
 	leavers := 0
@@ -64,6 +64,16 @@ func (r *run) prune(ctx context.Context, changes *ChangeSet) {
 		}
 	}
 	r.listDeleting(changes)
+}
+
+// comeBack handles an object that is wanted again while it goes: that it will
+// be missing is our own doing, and no finding.
+func (r *run) comeBack(key live.Key) {
+	delete(r.st.leaving, key)
+	r.st.inventory.drop(key, r.now)
+	if st := r.st.objects[key]; st != nil {
+		st.existed = false
+	}
 }
 
 // leave takes one step to get an object out of the inventory.

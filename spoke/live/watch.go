@@ -37,7 +37,7 @@ type watch struct {
 func (c *Cache) newWatch(key Watch) *watch {
 	w := &watch{cache: c, key: key, users: map[string]bool{}}
 	w.informer = cache.NewSharedIndexInformerWithOptions(
-		cache.ToListWatcherWithWatchListSemantics(w.listWatch(), c.client),
+		ListFirst(w.listWatch()),
 		&unstructured.Unstructured{},
 		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{byOwner: ownerUIDs}},
 	)
