@@ -121,7 +121,7 @@ func (c *compiler) declareNodes() {
 	for i, src := range c.src.Nodes {
 		d := &draft{index: i, src: src, path: path.Index("spec.resources", i), refs: map[string]bool{}}
 		d.node = &Node{ID: src.ID, Kind: Template}
-		d.plan = &nodePlan{path: d.path, collection: len(src.ForEach) > 0}
+		d.plan = &nodePlan{path: d.path, collection: len(src.ForEach) > 0 || src.External != nil && src.External.Selector != nil}
 		c.nodes = append(c.nodes, d)
 		d.usable = c.checkID(d)
 		if src.External != nil {

@@ -78,12 +78,39 @@ func (o *sourceOptions) load(stdin io.Reader) (*bundle, error) {
 			out.others = append(out.others, d)
 			continue
 		}
-		out.definitions = append(out.definitions, compileDocument(d, resolver))
+		out.definitions = append(out.definitions, &definition{document: d, name: d.Name()})
+	}
+	if err := out.compile(resolver); err != nil {
+		return nil, err
 	}
 	if len(out.definitions) == 0 {
 		return nil, errors.New("the files hold no ResourceGraphDefinition")
 	}
 	return out, nil
+}
+
+// compile compiles the definitions. One may use the kind that another generates:
+// what does not compile is tried again with the kinds of those that do.
+func (b *bundle) compile(resolver schema.Resolver) error {
+	for {
+		var generated []*apiextensionsv1.CustomResourceDefinition
+		for _, d := range b.definitions {
+			if d.graph == nil {
+				d.compile(resolver)
+				if d.graph != nil {
+					generated = append(generated, d.graph.CRD())
+				}
+			}
+		}
+		if len(generated) == 0 {
+			return nil
+		}
+		kinds, err := schema.FromCRDs(generated...)
+		if err != nil {
+			return err
+		}
+		resolver = schema.Chain(kinds, resolver)
+	}
 }
 
 // resolver chains the kinds of the given CustomResourceDefinitions before those
@@ -119,29 +146,27 @@ func (o *sourceOptions) resolver(documents []*manifest.Document) (schema.Resolve
 	return schema.Chain(local, schemas.NewHub(cached, restmapper.NewDeferredDiscoveryRESTMapper(cached), clock.RealClock{})), nil
 }
 
-// compileDocument decodes a definition as the API server does, and compiles it.
-func compileDocument(d *manifest.Document, resolver schema.Resolver) *definition {
-	out := &definition{document: d, name: d.Name()}
+// compile decodes a definition as the API server does, and compiles it.
+func (d *definition) compile(resolver schema.Resolver) {
+	d.issues = nil
 	var rgd krov1alpha1.ResourceGraphDefinition
-	strict, err := kjson.UnmarshalStrict(d.JSON, &rgd)
+	strict, err := kjson.UnmarshalStrict(d.document.JSON, &rgd)
 	if err != nil {
-		out.issues = graph.Issues{decodeIssue(err)}
-		return out
+		d.issues = graph.Issues{decodeIssue(err)}
+		return
 	}
 	for _, e := range strict {
-		out.issues = append(out.issues, decodeIssue(e))
+		d.issues = append(d.issues, decodeIssue(e))
 	}
 	src, err := convert.Source(&rgd)
 	if err != nil {
-		out.issues = append(out.issues, decodeIssue(err))
-		return out
+		d.issues = append(d.issues, decodeIssue(err))
+		return
 	}
 	compiled, issues := graph.Compile(src, resolver)
-	out.issues = append(out.issues, issues...)
-	if len(out.issues) == 0 {
-		out.graph = compiled
+	if d.issues = append(d.issues, issues...); len(d.issues) == 0 {
+		d.graph = compiled
 	}
-	return out
 }
 
 // fieldInError finds the field that a decoder's error is about.
