@@ -254,7 +254,7 @@ func (c *compiler) checkCRDTemplate(t map[string]any, at string) {
 			}
 		case map[string]any:
 			for key, value := range v {
-				if depth < maxDepth && !(depth == 0 && key == "metadata") {
+				if depth < maxDepth && (depth > 0 || key != "metadata") {
 					visit(value, path.Key(at, key), depth+1)
 				}
 			}

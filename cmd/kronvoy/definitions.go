@@ -192,10 +192,10 @@ func (b *bundle) failure() error {
 			broken++
 		}
 	}
-	switch {
-	case issues == 0:
+	switch issues {
+	case 0:
 		return nil
-	case issues == 1:
+	case 1:
 		return errors.New("1 issue found")
 	}
 	return fmt.Errorf("%d issues found in %d of %d definitions", issues, broken, len(b.definitions))

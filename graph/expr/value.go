@@ -70,7 +70,7 @@ func (c converter) value(v ref.Val, depth int) (any, error) {
 	case types.Timestamp:
 		return v.UTC().Format(time.RFC3339Nano), c.spend(24)
 	case types.Duration:
-		return v.Duration.String(), c.spend(16)
+		return v.String(), c.spend(16)
 	case *types.Optional:
 		if !v.HasValue() {
 			return nil, c.spend(4)
@@ -102,7 +102,7 @@ func (c converter) composite(v ref.Val, depth int) (any, error) {
 	case traits.Mapper:
 		return c.mapping(v, depth)
 	case cel.Quantity:
-		return v.Quantity.String(), c.spend(16)
+		return v.String(), c.spend(16)
 	}
 	return nil, fmt.Errorf("a value of type %s cannot be written as JSON", v.Type().TypeName())
 }

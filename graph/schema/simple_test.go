@@ -81,10 +81,10 @@ func TestValidate(t *testing.T) {
 			"free": map[string]any{"x": nil}, "flag": true, "map": map[string]any{"k": int64(1)}}},
 		"whole floats are integers": {in: map[string]any{"name": "abc", "count": 2.0}},
 		"everything wrong": {
-			in: map[string]any{"nmae": "x", "count": int64(9), "ratio": "x", "mode": "c", "list": []any{int64(1), "b", int64(3)}, "flag": nil,
+			in: map[string]any{"nam": "x", "count": int64(9), "ratio": "x", "mode": "c", "list": []any{int64(1), "b", int64(3)}, "flag": nil,
 				"map": map[string]any{"k": "v"}, "free": []any{}},
 			want: []string{"spec.count OutOfRange", "spec.flag TypeMismatch", "spec.free TypeMismatch", "spec.list OutOfRange", "spec.list[1] TypeMismatch",
-				"spec.map.k TypeMismatch", "spec.mode InvalidValue", "spec.name MissingField", "spec.nmae UnknownField", "spec.ratio TypeMismatch"},
+				"spec.map.k TypeMismatch", "spec.mode InvalidValue", "spec.nam UnknownField", "spec.name MissingField", "spec.ratio TypeMismatch"},
 		},
 		"text that does not fit": {in: map[string]any{"name": "ABCDEF"}, want: []string{"spec.name OutOfRange", "spec.name InvalidValue"}},
 	}

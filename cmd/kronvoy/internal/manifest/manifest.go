@@ -138,7 +138,7 @@ func readFile(stdin io.Reader, name string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", name, err)
 		}
-		defer f.Close()
+		defer f.Close() //nolint:errcheck // nothing was written
 		in = f
 	}
 	data, err := io.ReadAll(io.LimitReader(in, maxFile+1))
