@@ -12,6 +12,9 @@ import (
 	"github.com/kronvoy/kronvoy/hub"
 )
 
+// version is set when linking.
+var version = "unknown"
+
 func main() {
 	if err := newCommand().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
@@ -29,6 +32,7 @@ func newCommand() *cobra.Command {
 		Use:           "kronvoy-hub",
 		Short:         "Compile resource graphs and distribute them to the fleet",
 		Args:          cobra.NoArgs,
+		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -8,11 +8,6 @@ import (
 	"os"
 	"runtime/debug"
 
-	"github.com/go-logr/logr"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/klog/v2"
-	"k8s.io/klog/v2/textlogger"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/kronvoy/kronvoy/spoke"
@@ -21,6 +16,9 @@ import (
 // gcPercent trades a little processor time for memory: an agent has little to
 // do and shares a node with those it serves.
 const gcPercent = 50
+
+// version is set when linking.
+var version = "unknown"
 
 func main() {
 	if os.Getenv("GOGC") == "" {
@@ -53,12 +51,17 @@ func run() error {
 	flags.DurationVar(&opts.EvictionGracePeriod, "eviction-grace-period", 0, "how long objects stay whose work vanished from the hub; 60m when 0")
 	flags.IntVar(&opts.Workers, "workers", 0, "works applied at the same time; 4 when 0")
 	flags.IntVar(&verbosity, "v", 0, "how much to log")
+	showVersion := flags.Bool("version", false, "print the version and end")
 	if err := flags.Parse(os.Args[1:]); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
 		return err
 	}
 
+	if *showVersion {
+		_, err := fmt.Fprintln(os.Stdout, "kronvoy-spoke version", version)
+		return err
+	}
 	opts.Logger = logger(verbosity)
 	var err error
 	if opts.Hub, err = clientConfig(hubKubeconfig, hubQPS, hubBurst); err != nil {
@@ -72,21 +75,4 @@ func run() error {
 		return err
 	}
 	return agent.Run(ctrl.SetupSignalHandler())
-}
-
-func logger(verbosity int) logr.Logger {
-	log := textlogger.NewLogger(textlogger.NewConfig(textlogger.Verbosity(verbosity)))
-	ctrl.SetLogger(log)
-	klog.SetLogger(log)
-	return log
-}
-
-func clientConfig(path string, qps float64, burst int) (*rest.Config, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", path)
-	if err != nil {
-		return nil, err
-	}
-	config.QPS, config.Burst = float32(qps), burst
-	config.UserAgent = "kronvoy-spoke"
-	return config, nil
 }

@@ -13,6 +13,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// version is set when linking.
+var version = "unknown"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -28,6 +31,7 @@ func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "kronvoy",
 		Short:         "Compose resource graphs across a fleet of Kubernetes clusters",
+		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
