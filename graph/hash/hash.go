@@ -13,7 +13,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 )
 
 // Version is the current version of the hashing rules.
@@ -24,7 +27,13 @@ const Version = "v1"
 // encoding/json can encode: decoded JSON, or structs of it. Numbers count by
 // value: int64(1) and float64(1) are the same.
 func Of(v any) string {
-	sum := sha256.Sum256(canonical(v))
+	buffer := buffers.Get().(*[]byte)
+	*buffer = appendCanonical((*buffer)[:0], v)
+	sum := sha256.Sum256(*buffer)
+	// A huge object must not keep its buffer for ever.
+	if cap(*buffer) <= 1<<20 {
+		buffers.Put(buffer)
+	}
 	return Version + "-" + hex.EncodeToString(sum[:8])
 }
 
@@ -38,10 +47,75 @@ func VersionOf(h string) string {
 	return version
 }
 
-// canonical encodes v as JSON with sorted keys and without HTML escapes. Values
-// that JSON cannot express (NaN, channels) never come out of decoded YAML or
-// JSON; they are hashed by their Go text rather than all alike.
-func canonical(v any) []byte {
+// buffers spare the hub, which hashes every object of every evaluation, most of
+// the allocations.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// appendCanonical appends v as encoding/json writes it without HTML escapes:
+// keys sorted. Decoded JSON is written directly, everything else by
+// encoding/json itself.
+func appendCanonical(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case nil:
+		return append(b, "null"...)
+	case bool:
+		return strconv.AppendBool(b, v)
+	case int64:
+		return strconv.AppendInt(b, v, 10)
+	case string:
+		return appendString(b, v)
+	case map[string]any:
+		if v == nil {
+			return append(b, "null"...)
+		}
+		return appendObject(b, v)
+	case []any:
+		if v == nil {
+			return append(b, "null"...)
+		}
+		b = append(b, '[')
+		for i, item := range v {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendCanonical(b, item)
+		}
+		return append(b, ']')
+	}
+	return append(b, encode(v)...)
+}
+
+func appendObject(b []byte, v map[string]any) []byte {
+	var few [16]string
+	keys := few[:0]
+	for key := range v {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	b = append(b, '{')
+	for i, key := range keys {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendString(b, key), ':')
+		b = appendCanonical(b, v[key])
+	}
+	return append(b, '}')
+}
+
+func appendString(b []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return append(b, encode(s)...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+// encode encodes v by encoding/json. Values that JSON cannot express (NaN,
+// channels) never come out of decoded YAML or JSON; they are hashed by their Go
+// text rather than all alike.
+func encode(v any) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)

@@ -1,8 +1,11 @@
 package hash
 
 import (
+	"bytes"
 	"math"
 	"testing"
+
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 )
 
 func TestOf(t *testing.T) {
@@ -52,4 +55,21 @@ func TestVersionOf(t *testing.T) {
 			t.Errorf("VersionOf(%q) = %q, want %q", in, got, want)
 		}
 	}
+}
+
+// FuzzCanonical holds that what is written directly is what encoding/json writes:
+// another text would be another hash of the same content.
+func FuzzCanonical(f *testing.F) {
+	for _, seed := range []string{`{"b":1,"a":[true,null,"x",1.5]}`, `"ä\u2028\u0000\"\\<&>"`, `[]`, `{}`, `-0`, `1e30`, `{"":{"":""}}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var v any
+		if utiljson.Unmarshal(raw, &v) != nil {
+			return
+		}
+		if got, want := appendCanonical(nil, v), encode(v); !bytes.Equal(got, want) {
+			t.Errorf("%s, want %s", got, want)
+		}
+	})
 }
