@@ -1,13 +1,14 @@
 package main
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kronvoy/kronvoy/test/audit"
 )
 
 func TestABenchmarksResultIsTheMedianOfItsRounds(t *testing.T) {
@@ -31,39 +32,16 @@ PASS
 	}
 }
 
-func TestWritesAreWhatKronvoysProcessesChange(t *testing.T) {
-	const hub = `"user":{"username":"system:serviceaccount:kronvoy-system:kronvoy-hub"}`
-	const agent = `"user":{"username":"system:open-cluster-management:eu-west:agent"}`
-	log := strings.Join([]string{
-		`{"verb":"create",` + hub + `,"objectRef":{"resource":"manifestworks"}}`,
-		`{"verb":"patch",` + agent + `,"objectRef":{"resource":"manifestworks","subresource":"status"}}`,
-		`{"verb":"patch",` + agent + `,"requestURI":"/a?dryRun=All","objectRef":{"resource":"configmaps"}}`,
-		`{"verb":"update",` + agent + `,"objectRef":{"resource":"leases"}}`,
-		`{"verb":"create",` + hub + `,"objectRef":{"resource":"events"}}`,
-		`{"verb":"create","user":{"username":"system:kube-controller-manager"},"objectRef":{"resource":"configmaps"}}`,
-		`{"verb":"create",` + hub + `,"objec`,
-	}, "\n")
-	a := audit{dir: t.TempDir()}
-	for _, cluster := range []string{"hub", "eu-west"} {
-		if err := os.WriteFile(a.log(cluster), []byte(log), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		log = "" // the spoke has none
+func TestWritesAreCountedByProcessServerAndKind(t *testing.T) {
+	writes := []audit.Write{
+		{Cluster: "hub", User: "system:serviceaccount:kronvoy-system:kronvoy-hub", Verb: "update", Resource: "manifestworks"},
+		{Cluster: "eu-west", User: "system:serviceaccount:kronvoy-agent:kronvoy-agent", Verb: "patch", Resource: "configmaps", DryRun: true},
+		{Cluster: "hub", User: "system:open-cluster-management:eu-west:agent", Verb: "patch", Resource: "manifestworks/status"},
+		{Cluster: "hub", User: "system:open-cluster-management:eu-west:agent", Verb: "patch", Resource: "manifestworks/status"},
 	}
-	got, err := a.writes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []write{
-		{process: "hub", server: "hub", verb: "create", resource: "manifestworks"},
-		{process: "agent", server: "hub", verb: "patch", resource: "manifestworks/status"},
-		{process: "agent", server: "hub", verb: "patch (dry run)", resource: "configmaps"},
-	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(write{})); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff(want[1:], minus(got, want[:1]), cmp.AllowUnexported(write{})); diff != "" {
-		t.Error(diff)
+	const want = "agent on eu-west: patch (dry run) configmaps × 1, agent on hub: patch manifestworks/status × 2, hub on hub: update manifestworks × 1"
+	if got := tally(writes); got != want {
+		t.Errorf("%s\nwant %s", got, want)
 	}
 }
 

@@ -3,7 +3,7 @@
 //
 //	go benchmarks    go test -bench     ─┐
 //	system           test/stack          ├─> []Result ─> docs/benchmarks.md, bench.json
-//	  writes           audit logs       ─┘
+//	  writes           test/audit       ─┘
 package main
 
 import (

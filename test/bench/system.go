@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/kronvoy/kronvoy/test/audit"
 	"github.com/kronvoy/kronvoy/test/fleet"
 	"github.com/kronvoy/kronvoy/test/stack"
 )
@@ -28,7 +29,7 @@ var sizes = map[string]string{"eu-west": "large", "us-east": "medium", "ap-south
 type system struct {
 	*stack.Stack
 	options options
-	audit   audit
+	audit   *audit.Log
 }
 
 // systemBenchmarks measures Kronvoy on a hub and three spokes, all processes
@@ -60,7 +61,7 @@ func systemBenchmarks(ctx context.Context, o options) (_ []Result, err error) {
 }
 
 func startSystem(ctx context.Context, o options, dir string) (*system, error) {
-	audit, err := newAudit(dir)
+	log, err := audit.New(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -69,23 +70,23 @@ func startSystem(ctx context.Context, o options, dir string) (*system, error) {
 		Labels:   map[string]map[string]string{},
 		Progress: o.progress,
 	}
-	options.Fleet.Hub.APIServerArgs = audit.args(fleet.HubName)
+	options.Fleet.Hub.APIServerArgs = log.Args(fleet.HubName)
 	for i := range options.Fleet.Spokes {
 		spoke := &options.Fleet.Spokes[i]
-		spoke.APIServerArgs = audit.args(spoke.Name)
+		spoke.APIServerArgs = log.Args(spoke.Name)
 		options.Labels[spoke.Name] = map[string]string{"size": sizes[spoke.Name]}
 	}
 	running, err := stack.Start(ctx, options)
 	if err != nil {
 		return nil, fmt.Errorf("starting Kronvoy on a local fleet: %w", err)
 	}
-	return &system{Stack: running, options: o, audit: audit}, nil
+	return &system{Stack: running, options: o, audit: log}, nil
 }
 
 // demo is what `make demo` does first: everything is applied at once to a hub
 // that has just started.
 func (s *system) demo(ctx context.Context) ([]Result, error) {
-	if _, err := s.audit.quiet(ctx, settled); err != nil {
+	if _, err := s.quiet(ctx, settled); err != nil {
 		return nil, err
 	}
 	s.options.say("applying examples/webapp")
@@ -109,7 +110,7 @@ func (s *system) demo(ctx context.Context) ([]Result, error) {
 
 // idle watches the processes while nothing happens.
 func (s *system) idle(ctx context.Context) ([]Result, error) {
-	if _, err := s.audit.quiet(ctx, settled); err != nil {
+	if _, err := s.quiet(ctx, settled); err != nil {
 		return nil, err
 	}
 	s.options.say("watching the idle fleet for %s", s.options.idle)
@@ -175,7 +176,7 @@ func (s *system) chains(ctx context.Context) ([]Result, error) {
 	s.options.say("an instance of three ConfigMaps takes %d writes: %s", len(writes), tally(writes))
 	onHub := 0
 	for _, w := range writes {
-		if w.onHub() {
+		if w.Cluster == fleet.HubName {
 			onHub++
 		}
 	}
@@ -189,29 +190,29 @@ func (s *system) chains(ctx context.Context) ([]Result, error) {
 	}, nil
 }
 
-func (s *system) chainWrites(ctx context.Context, name string) ([]write, error) {
-	before, err := s.audit.quiet(ctx, settled)
-	if err != nil {
+func (s *system) chainWrites(ctx context.Context, name string) ([]audit.Write, error) {
+	if _, err := s.quiet(ctx, settled); err != nil {
 		return nil, err
 	}
+	begin := time.Now()
 	if err := s.Fleet.Hub().ApplyObjects(ctx, chain(name)); err != nil {
 		return nil, err
 	}
 	if err := s.ready(ctx, "chains", benchNamespace, name, 1); err != nil {
 		return nil, err
 	}
-	after, err := s.audit.quiet(ctx, settled)
+	after, err := s.quiet(ctx, settled)
 	if err != nil {
 		return nil, err
 	}
-	return minus(after, before), nil
+	return since(after, begin), nil
 }
 
 // instances takes the time of one more instance.
 func (s *system) instances(ctx context.Context) ([]Result, error) {
 	var times []time.Duration
 	for i := range s.options.rounds {
-		if _, err := s.audit.quiet(ctx, settled); err != nil {
+		if _, err := s.quiet(ctx, settled); err != nil {
 			return nil, err
 		}
 		name := fmt.Sprintf("web-%d", i)

@@ -1,142 +1,41 @@
 package probe
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kronvoy/kronvoy/test/audit"
 )
 
-// auditPolicy notes every request by Kronvoy's own identities that changes
-// something, once it is answered.
-const auditPolicy = `apiVersion: audit.k8s.io/v1
-kind: Policy
-omitStages: [RequestReceived]
-rules:
-- level: Metadata
-  verbs: [create, update, patch, delete, deletecollection]
-  users: ["system:serviceaccount:kronvoy-system:kronvoy-hub", "system:serviceaccount:kronvoy-agent:kronvoy-agent"]
-- level: Metadata
-  verbs: [create, update, patch, delete, deletecollection]
-  userGroups: ["system:open-cluster-management:managed-clusters"]
-- level: None
-`
+// Write is a request that changes something, whatever was answered.
+type Write = audit.Write
 
-// Audit reads what Kronvoy's processes write, as the API servers note it.
+// Audit reads what Kronvoy's processes write, for a test.
 type Audit struct {
-	dir string
+	log *audit.Log
 }
 
 // NewAudit keeps its files in dir, which must outlive the API servers.
 func NewAudit(dir string) (*Audit, error) {
-	a := &Audit{dir: dir}
-	if err := os.WriteFile(a.policy(), []byte(auditPolicy), 0o600); err != nil {
-		return nil, fmt.Errorf("writing the audit policy: %w", err)
-	}
-	return a, nil
+	log, err := audit.New(dir)
+	return &Audit{log: log}, err
 }
-
-func (a *Audit) policy() string { return filepath.Join(a.dir, "audit-policy.yaml") }
-
-func (a *Audit) log(cluster string) string { return filepath.Join(a.dir, cluster+".audit.log") }
 
 // Args turn auditing on in the API server of a cluster.
-func (a *Audit) Args(cluster string) []string {
-	return []string{"--audit-policy-file=" + a.policy(), "--audit-log-path=" + a.log(cluster), "--audit-log-mode=blocking"}
-}
-
-// Write is a request that changes something, whatever was answered.
-type Write struct {
-	Cluster, User, Verb, Resource, Namespace, Name string
-	// Code is the HTTP status of the answer.
-	Code   int
-	DryRun bool
-	At     time.Time
-}
-
-// String is as in "hub: kronvoy-hub update manifestworks eu-west/shop-0 (200)".
-func (w Write) String() string {
-	user := w.User[strings.LastIndex(w.User, ":")+1:]
-	verb := w.Verb
-	if w.DryRun {
-		verb += " (dry run)"
-	}
-	return fmt.Sprintf("%s: %s %s %s %s/%s (%d)", w.Cluster, user, verb, w.Resource, w.Namespace, w.Name, w.Code)
-}
-
-// auditEvent is what is read of a line in an audit log.
-type auditEvent struct {
-	Verb           string    `json:"verb"`
-	RequestURI     string    `json:"requestURI"`
-	StageTimestamp time.Time `json:"stageTimestamp"`
-	User           struct {
-		Username string `json:"username"`
-	} `json:"user"`
-	ObjectRef struct {
-		Resource    string `json:"resource"`
-		Subresource string `json:"subresource"`
-		Namespace   string `json:"namespace"`
-		Name        string `json:"name"`
-	} `json:"objectRef"`
-	ResponseStatus struct {
-		Code int `json:"code"`
-	} `json:"responseStatus"`
-}
+func (a *Audit) Args(cluster string) []string { return a.log.Args(cluster) }
 
 // Writes are all so far on all clusters, those of one cluster in their order,
 // without heartbeats and events.
 func (a *Audit) Writes(t testing.TB) []Write {
 	t.Helper()
-	logs, err := filepath.Glob(a.log("*"))
+	writes, err := a.log.Writes()
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.Sort(logs)
-	var writes []Write
-	for _, log := range logs {
-		cluster := strings.TrimSuffix(filepath.Base(log), ".audit.log")
-		found, err := readWrites(cluster, log)
-		if err != nil {
-			t.Fatalf("reading the audit log %s: %v", log, err)
-		}
-		writes = append(writes, found...)
-	}
 	return writes
-}
-
-func readWrites(cluster, path string) ([]Write, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	var writes []Write
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var e auditEvent
-		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			continue // the last line may be half written
-		}
-		if e.ObjectRef.Resource == "leases" || e.ObjectRef.Resource == "events" {
-			continue
-		}
-		resource := e.ObjectRef.Resource
-		if e.ObjectRef.Subresource != "" {
-			resource += "/" + e.ObjectRef.Subresource
-		}
-		writes = append(writes, Write{
-			Cluster: cluster, User: e.User.Username, Verb: e.Verb, Resource: resource,
-			Namespace: e.ObjectRef.Namespace, Name: e.ObjectRef.Name,
-			Code: e.ResponseStatus.Code, DryRun: strings.Contains(e.RequestURI, "dryRun=All"), At: e.StageTimestamp,
-		})
-	}
-	return writes, lines.Err()
 }
 
 // Quiet waits until nothing was written for that long.
