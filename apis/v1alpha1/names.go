@@ -13,6 +13,9 @@ const (
 	LabelNamespaceWork = "kronvoy.io/namespace-work"
 	// LabelDefinition on definition revisions names the definition.
 	LabelDefinition = "kronvoy.io/definition"
+	// LabelDefinitionRevision on instance revisions names the definition's
+	// revision they were made for.
+	LabelDefinitionRevision = "kronvoy.io/definition-revision"
 	// LabelManaged is on every object that an agent applied: its watches
 	// select by it.
 	LabelManaged = "kronvoy.io/managed"

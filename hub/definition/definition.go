@@ -1,9 +1,11 @@
 package definition
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -243,7 +245,29 @@ func (r *Reconciler) ensureRevision(ctx context.Context, rgd *krov1alpha1.Resour
 	if err := r.Client.Create(ctx, stored, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub)); err != nil && !apierrors.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("storing revision %s: %w", stored.Name, err)
 	}
-	return stored, nil
+	return stored, r.prune(ctx, revisions)
+}
+
+// prune deletes old revisions beyond the limit that no instance revision was
+// made for: what a cluster runs can always be rendered again.
+func (r *Reconciler) prune(ctx context.Context, revisions []appsv1.ControllerRevision) error {
+	slices.SortFunc(revisions, func(a, b appsv1.ControllerRevision) int { return cmp.Compare(b.Revision, a.Revision) })
+	for i := revision.Limit; i < len(revisions); i++ {
+		old := &revisions[i]
+		users := &metav1.PartialObjectMetadataList{}
+		users.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("ControllerRevisionList"))
+		if err := r.Reader.List(ctx, users, client.MatchingLabels(revision.UsersSelector(old.Name)), client.Limit(1)); err != nil {
+			return fmt.Errorf("looking for users of revision %s: %w", old.Name, err)
+		}
+		if len(users.Items) > 0 {
+			continue
+		}
+		if err := r.Client.Delete(ctx, old); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("deleting revision %s: %w", old.Name, err)
+		}
+		r.Store.drop(old.Name)
+	}
+	return nil
 }
 
 // teardown keeps a definition until its last instance is gone: without it

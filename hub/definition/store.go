@@ -116,6 +116,12 @@ func (s *Store) put(revisionName string, g *graph.Graph) {
 	s.graphs[revisionName] = g
 }
 
+func (s *Store) drop(revisionName string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.graphs, revisionName)
+}
+
 func (s *Store) serve(serving Serving) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

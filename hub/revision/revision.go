@@ -72,7 +72,16 @@ func (i Instance) Hash() string { return hash.Of(i) }
 // Object makes the ControllerRevision of i, numbered.
 func (i Instance) Object(namespace string, identity work.Identity, number int64, owner metav1.OwnerReference) (*appsv1.ControllerRevision, error) {
 	return object(namespace, InstanceName(identity, i.Hash()), number, owner, i.Hash(), i,
-		map[string]string{kronvoyv1alpha1.LabelInstance: identity.Hash()})
+		map[string]string{
+			kronvoyv1alpha1.LabelInstance:           identity.Hash(),
+			kronvoyv1alpha1.LabelDefinitionRevision: labelValue(i.Definition),
+		})
+}
+
+// UsersSelector selects the instance revisions that were made for a revision
+// of a definition.
+func UsersSelector(definitionRevision string) map[string]string {
+	return map[string]string{kronvoyv1alpha1.LabelDefinitionRevision: labelValue(definitionRevision)}
 }
 
 // InstanceName is the name of the ControllerRevision for a state of an
