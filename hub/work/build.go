@@ -114,13 +114,16 @@ func wantedManifests(in Input, shipped map[workv1.ResourceIdentifier]manifest) (
 	var kept []manifest
 	for _, result := range in.Evaluation.Nodes {
 		node := in.Graph.Node(result.ID)
-		switch result.State {
-		case graph.Excluded:
+		if result.State == graph.Excluded {
 			continue
-		case graph.Pending, graph.Held, graph.Failed:
+		}
+		if result.State == graph.Pending || result.State == graph.Held || result.State == graph.Failed {
 			unresolved = cmp.Or(unresolved, result.ID)
-			kept = append(kept, shippedOf(shipped, result.ID)...)
-			continue
+			// A node may be rendered and fail all the same, in its readyWhen: its
+			// manifest is known, and may be what mends it.
+			if len(result.Objects) == 0 {
+				kept = append(kept, shippedOf(shipped, result.ID)...)
+			}
 		}
 		for i, object := range result.Objects {
 			m, err := newManifest(in, node, i, object)

@@ -225,6 +225,13 @@ func decodeValue(value workv1.FieldValue) (any, bool) {
 // setField puts value at path, making the maps on the way. A cluster's answer
 // never replaces a map by a value or a value by a map.
 func setField(object map[string]any, path []string, value any) {
+	if len(path) == 0 {
+		// The whole object was asked for.
+		if whole, ok := value.(map[string]any); ok {
+			maps.Copy(object, whole)
+		}
+		return
+	}
 	for _, field := range path[:len(path)-1] {
 		next, exists := object[field]
 		if !exists {

@@ -436,3 +436,20 @@ func TestAnOptionalReadOfAnAbsentFieldIsAnsweredAtOnce(t *testing.T) {
 	want(t, "shipped", []string{"a", "b"}, w.shipped())
 	want(t, "value", "none", w.value("b"))
 }
+
+func TestANodeWhoseReadyWhenFailsIsMendedByItsNextManifest(t *testing.T) {
+	w := settled(t)
+	w.spec["value"] = "two"
+	evaluation := graph.Evaluation{Nodes: []graph.NodeResult{
+		{ID: "a", State: graph.Failed, Objects: []map[string]any{configMap("a", "mended")}, Issue: &graph.Issue{}},
+		{ID: "b", State: graph.Held}, {ID: "c", State: graph.Held},
+	}}
+	evaluation.Nodes[0].Objects[0]["metadata"].(map[string]any)["namespace"] = "shop"
+	plan, err := Build(Input{Identity: shop, InstanceUID: "uid-1", Cluster: "c1", Graph: w.graph, Evaluation: evaluation, Previous: w.works, Reports: w.reports})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(plan)
+	want(t, "a", "mended", w.value("a"))
+	want(t, "all are kept", []string{"a", "b", "c"}, w.shipped())
+}
