@@ -104,7 +104,8 @@ func namespaceWork(cluster, namespace string) *workv1.ManifestWork {
 }
 
 // releaseNamespace deletes the namespace's work with the last Target that
-// needs it; the namespace itself stays.
+// needs it; the namespace itself stays. A Target that is on its way out needs
+// it no more: otherwise two that go at once would each leave it to the other.
 func (r *Reconciler) releaseNamespace(ctx context.Context, target *kronvoyv1alpha1.Target) error {
 	namespace := target.Spec.Instance.Namespace
 	if namespace == "" {
@@ -116,7 +117,7 @@ func (r *Reconciler) releaseNamespace(ctx context.Context, target *kronvoyv1alph
 	}
 	for i := range targets.Items {
 		other := &targets.Items[i]
-		if other.UID != target.UID && other.Spec.Instance.Namespace == namespace {
+		if other.UID != target.UID && other.DeletionTimestamp == nil && other.Spec.Instance.Namespace == namespace {
 			return nil
 		}
 	}
