@@ -78,11 +78,23 @@ func (p *plans) forget(work string) {
 	delete(p.known, work)
 }
 
-// wants says whether a work other than the named one wants an object.
+// wants says whether another work of the same instance wants an object. What
+// other instances want does not count: theirs it is once their inventory owns
+// it, and until then they are to find it gone.
 func (p *plans) wants(works []workv1.ManifestWork, except string, key live.Key) bool {
+	var instance *string
+	for i := range works {
+		if works[i].Name == except {
+			label := works[i].Labels[kronvoyv1alpha1.LabelInstance]
+			instance = &label
+		}
+	}
 	for i := range works {
 		work := &works[i]
 		if work.Name == except || !work.DeletionTimestamp.IsZero() {
+			continue
+		}
+		if instance != nil && work.Labels[kronvoyv1alpha1.LabelInstance] != *instance {
 			continue
 		}
 		for _, item := range p.of(work).Items {
@@ -138,7 +150,7 @@ func (m *patientMapper) Resource(gvk schema.GroupVersionKind) (schema.GroupVersi
 	return mapping.Resource, mapping.Scope.Name() == apimeta.RESTScopeNameNamespace, nil
 }
 
-// elsewhere says whether any other work wants an object.
+// elsewhere says whether another work of the same instance wants an object.
 func (r *reconciler) elsewhere(ctx context.Context, work string, key live.Key) (bool, error) {
 	works, err := r.hub.works(ctx)
 	if err != nil {

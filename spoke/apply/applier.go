@@ -37,7 +37,7 @@ type Options struct {
 	// HubHash and AgentID identify the hub and the agent in inventories.
 	HubHash string
 	AgentID string
-	// Elsewhere says whether a work other than the named one wants an object.
+	// Elsewhere says whether another work of the same instance wants an object.
 	Elsewhere func(ctx context.Context, work string, key live.Key) (bool, error)
 	// FlushDelay is how long after a change the inventory's list is written.
 	FlushDelay time.Duration
