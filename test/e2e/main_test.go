@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kronvoy/kronvoy/test/audit"
 	"github.com/kronvoy/kronvoy/test/fleet"
 	"github.com/kronvoy/kronvoy/test/probe"
 	"github.com/kronvoy/kronvoy/test/stack"
@@ -31,7 +32,7 @@ const leaseSeconds = 2
 // world is what all tests share.
 type world struct {
 	stack  *stack.Stack
-	audit  *probe.Audit
+	audit  probe.Audit
 	hub    *probe.Cluster
 	spokes map[string]*probe.Cluster
 	dir    string
@@ -72,7 +73,7 @@ func start() (*world, error) {
 		return nil, err
 	}
 	w := &world{dir: dir, spokes: map[string]*probe.Cluster{}}
-	if w.audit, err = probe.NewAudit(dir); err != nil {
+	if w.audit.Log, err = audit.New(dir); err != nil {
 		return nil, errors.Join(err, w.stop())
 	}
 	spokes := fleet.DefaultSpokes(3)

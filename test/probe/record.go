@@ -19,8 +19,8 @@ type Event struct {
 	// Type is ADDED, MODIFIED or DELETED.
 	Type string
 	*Object
-	// At is when the test learnt of it.
-	At time.Time
+	// Seen is when the test learnt of it.
+	Seen time.Time
 }
 
 // String is as in "ADDED ConfigMap settings".
@@ -68,7 +68,7 @@ func (r *Recording) follow(ctx context.Context, name string, client dynamic.Reso
 				return
 			}
 			version = obj.GetResourceVersion()
-			r.add(Event{Type: string(event.Type), Object: &Object{obj}, At: time.Now()})
+			r.add(Event{Type: string(event.Type), Object: &Object{obj}, Seen: time.Now()})
 		}
 		var err error
 		for watcher = nil; watcher == nil; {
