@@ -45,7 +45,7 @@ waits for; --observed gives such values:
 
 The exit status is 0 if nothing failed, else 1.`,
 		Example: `  kronvoy render -f rgd.yaml -f instance.yaml -f clusters/
-  kronvoy render -f examples/webapp --cluster eu-west -o json`,
+  kronvoy render -f examples/webapp -f examples/webapp/clusters --cluster eu-west -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return opts.run(cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
