@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -15,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
-	"sigs.k8s.io/multicluster-runtime/pkg/clusters"
 	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
@@ -27,8 +27,11 @@ const hubName multicluster.ClusterName = "hub"
 
 // hub is the multicluster provider of exactly one cluster, which may be out of
 // reach for as long as it likes: it is engaged when it first answers.
+//
+// multicluster-runtime's own pkg/clusters would do the same for many clusters;
+// it compares them with go-cmp, whose use of reflection makes the linker keep
+// every method of every type: 20 MB of the agent's memory.
 type hub struct {
-	clusters.Clusters[cluster.Cluster]
 	config    *rest.Config
 	scheme    *runtime.Scheme
 	namespace string
@@ -39,6 +42,9 @@ type hub struct {
 	// would make a hub that falls silent fatal to the start.
 	started chan struct{}
 	engaged chan struct{}
+
+	mu      sync.Mutex
+	cluster cluster.Cluster
 }
 
 var (
@@ -52,11 +58,10 @@ func newHub(o *Options, scheme *runtime.Scheme) (*hub, error) {
 		return nil, fmt.Errorf("making a client of the hub: %w", err)
 	}
 	h := &hub{
-		Clusters: clusters.New[cluster.Cluster](), config: o.Hub, scheme: scheme, namespace: o.ClusterName,
+		config: o.Hub, scheme: scheme, namespace: o.ClusterName,
 		clock: o.Clock, log: o.Logger.WithName("hub"), direct: direct,
 		started: make(chan struct{}), engaged: make(chan struct{}),
 	}
-	h.ErrorHandler = func(err error, message string, _ ...any) { h.log.Error(err, message) }
 	return h, nil
 }
 
@@ -88,7 +93,7 @@ func (h *hub) Start(ctx context.Context, aware multicluster.Aware) error {
 	return nil
 }
 
-func (h *hub) engage(ctx context.Context, aware multicluster.Aware) error {
+func (h *hub) engage(ctx context.Context, aware multicluster.Aware) (err error) {
 	probe, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if err := h.direct.List(probe, &workv1.ManifestWorkList{}, client.InNamespace(h.namespace), client.Limit(1)); err != nil {
@@ -107,21 +112,54 @@ func (h *hub) engage(ctx context.Context, aware multicluster.Aware) error {
 	if err != nil {
 		return fmt.Errorf("making a cache of the hub: %w", err)
 	}
-	if err := h.Add(ctx, hubName, cl, aware); err != nil {
-		return err
+	running, stop := context.WithCancel(ctx)
+	defer func() {
+		if err != nil {
+			stop()
+		}
+	}()
+	go func() {
+		if err := cl.Start(running); err != nil {
+			h.log.Error(err, "The cache of the hub ended")
+		}
+	}()
+	if !cl.GetCache().WaitForCacheSync(running) {
+		return fmt.Errorf("waiting for the cache of the hub: %w", ctx.Err())
+	}
+	h.mu.Lock()
+	h.cluster = cl
+	h.mu.Unlock()
+	if err := aware.Engage(running, hubName, cl); err != nil {
+		return fmt.Errorf("watching the hub: %w", err)
 	}
 	h.log.Info("The hub is engaged", "cluster", h.namespace)
 	close(h.engaged)
 	return nil
 }
 
+// Get implements multicluster.Provider.
+func (h *hub) Get(_ context.Context, name multicluster.ClusterName) (cluster.Cluster, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if name != hubName || h.cluster == nil {
+		return nil, fmt.Errorf("cluster %q: %w", name, multicluster.ErrClusterNotFound)
+	}
+	return h.cluster, nil
+}
+
+// IndexField implements multicluster.Provider; the agent needs no indexes.
+func (h *hub) IndexField(context.Context, client.Object, string, client.IndexerFunc) error {
+	return errors.New("the hub's cache takes no indexes")
+}
+
 // Reader reads from the cache of the hub; nil until it is engaged.
 func (h *hub) Reader() client.Reader {
-	cl, err := h.Get(context.Background(), hubName)
-	if err != nil {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.cluster == nil {
 		return nil
 	}
-	return cl.GetCache()
+	return h.cluster.GetCache()
 }
 
 // Writer writes to the hub.
