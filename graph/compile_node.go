@@ -62,7 +62,7 @@ func (c *compiler) condition(env *expr.Env, s, at string, use func(*expr.Expr, s
 	if !ok {
 		return nil
 	}
-	x := c.compileExpr(env, segment, at, use)
+	x := c.compileValue(env, segment, at, use)
 	if x == nil {
 		return nil
 	}
@@ -155,7 +155,7 @@ func (c *compiler) dimension(d *draft, entry map[string]string, at string, use f
 		if !ok {
 			return dimension{}, nil, false
 		}
-		x := c.compileExpr(c.env, segment, at, use)
+		x := c.compileValue(c.env, segment, at, use)
 		if x == nil {
 			return dimension{}, nil, false
 		}
@@ -178,7 +178,7 @@ func (c *compiler) compileTemplate(d *draft, use func(*expr.Expr, string, int)) 
 		c.checkCRDTemplate(d.src.Template, at)
 	}
 	iterators := map[string]bool{}
-	p := &planner{c: c, env: d.env, use: func(x *expr.Expr, where string, offset int) {
+	p := &planner{c: c, env: d.env, mayOmit: c.optional(d, path.Key(at, "metadata")), use: func(x *expr.Expr, where string, offset int) {
 		use(x, where, offset)
 		if where == at+".metadata.name" || where == at+".metadata.namespace" {
 			for _, name := range x.Variables {
@@ -193,6 +193,15 @@ func (c *compiler) compileTemplate(d *draft, use func(*expr.Expr, string, int)) 
 				Message:    "all forEach dimensions must be used to produce a unique resource identity: " + dim.iterator + " is not part of metadata.name",
 				Suggestion: fmt.Sprintf("add ${%s} to metadata.name", dim.iterator)})
 		}
+	}
+}
+
+// optional tells which fields of a template may be left out: all but those that
+// identify the object. A namespace may be when the instance has one to give.
+func (c *compiler) optional(d *draft, metadata string) func(at string) bool {
+	name, namespace := path.Key(metadata, "name"), path.Key(metadata, "namespace")
+	return func(at string) bool {
+		return at != name && (at != namespace || !d.node.Namespaced || c.scope() == Namespaced)
 	}
 }
 
@@ -227,7 +236,7 @@ func (c *compiler) checkMetadata(d *draft, at string) {
 		c.issue(Issue{Path: path.Key(at, "namespace"), Offset: -1, Reason: "MissingField",
 			Message: "metadata.namespace is missing: the instance is cluster-scoped and has none to give", Suggestion: "add metadata.namespace"})
 	}
-	d.plan.fillNamespace = d.node.Namespaced && !given
+	d.plan.fillNamespace = d.node.Namespaced
 	for _, field := range []string{"annotations", "labels"} {
 		values, _ := metadata[field].(map[string]any)
 		for key := range values {
@@ -285,7 +294,7 @@ func (c *compiler) compileExternal(d *draft, use func(*expr.Expr, string, int)) 
 		c.issue(Issue{Path: path.Key(at, "name"), Offset: -1, Reason: "MissingField", Message: "exactly one of name or selector must be given"})
 		return
 	}
-	p := &planner{c: c, env: d.env, use: use}
+	p := &planner{c: c, env: d.env, use: use, mayOmit: c.optional(d, at)}
 	text := schema.Text()
 	metadata := &plan{path: at, kind: objectPlan, fields: []fieldPlan{{"name", p.value(e.Name, text, path.Key(at, "name"), 0)}}}
 	switch {
@@ -293,12 +302,13 @@ func (c *compiler) compileExternal(d *draft, use func(*expr.Expr, string, int)) 
 		c.issue(Issue{Path: path.Key(at, "namespace"), Offset: -1, Reason: "InvalidNamespace", Message: d.node.GVK.Kind + " is cluster-scoped and has no namespace"})
 	case e.Namespace != "":
 		metadata.fields = append(metadata.fields, fieldPlan{"namespace", p.value(e.Namespace, text, path.Key(at, "namespace"), 0)})
+		d.plan.fillNamespace = d.node.Namespaced
 	case d.node.Namespaced && c.scope() == ClusterScoped:
 		c.issue(Issue{Path: path.Key(at, "namespace"), Offset: -1, Reason: "MissingField", Message: "namespace is missing: the instance is cluster-scoped and has none to give"})
 	default:
 		d.plan.fillNamespace = d.node.Namespaced
 	}
-	d.plan.template = &plan{path: at, kind: objectPlan, fields: []fieldPlan{
+	d.plan.template = &plan{path: path.Key(d.path, "externalRef"), kind: objectPlan, fields: []fieldPlan{
 		{"apiVersion", &plan{static: e.APIVersion}}, {"kind", &plan{static: e.Kind}}, {"metadata", metadata}}}
 }
 

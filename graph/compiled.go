@@ -39,7 +39,8 @@ type nodePlan struct {
 	forEach      []dimension
 	// template of the object; for an external reference of its identity.
 	template *plan
-	// fillNamespace puts the instance's namespace where the template has none.
+	// fillNamespace puts the instance's namespace where the object comes out
+	// without one.
 	fillNamespace bool
 	ready         []condition
 	// readyReads are the accesses that only readyWhen makes.

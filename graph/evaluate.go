@@ -151,23 +151,31 @@ func (e *evaluator) finish(i int, object map[string]any) *Issue {
 	if !ok {
 		return &Issue{Path: plan.path, Offset: -1, Reason: "InvalidNode", Message: "metadata is no object"}
 	}
-	for _, field := range []string{"name", "namespace"} {
-		value, given := metadata[field]
-		if field == "namespace" && !given {
-			continue
-		}
-		if s, ok := value.(string); !ok || s == "" {
-			return &Issue{Path: plan.template.path + ".metadata." + field, Offset: -1, Reason: "EmptyIdentity",
-				Message: fmt.Sprintf("metadata.%s is %s, it must be a string that is not empty", field, describeValue(value))}
-		}
+	if issue := plan.mustBeNamed(metadata, "name"); issue != nil {
+		return issue
 	}
-	if plan.fillNamespace {
+	namespace, given := metadata["namespace"]
+	if plan.fillNamespace && e.g.scope == Namespaced && (namespace == nil || namespace == "") {
 		if e.namespace == "" {
 			return &Issue{Path: plan.path, Offset: -1, Reason: "InputMissing", Message: "input missing: schema.metadata.namespace"}
 		}
 		metadata["namespace"] = e.namespace
+		return nil
+	}
+	if given {
+		return plan.mustBeNamed(metadata, "namespace")
 	}
 	return nil
+}
+
+// mustBeNamed finds fault with a part of an object's identity that is no text.
+func (n *nodePlan) mustBeNamed(metadata map[string]any, field string) *Issue {
+	value := metadata[field]
+	if s, ok := value.(string); ok && s != "" {
+		return nil
+	}
+	return &Issue{Path: n.template.path + ".metadata." + field, Offset: -1, Reason: "EmptyIdentity",
+		Message: fmt.Sprintf("metadata.%s is %s, it must be a string that is not empty", field, describeValue(value))}
 }
 
 func describeValue(v any) string {

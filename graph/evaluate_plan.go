@@ -10,7 +10,7 @@ import (
 	"github.com/kronvoy/kronvoy/graph/expr"
 )
 
-// value renders a plan.
+// value renders a plan; expr.Omitted when there is none.
 func (e *evaluator) value(p *plan, vars expr.Vars) (any, *outcome) {
 	switch p.kind {
 	case objectPlan:
@@ -20,17 +20,21 @@ func (e *evaluator) value(p *plan, vars expr.Vars) (any, *outcome) {
 			if outcome != nil {
 				return nil, outcome
 			}
-			out[p.fields[i].key] = value
+			if value != expr.Omitted {
+				out[p.fields[i].key] = value
+			}
 		}
 		return out, nil
 	case listPlan:
-		out := make([]any, len(p.items))
-		for i, item := range p.items {
+		out := make([]any, 0, len(p.items))
+		for _, item := range p.items {
 			value, outcome := e.value(item, vars)
 			if outcome != nil {
 				return nil, outcome
 			}
-			out[i] = value
+			if value != expr.Omitted {
+				out = append(out, value)
+			}
 		}
 		return out, nil
 	case exprPlan:

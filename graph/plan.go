@@ -63,6 +63,9 @@ type planner struct {
 	env *expr.Env
 	// use is called with every compiled expression.
 	use func(x *expr.Expr, at string, offset int)
+	// mayOmit tells whether the value at a path may be left out by omit(); nil
+	// when none may.
+	mayOmit func(at string) bool
 }
 
 // value plans one value of declaration d at a path.
@@ -218,7 +221,7 @@ func (p *planner) text(s string, d *schema.Decl, at string) *plan {
 			out.parts = append(out.parts, part{text: segment.Text})
 			continue
 		}
-		x := p.compile(segment, at)
+		x := p.c.compileValue(p.env, segment, at, p.use)
 		if x == nil {
 			continue
 		}
@@ -240,8 +243,12 @@ func isStringType(t *cel.Type) bool {
 }
 
 func (p *planner) standalone(segment template.Segment, d *schema.Decl, at string) *plan {
-	x := p.compile(segment, at)
+	x := p.c.compileExpr(p.env, segment, at, p.use)
 	if x == nil {
+		return &plan{path: at}
+	}
+	if x.Omits && (p.mayOmit == nil || !p.mayOmit(at)) {
+		p.c.omitNotAllowed(segment, at, "the field needs a value")
 		return &plan{path: at}
 	}
 	if message := p.c.assignable(x.Type, d); message != "" {
@@ -251,9 +258,20 @@ func (p *planner) standalone(segment template.Segment, d *schema.Decl, at string
 	return &plan{path: at, kind: exprPlan, expr: x, base64: d.Form == schema.Bytes}
 }
 
-// compile compiles one expression of a template.
-func (p *planner) compile(segment template.Segment, at string) *expr.Expr {
-	return p.c.compileExpr(p.env, segment, at, p.use)
+// compileValue compiles an expression that must have a value.
+func (c *compiler) compileValue(env *expr.Env, segment template.Segment, at string, use func(*expr.Expr, string, int)) *expr.Expr {
+	x := c.compileExpr(env, segment, at, use)
+	if x != nil && x.Omits {
+		c.omitNotAllowed(segment, at, "there is nothing to leave out here")
+		return nil
+	}
+	return x
+}
+
+// omitNotAllowed reports an omit() where no field or element can be left out.
+func (c *compiler) omitNotAllowed(segment template.Segment, at, why string) {
+	c.issue(Issue{Path: at, Offset: segment.Offset, Reason: "OmitNotAllowed", Snippet: excerpt(segment.Text, 0),
+		Message: "omit() cannot be used: " + why, Suggestion: "let one ${…} with omit() span the whole value of an optional field of a template"})
 }
 
 // compileExpr compiles an expression and reports its faults; nil when it has any.

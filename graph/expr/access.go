@@ -197,7 +197,7 @@ var cheapFunctions = map[string]bool{
 	operators.Index: true, operators.OptIndex: true, operators.OptSelect: true, operators.In: true,
 	operators.NotStrictlyFalse: true, "size": true, "string": true, "int": true, "uint": true, "double": true, "bool": true, "dyn": true,
 	"type": true, "startsWith": true, "endsWith": true, "contains": true, "orValue": true, "or": true, "hasValue": true, "value": true,
-	"optional.of": true, "optional.none": true, "optional.ofNonZeroValue": true,
+	omitFunction: true, "optional.of": true, "optional.none": true, "optional.ofNonZeroValue": true,
 }
 
 // The size up to which an expression of cheap functions is cheap. Each `+` may

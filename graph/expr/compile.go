@@ -8,7 +8,6 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common"
 	"github.com/google/cel-go/common/ast"
-	"k8s.io/apiserver/pkg/cel/library"
 
 	"github.com/kronvoy/kronvoy/graph/internal/suggest"
 )
@@ -22,6 +21,8 @@ type Expr struct {
 	Variables []string
 	// Accesses are the fields it reads, in the order of the text.
 	Accesses []Access
+	// Omits is true when it calls omit(), so that it may have no value.
+	Omits bool
 
 	ast     *cel.Ast
 	program cel.Program
@@ -59,11 +60,12 @@ func (e *Env) Compile(source string) (*Expr, []Fault) {
 		Accesses:  accesses,
 		Variables: roots(accesses),
 		ast:       checked,
+		Omits:     omits(native.Expr()),
 		cheap:     isCheap(native.Expr()),
 	}
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize, cel.OptPartialEval)}
 	if !x.cheap {
-		options = append(options, cel.CostLimit(CostLimit), cel.CostTracking(&library.CostEstimator{}))
+		options = append(options, cel.CostLimit(CostLimit), cel.CostTracking(&costs{}))
 	}
 	program, err := e.cel.Program(checked, options...)
 	if err != nil {
@@ -131,7 +133,7 @@ func syntaxMessage(message string) string {
 
 // laterLibraries are the namespaces of functions that are not there yet; the
 // function itself is what is reported.
-var laterLibraries = map[string]bool{"json": true, "hash": true, "random": true, "runtime": true}
+var laterLibraries = map[string]bool{"runtime": true}
 
 // explain sorts a checker's error into a reason, and adds what was probably
 // meant. CEL gives no codes, so that the text decides here; it decides nothing
@@ -188,11 +190,7 @@ func (e *Env) explainFunction(f *Fault, name string) {
 }
 
 // later are kro's functions that are not there yet.
-var later = map[string]bool{
-	"omit": true, "merge": true, "deepMerge": true, "seededString": true, "seededInt": true, "marshal": true, "unmarshal": true,
-	"fnv64a": true, "sha256": true, "md5": true, "setAtIndex": true, "insertAtIndex": true, "removeAtIndex": true,
-	"condition": true, "newCondition": true,
-}
+var later = map[string]bool{"condition": true, "newCondition": true}
 
 // suggestField proposes a field of the struct in which the unknown one was
 // looked for, when that is a plain chain of fields from a variable.

@@ -56,9 +56,15 @@ type Env struct {
 	vars     map[string]Variable
 }
 
-// libraries are the functions of an expression on the hub; the spoke has the
-// same ones, so that a rewritten rule means the same there.
-func libraries() []cel.EnvOption {
+// hubLibraries are the functions of an expression: those that agents have, and
+// kro's own.
+func hubLibraries() []cel.EnvOption {
+	return append(libraries(library.SemverVersion(1)), kroFunctions()...)
+}
+
+// libraries are the functions that agents have as well, so that a rewritten
+// rule means the same there.
+func libraries(semver ...library.SemverOption) []cel.EnvOption {
 	return []cel.EnvOption{
 		cel.EagerlyValidateDeclarations(true),
 		cel.DefaultUTCTimeZone(true),
@@ -84,7 +90,7 @@ func libraries() []cel.EnvOption {
 		library.Quantity(),
 		library.IP(),
 		library.CIDR(),
-		library.SemverLib(library.SemverVersion(1)),
+		library.SemverLib(semver...),
 		library.Format(),
 	}
 }
@@ -92,7 +98,7 @@ func libraries() []cel.EnvOption {
 // baseEnv holds the libraries; building it costs milliseconds, extending it
 // microseconds.
 var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
-	env, err := cel.NewEnv(libraries()...)
+	env, err := cel.NewEnv(hubLibraries()...)
 	if err != nil {
 		return nil, fmt.Errorf("building the CEL environment: %w", err)
 	}

@@ -23,7 +23,8 @@ var ErrBytes = errors.New("bytes cannot be written to this field as they are: en
 const maxValueDepth = 64
 
 // JSON turns a result into decoded JSON that shares nothing with its inputs.
-// bytesAsBase64 is for fields whose text is base64.
+// bytesAsBase64 is for fields whose text is base64. The result is Omitted when
+// the value is omit(); inside of a list or a map it is left out.
 func JSON(v ref.Val, bytesAsBase64 bool, budget *Budget) (any, error) {
 	c := converter{budget: budget, base64: bytesAsBase64}
 	return c.value(v, 0)
@@ -78,6 +79,8 @@ func (c converter) value(v ref.Val, depth int) (any, error) {
 		return c.value(v.GetValue(), depth)
 	case *types.Err:
 		return nil, v
+	case omitted:
+		return Omitted, nil
 	}
 	return c.composite(v, depth)
 }
@@ -121,6 +124,9 @@ func (c converter) list(l traits.Lister, depth int) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		if item == Omitted {
+			continue
+		}
 		out = append(out, item)
 	}
 	return out, nil
@@ -137,6 +143,9 @@ func (c converter) mapping(m traits.Mapper, depth int) (any, error) {
 		value, err := c.value(m.Get(key), depth+1)
 		if err != nil {
 			return nil, err
+		}
+		if value == Omitted {
+			continue
 		}
 		if err := c.spend(len(text) + 4); err != nil {
 			return nil, err
