@@ -97,8 +97,18 @@ func (r *Reconciler) ensureNamespace(ctx context.Context, cluster string) (taken
 	return "", nil
 }
 
+// createMissing looks first: a restarted hub would otherwise ask the API server
+// to refuse three creations a cluster.
 func (r *Reconciler) createMissing(ctx context.Context, obj client.Object) error {
-	err := r.Client.Create(ctx, obj, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+	live := obj.DeepCopyObject().(client.Object)
+	err := r.Reader.Get(ctx, client.ObjectKeyFromObject(obj), live)
+	if err == nil {
+		return nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return fmt.Errorf("reading %T %s/%s: %w", obj, obj.GetNamespace(), obj.GetName(), err)
+	}
+	err = r.Client.Create(ctx, obj, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("creating %T %s/%s: %w", obj, obj.GetNamespace(), obj.GetName(), err)
 	}
