@@ -107,6 +107,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	outcome, err := r.serve(ctx, rgd)
 	if err != nil {
 		outcome.err = err
+	} else {
+		r.Store.judge(rgd.Name)
 	}
 	if statusErr := r.writeStatus(ctx, before, rgd, outcome); err == nil {
 		err = statusErr
@@ -286,8 +288,14 @@ func (r *Reconciler) teardown(ctx context.Context, rgd *krov1alpha1.ResourceGrap
 	}
 	before := rgd.DeepCopy()
 	if left {
+		// After a restart nobody else would see the instances go.
+		serveErr := r.serveLastGood(ctx, rgd, &outcome{})
+		r.Store.judge(rgd.Name)
 		o := &outcome{err: fmt.Errorf("instances of %s still exist: delete them, or take their finalizer %s off", gvk.Kind, kronvoyv1alpha1.FinalizerInstance)}
-		return reconcile.Result{RequeueAfter: instancesRecheck}, r.writeStatus(ctx, before, rgd, o)
+		if err := r.writeStatus(ctx, before, rgd, o); err != nil {
+			return reconcile.Result{}, err
+		}
+		return reconcile.Result{RequeueAfter: instancesRecheck}, serveErr
 	}
 	if err := r.Kinds.Remove(ctx, gvk); err != nil {
 		return reconcile.Result{}, err

@@ -41,6 +41,7 @@ type Store struct {
 	mu      sync.RWMutex
 	graphs  map[string]*graph.Graph
 	serving map[runtimeschema.GroupKind]Serving
+	judged  map[string]bool
 }
 
 // NewStore makes an empty store; definition revisions are read from the hub's
@@ -48,7 +49,7 @@ type Store struct {
 func NewStore(reader client.Reader, namespace string, resolver schema.Resolver) *Store {
 	return &Store{
 		reader: reader, namespace: namespace, resolver: resolver,
-		graphs: map[string]*graph.Graph{}, serving: map[runtimeschema.GroupKind]Serving{},
+		graphs: map[string]*graph.Graph{}, serving: map[runtimeschema.GroupKind]Serving{}, judged: map[string]bool{},
 	}
 }
 
@@ -129,10 +130,26 @@ func (s *Store) serve(serving Serving) {
 	s.serving[serving.Graph.GroupVersionKind().GroupKind()] = serving
 }
 
+// judge notes that this process has seen whether a definition can be served.
+func (s *Store) judge(definition string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.judged[definition] = true
+}
+
+// Judged says whether this process has seen whether a definition can be served:
+// until then nothing follows from its kind not being served.
+func (s *Store) Judged(definition string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.judged[definition]
+}
+
 // withdraw ends serving of a definition and forgets its graphs.
 func (s *Store) withdraw(definition string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.judged, definition)
 	for kind, serving := range s.serving {
 		if serving.Definition == definition {
 			delete(s.serving, kind)

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/rollout"
@@ -25,6 +26,11 @@ var RegionLabels = []string{"region", "topology.kubernetes.io/region"}
 
 // writeStatus sums up and writes what changed, in one patch, at a bounded pace.
 func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scope) (reconcile.Result, error) {
+	if !s.served {
+		if unknown, err := r.unjudged(ctx, req); err != nil || unknown {
+			return reconcile.Result{RequeueAfter: unjudgedRecheck}, err
+		}
+	}
 	decision, err := rollout.Decided(ctx, r.Client, s.instance, r.Namespace)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -63,6 +69,26 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 	}
 	r.announce(s, previous, summary)
 	return reconcile.Result{}, r.patchStatus(ctx, s, summary)
+}
+
+// unjudgedRecheck is how often a hub that has just started looks whether a kind
+// is served.
+const unjudgedRecheck = 200 * time.Millisecond
+
+// unjudged is true while the hub, just started, has not looked at a definition
+// of the instance's kind: to say that nothing serves it would be a guess.
+func (r *Reconciler) unjudged(ctx context.Context, req kinds.Request) (bool, error) {
+	var definitions krov1alpha1.ResourceGraphDefinitionList
+	if err := r.Client.List(ctx, &definitions, client.UnsafeDisableDeepCopy); err != nil {
+		return false, fmt.Errorf("listing definitions: %w", err)
+	}
+	for i := range definitions.Items {
+		schema := definitions.Items[i].Spec.Schema
+		if schema != nil && schema.Group == req.Group && schema.Kind == req.Kind && !r.Store.Judged(definitions.Items[i].Name) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func (r *Reconciler) patchStatus(ctx context.Context, s *scope, summary map[string]any) error {
