@@ -38,8 +38,8 @@ resources:
     metadata: {name: last}
     data: {text: "${behind.data.text}"}`
 
-// open makes the gate ready for a text.
-func (s *scene) open(cluster, text string) *probe.Object {
+// openGate makes the gate ready for a text.
+func (s *scene) openGate(cluster, text string) *probe.Object {
 	s.Helper()
 	return s.spokes[cluster].Patch(s, "configmaps", s.ns+"/gate", `{data: {open: "`+text+`"}}`)
 }
@@ -58,7 +58,7 @@ func TestNothingOfALaterWaveExistsBeforeItsDependencyIsReady(t *testing.T) {
 	if got := s.instance("Wave", "one").Condition("Ready"); got.Status == "True" {
 		t.Errorf("the instance is ready behind a closed gate: %v", got)
 	}
-	opened := s.open(euWest, "one")
+	opened := s.openGate(euWest, "one")
 	s.ready("Wave", "one", 1)
 
 	behind, last := seen.Await(t, "ADDED", "behind"), seen.Await(t, "ADDED", "last")
@@ -73,7 +73,7 @@ func TestADependencyThatBecomesUnreadyDuringAnUpdateDeletesNothing(t *testing.T)
 	s.define("Dependent", gated)
 	s.create("Dependent", "one", euWest, "")
 	s.appears(euWest, "configmaps", "gate")
-	s.open(euWest, "one")
+	s.openGate(euWest, "one")
 	s.ready("Dependent", "one", 1)
 	behind, last := s.on(euWest, "configmaps", "behind"), s.on(euWest, "configmaps", "last")
 	seen := s.spokes[euWest].Record(t, s.ns, "configmaps")
@@ -85,7 +85,7 @@ func TestADependencyThatBecomesUnreadyDuringAnUpdateDeletesNothing(t *testing.T)
 	if got := s.on(euWest, "configmaps", "behind").Text("data.text"); got != "one" {
 		t.Errorf("behind says %q although its dependency is not ready", got)
 	}
-	opened := s.open(euWest, "two")
+	opened := s.openGate(euWest, "two")
 	s.ready("Dependent", "one", 1)
 
 	for _, before := range []*probe.Object{behind, last} {

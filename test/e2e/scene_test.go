@@ -36,7 +36,7 @@ apiVersion: cluster.open-cluster-management.io/v1beta2
 kind: ManagedClusterSetBinding
 metadata: {name: global, namespace: %[1]s}
 spec: {clusterSet: global}`, namespace))
-	s.place(everywhere, "{}")
+	s.place(everywhere, regions(strings.Join([]string{euWest, usEast, apSouth}, ", ")))
 	for _, cluster := range []string{euWest, usEast, apSouth} {
 		s.place(cluster, "{matchLabels: {region: "+cluster+"}}")
 	}
@@ -293,12 +293,6 @@ func (s *scene) logs() {
 	s.Logf("the hub's log ends with:\n%s", probe.Tail(s.stack.Hub.Log(), 20))
 	for name, agent := range s.stack.Agents {
 		s.Logf("the log of %s's agent ends with:\n%s", name, probe.Tail(agent.Log(), 15))
-	}
-	for _, w := range s.hub.List(s, "manifestworks.work.open-cluster-management.io", "") {
-		if strings.Contains(w.GetAnnotations()["kronvoy.io/instance"], "/"+s.ns+"/") {
-			text, _ := w.MarshalJSON()
-			s.Logf("a work at the end: %.6000s", text)
-		}
 	}
 }
 
