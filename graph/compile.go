@@ -125,8 +125,10 @@ func (c *compiler) declareNodes() {
 		c.nodes = append(c.nodes, d)
 		d.usable = c.checkID(d)
 		if src.External != nil {
-			d.node.Kind = External
+			d.node.Kind, d.node.Selects = External, src.External.Selector != nil
+			d.plan.selects = d.node.Selects
 		}
+		d.node.Collection = d.plan.collection
 		c.resolveKind(d)
 		if d.usable {
 			c.byID[src.ID] = d

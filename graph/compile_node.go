@@ -287,8 +287,7 @@ func (c *compiler) compileExternal(d *draft, use func(*expr.Expr, string, int)) 
 		c.issue(Issue{Path: at, Offset: -1, Reason: "InvalidNode", Message: "exactly one of name or selector must be given, not both"})
 		return
 	case e.Selector != nil:
-		c.issue(Issue{Path: path.Key(at, "selector"), Offset: -1, Reason: "NotSupportedYet", Message: "external references by selector are not supported yet",
-			Suggestion: "refer to one object by its name"})
+		c.compileSelector(d, at, use)
 		return
 	case strings.TrimSpace(e.Name) == "":
 		c.issue(Issue{Path: path.Key(at, "name"), Offset: -1, Reason: "MissingField", Message: "exactly one of name or selector must be given"})
@@ -340,7 +339,8 @@ func (c *compiler) compileReadyWhen(d *draft) {
 			}
 		}
 	}
-	if len(d.plan.ready) == len(d.src.ReadyWhen) {
+	// What a selector finds is in no manifest that a rule could travel with.
+	if len(d.plan.ready) == len(d.src.ReadyWhen) && !d.plan.selects {
 		d.node.ReadyRules = readyRules(d.plan.ready, name)
 	}
 }

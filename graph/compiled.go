@@ -43,8 +43,10 @@ type nodePlan struct {
 	// without one.
 	fillNamespace bool
 	ready         []condition
-	// readyReads are the accesses that only readyWhen makes.
-	collection bool
+	collection    bool
+	// selects is true for an external reference by selector, whose template is the
+	// selection.
+	selects bool
 }
 
 // condition is one entry of readyWhen or includeWhen.

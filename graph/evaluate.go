@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -43,12 +44,21 @@ func (e *evaluator) node(i int) NodeResult {
 		result.State, result.WaitsFor = Held, waits
 		return result
 	}
-	objects, waits, issue := e.render(i)
+	var objects []map[string]any
+	var waits []Wait
+	var issue *Issue
+	if e.g.plans[i].selects {
+		result.Selection, waits, issue = e.selection(i)
+	} else {
+		objects, waits, issue = e.render(i)
+	}
 	switch {
 	case issue != nil:
 		result.State, result.Issue = Failed, issue
 	case len(waits) > 0:
 		result.State, result.WaitsFor = Pending, waits
+	case e.g.plans[i].selects:
+		e.listed(i, &result)
 	default:
 		result.Objects = objects
 		e.ready(i, &result)
@@ -236,13 +246,5 @@ func sortWaits(waits []Wait) []Wait {
 }
 
 func compareWaits(a, b Wait) int {
-	for _, pair := range [][2]string{{a.Field, b.Field}, {a.Node, b.Node}, {a.Path, b.Path}} {
-		if pair[0] < pair[1] {
-			return -1
-		}
-		if pair[0] > pair[1] {
-			return 1
-		}
-	}
-	return 0
+	return cmp.Or(cmp.Compare(a.Field, b.Field), cmp.Compare(a.Node, b.Node), cmp.Compare(a.Path, b.Path))
 }

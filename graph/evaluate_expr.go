@@ -66,7 +66,7 @@ func (e *evaluator) unobserved(x *expr.Expr) []expr.Pattern {
 		}
 		objects := e.in.Observed[a.Root].Objects
 		if e.g.plans[i].collection {
-			if len(objects) == 0 && e.results[i].State != Ready {
+			if !e.listKnown(i) {
 				out = append(out, expr.Pattern{Root: a.Root})
 			}
 			continue
@@ -81,6 +81,17 @@ func (e *evaluator) unobserved(x *expr.Expr) []expr.Pattern {
 		}
 	}
 	return out
+}
+
+// listKnown tells whether expressions may see the list of a collection: of a
+// selector as soon as it was listed, of a forEach when one of it was observed or
+// there is none to wait for.
+func (e *evaluator) listKnown(i int) bool {
+	observed := e.in.Observed[e.g.nodes[i].ID]
+	if e.g.plans[i].selects {
+		return observed.answers(e.results[i].Selection)
+	}
+	return len(observed.Objects) > 0 || e.results[i].State == Ready
 }
 
 // absent are the reads of an expression that find nothing, apart from those that

@@ -29,8 +29,14 @@ func (e *evaluator) ready(i int, result *NodeResult) {
 			return
 		}
 	}
-	for k := range observed.Objects {
-		waits, issue := e.judge(i, plan, &observed.Objects[k])
+	e.judgeAll(i, plan, observed.Objects, result)
+}
+
+// judgeAll decides by readyWhen of each object.
+func (e *evaluator) judgeAll(i int, plan *nodePlan, objects []ObservedObject, result *NodeResult) {
+	result.State = Progressing
+	for k := range objects {
+		waits, issue := e.judge(i, plan, &objects[k])
 		if issue != nil {
 			result.State, result.Issue = Failed, issue
 			return
@@ -67,7 +73,10 @@ func (e *evaluator) judge(i int, plan *nodePlan, o *ObservedObject) ([]Wait, *Is
 		case issue != nil:
 			return nil, issue
 		case len(missing) > 0:
-			waits = append(waits, missing...)
+			for _, w := range missing {
+				// In the rules of a collection the node is called each.
+				waits = append(waits, Wait{Node: id, Path: w.Path})
+			}
 		case !holds:
 			waits = append(waits, wait...)
 		}

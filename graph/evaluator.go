@@ -65,6 +65,9 @@ func (e *evaluator) Get(name string) (any, bool) {
 func (e *evaluator) observedValue(i int) any {
 	plan := e.g.plans[i]
 	objects := e.in.Observed[e.g.nodes[i].ID].Objects
+	if plan.selects {
+		objects = byIdentity(objects)
+	}
 	if plan.collection {
 		list := make([]any, len(objects))
 		for k := range objects {

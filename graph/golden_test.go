@@ -28,7 +28,8 @@ var update = flag.Bool("update", false, "rewrite the expected files")
 //	crds.yaml      further kinds, optional
 //	instance.yaml  without it only compilation is shown
 //	cluster.yaml   name, labels, annotations, claims, version, allocatable, capacity
-//	observed.yaml  by node id: a list of {object, current, partial, manifest, verdict}
+//	observed.yaml  by node id: a list of {object, current, partial, manifest, verdict},
+//	               or {listed, selection, objects} for what a selector found
 //	expected.yaml  what comes out, or
 //	issues.txt     what is wrong
 func TestScenarios(t *testing.T) {
@@ -160,7 +161,13 @@ func scenarioBindings(t *testing.T, dir string) (graph.Bindings, bool) {
 	readJSON(t, filepath.Join(dir, "observed.yaml"), &observed)
 	for id, list := range observed {
 		o := graph.Observed{}
-		for _, item := range list.([]any) {
+		if found, ok := list.(map[string]any); ok {
+			o.Listed, _ = found["listed"].(bool)
+			o.SelectionHash, _ = found["selection"].(string)
+			list = found["objects"]
+		}
+		items, _ := list.([]any)
+		for _, item := range items {
 			o.Objects = append(o.Objects, observedObject(item.(map[string]any)))
 		}
 		b.Observed[id] = o
@@ -216,6 +223,7 @@ func describeGraph(t *testing.T, g *graph.Graph) any {
 	for _, n := range g.Nodes() {
 		node := map[string]any{"id": n.ID, "kind": n.GVK.Kind, "wave": n.Wave}
 		setIf(node, "external", n.Kind == graph.External, true)
+		setIf(node, "selects", n.Selects, true)
 		setIf(node, "sensitive", n.Sensitive, true)
 		setIf(node, "dependencies", len(n.Dependencies) > 0, n.Dependencies)
 		setIf(node, "readyRules", len(n.ReadyRules) > 0, n.ReadyRules)
@@ -249,6 +257,7 @@ func describeEvaluation(e graph.Evaluation) any {
 	for _, n := range e.Nodes {
 		node := map[string]any{"id": n.ID, "state": n.State}
 		setIf(node, "objects", n.Objects != nil, n.Objects)
+		setIf(node, "selection", n.Selection != nil, n.Selection)
 		setIf(node, "waitsFor", len(n.WaitsFor) > 0, describeWaits(n.WaitsFor))
 		setIf(node, "issue", n.Issue != nil, n.Issue)
 		nodes = append(nodes, node)

@@ -31,6 +31,12 @@ type Node struct {
 	// Resource is the plural name that the API serves the kind under.
 	Resource   string
 	Namespaced bool
+	// Collection nodes stand for any number of objects, and expressions see a
+	// list: a forEach, or an external reference by selector.
+	Collection bool
+	// Selects is true for an external reference by selector. What it looks for is
+	// in NodeResult.Selection; the whole list is to be observed (Observed.Listed).
+	Selects bool
 	// Dependencies are the ids this node refers to, sorted.
 	Dependencies []string
 	// Wave is the length of the longest path of dependencies below the node:
@@ -42,8 +48,9 @@ type Node struct {
 	Reads []Read
 	// ReadyRules are the readyWhen expressions rewritten for the spoke: each is
 	// a CEL expression over the variable `object` (the whole live object as
-	// plain JSON) that yields a bool. All must hold. Empty when the author
-	// gave none.
+	// plain JSON) that yields a bool. All must hold. Empty when the author gave
+	// none, when one of them cannot be judged there (it uses a function that
+	// agents lack), and for a node that Selects: then Reads has what they read.
 	ReadyRules []string
 	// Sensitive nodes hold secret values (kind Secret): whatever is read from
 	// them is masked outside of manifests.
@@ -86,8 +93,16 @@ type Bindings struct {
 // Observed is what came back for one node.
 type Observed struct {
 	// Objects in the order of the node's rendered objects: one for a plain
-	// template or a named external reference, any number for a collection.
+	// template or a named external reference, any number for a collection. Of a
+	// node that Selects in any order: expressions see them by namespace and name.
 	Objects []ObservedObject
+	// Listed, for a node that Selects, is true when Objects are all that match.
+	// None may match: that is an answer. False means that nobody has looked yet.
+	Listed bool
+	// SelectionHash is the Hash of the Selection that was listed. When this
+	// evaluation looks for something else, the list says nothing. Empty means
+	// that it is not known, and the check is left out.
+	SelectionHash string
 }
 
 // ObservedObject is what is known about one live object.
@@ -160,6 +175,9 @@ type NodeResult struct {
 	// be mended by a new manifest. For a named external reference it holds one
 	// object: apiVersion, kind, metadata.
 	Objects []map[string]any
+	// Selection is what an external reference by selector looks for; nil for
+	// every other node, and while it is not known.
+	Selection *Selection
 	// WaitsFor is sorted and only set for Pending, Held and Progressing.
 	WaitsFor []Wait
 	// Issue is set for Failed.

@@ -300,10 +300,16 @@ func renderOne(g *graph.Graph, instance map[string]any, cluster graph.Cluster, o
 func assume(b *graph.Bindings, e graph.Evaluation, live map[string][]map[string]any) bool {
 	added := false
 	for _, n := range e.Nodes {
-		if _, known := b.Observed[n.ID]; known || n.Objects == nil {
+		if _, known := b.Observed[n.ID]; known || n.Objects == nil && n.Selection == nil {
 			continue
 		}
-		o := graph.Observed{}
+		o := graph.Observed{Listed: n.Selection != nil}
+		if o.Listed {
+			// What a selector finds can only be given: nothing is rendered for it.
+			for _, object := range live[n.ID] {
+				o.Objects = append(o.Objects, graph.ObservedObject{Object: object, Current: true})
+			}
+		}
 		for i, object := range n.Objects {
 			seen := graph.ObservedObject{Object: object, Current: true, Partial: true, Verdict: &graph.Verdict{Ready: true}}
 			if i < len(live[n.ID]) {

@@ -117,6 +117,9 @@ func wantedManifests(in Input, shipped map[workv1.ResourceIdentifier]manifest) (
 		if result.State == graph.Excluded {
 			continue
 		}
+		if node.Selects {
+			return nil, nil, "", fmt.Errorf("node %q refers to external objects by selector, which is not supported on a cluster yet: refer to one object by its name", node.ID)
+		}
 		if result.State == graph.Pending || result.State == graph.Held || result.State == graph.Failed {
 			unresolved = cmp.Or(unresolved, result.ID)
 			// A node may be rendered and fail all the same, in its readyWhen: its
