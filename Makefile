@@ -19,7 +19,6 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 GO_BUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags="-s -w -X main.version=$(VERSION)"
 TOOL = go tool -modfile=tools/go.mod
 LINT = go tool -modfile=tools/lint/go.mod golangci-lint
-GO_FILES = git ls-files --cached --others --exclude-standard -- '*.go'
 # Runs one step of a longer target and says how long it took.
 STEP = tools/step.sh $(MAKE)
 
@@ -72,7 +71,7 @@ verify: ## Check what can be checked without running Kronvoy: generated files, l
 
 .PHONY: lint
 lint: ## gofmt, go vet and golangci-lint over everything
-	@unformatted=$$($(GO_FILES) | xargs gofmt -l); \
+	@unformatted=$$(tools/files.sh '*.go' | xargs gofmt -l); \
 	  if [[ -n $$unformatted ]]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	go vet -tags integration ./...
 	$(LINT) run

@@ -6,8 +6,7 @@ set -euo pipefail
 time=${BUDGET:-30s}
 if [[ $time == all ]]; then time=10m; fi
 
-targets=$(git ls-files --cached --others --exclude-standard -- '*_test.go' |
-  xargs awk '/^func Fuzz/ { dir = FILENAME; sub(/\/[^\/]*$/, "", dir); sub(/\(.*/, "", $2); print "./" dir, $2 }')
+targets=$(tools/files.sh '*_test.go' | xargs awk '/^func Fuzz/ { dir = FILENAME; sub(/\/[^\/]*$/, "", dir); sub(/\(.*/, "", $2); print "./" dir, $2 }')
 if [[ -z $targets ]]; then
   echo "there is nothing to fuzz"
   exit 0

@@ -6,8 +6,7 @@
 set -euo pipefail
 
 run=${RUN:-.}
-files=$(git ls-files --cached --others --exclude-standard -- '*_test.go' |
-  xargs grep -lE '^//go:build .*\bintegration\b' || true)
+files=$(tools/files.sh '*_test.go' | xargs grep -lE '^//go:build .*\bintegration\b' || true)
 if [[ -z $files ]]; then
   echo "no test carries the build tag integration"
   exit 0

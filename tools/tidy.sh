@@ -2,6 +2,6 @@
 # Runs `go mod tidy` in every module of the repository.
 set -euo pipefail
 
-git ls-files --cached --others --exclude-standard -- go.mod '*/go.mod' | while read -r file; do
+tools/files.sh go.mod '*/go.mod' | while read -r file; do
   (cd "$(dirname "$file")" && go mod tidy)
 done
