@@ -21,6 +21,7 @@ import (
 
 	"github.com/kronvoy/kronvoy/spoke/apply"
 	"github.com/kronvoy/kronvoy/spoke/cluster"
+	"github.com/kronvoy/kronvoy/spoke/keep"
 	"github.com/kronvoy/kronvoy/spoke/live"
 	"github.com/kronvoy/kronvoy/spoke/report"
 )
@@ -78,7 +79,7 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 	queue := newTriggers()
 	mapper := newPatientMapper(local.GetRESTMapper(), o.Clock)
 	r := &reconciler{
-		hub: theHub, plans: newPlans(mapper), observer: report.NewObserver(), met: newFirsts(),
+		hub: theHub, plans: newPlans(mapper), observer: report.NewObserver(), met: newFirsts(), restored: newFirsts(),
 		grace: o.EvictionGracePeriod, log: o.Logger,
 	}
 	watches := live.New(objects, o.Logger.WithName("live"), func(event live.Event) {
@@ -91,6 +92,7 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 		HubHash: o.HubHash, AgentID: o.AgentID, FlushDelay: o.FlushDelay, Clock: o.Clock, Log: o.Logger.WithName("apply"),
 		Elsewhere: r.elsewhere,
 	})
+	r.keeper = keep.New(local.GetClient(), local.GetAPIReader(), o.Namespace, o.HubHash, o.FlushDelay, o.Clock, o.Logger.WithName("keep"))
 	r.writer = report.NewWriter(theHub, o.ClusterName, o.Clock, o.Logger.WithName("report"))
 	if err := watch(mgr, r, queue, theHub, controller.TypedOptions[mcreconcile.Request]{
 		MaxConcurrentReconciles: o.Workers,

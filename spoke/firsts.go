@@ -4,25 +4,28 @@ import "sync"
 
 // firsts knows which works this process has met.
 type firsts struct {
-	mu  sync.Mutex
-	met map[string]bool
+	mu    sync.Mutex
+	works map[string]bool
 }
 
-func newFirsts() *firsts { return &firsts{met: map[string]bool{}} }
+func newFirsts() *firsts { return &firsts{works: map[string]bool{}} }
 
-// first says whether a work is met for the first time.
-func (f *firsts) first(work string) bool {
+// met says whether a work was met.
+func (f *firsts) met(work string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.met[work] {
-		return false
-	}
-	f.met[work] = true
-	return true
+	return f.works[work]
+}
+
+// meet marks a work as met.
+func (f *firsts) meet(work string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.works[work] = true
 }
 
 func (f *firsts) forget(work string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.met, work)
+	delete(f.works, work)
 }

@@ -17,6 +17,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/spoke/apply"
+	"github.com/kronvoy/kronvoy/spoke/keep"
 	"github.com/kronvoy/kronvoy/spoke/report"
 )
 
@@ -33,9 +34,12 @@ type reconciler struct {
 	applier  *apply.Applier
 	observer *report.Observer
 	writer   *report.Writer
+	keeper   *keep.Keeper
 	grace    time.Duration
 	log      logr.Logger
-	met      *firsts
+	// met are the works of which an earlier process's word was taken over,
+	// restored those that are kept without the hub.
+	met, restored *firsts
 }
 
 // Reconcile handles one work by name: the hub's word decides what it is.
@@ -46,7 +50,7 @@ func (r *reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (re
 	case err != nil:
 		return reconcile.Result{}, err
 	case !known:
-		return reconcile.Result{}, nil // the engaging hub brings every work
+		return r.enforce(ctx, name)
 	case work == nil:
 		return r.vanished(ctx, name)
 	case !work.DeletionTimestamp.IsZero():
@@ -58,14 +62,35 @@ func (r *reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (re
 	return r.apply(ctx, work)
 }
 
+// enforce keeps a work as last told while the hub was not reached yet; the
+// hub, when it is, brings every work as it then is.
+func (r *reconciler) enforce(ctx context.Context, name string) (reconcile.Result, error) {
+	if err := r.keeper.Load(ctx); err != nil {
+		return reconcile.Result{}, err
+	}
+	kept := r.keeper.Peek(name)
+	if kept == nil {
+		return reconcile.Result{}, nil
+	}
+	if !r.restored.met(name) {
+		r.applier.Restore(name, kept.Objects)
+		r.restored.meet(name)
+	}
+	changes, err := r.applier.Apply(ctx, r.plans.of(kept.Work))
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if !changes.Hold {
+		r.writer.Report(r.observer.Observe(changes))
+	}
+	return reconcile.Result{RequeueAfter: changes.RetryAfter}, nil
+}
+
 // apply runs one work and passes on what there is to tell.
 func (r *reconciler) apply(ctx context.Context, work *workv1.ManifestWork) (reconcile.Result, error) {
 	planned := r.plans.of(work)
-	first := r.met.first(work.Name)
-	if first {
-		if err := r.recall(ctx, planned); err != nil {
-			return reconcile.Result{}, err
-		}
+	if err := r.remember(ctx, planned); err != nil {
+		return reconcile.Result{}, err
 	}
 	if r.writer.Settled(work.Name) {
 		if err := r.applier.Flush(ctx, work.Name); err != nil {
@@ -80,22 +105,49 @@ func (r *reconciler) apply(ctx context.Context, work *workv1.ManifestWork) (reco
 	if !changes.Hold {
 		r.writer.Report(obs)
 	}
+	keep, err := r.keep(ctx, work, planned)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
 	flush := r.applier.FlushIn(work.Name)
 	if flush > 0 && flush < minFlush {
 		flush = minFlush // the hub has not heard everything yet
 	}
-	return reconcile.Result{RequeueAfter: soonest(changes.RetryAfter, flush)}, nil
+	return reconcile.Result{RequeueAfter: soonest(changes.RetryAfter, soonest(flush, keep))}, nil
 }
 
-// recall reads what an earlier process reported about a work.
-func (r *reconciler) recall(ctx context.Context, planned *apply.Work) error {
-	known, err := r.hub.report(ctx, planned.Name)
+// keep saves what is to survive a restart, some time after it changed. It says
+// when to look again.
+func (r *reconciler) keep(ctx context.Context, work *workv1.ManifestWork, planned *apply.Work) (time.Duration, error) {
+	stamp := r.applier.Stamp(planned)
+	due, wait := r.keeper.Due(work.Name, stamp)
+	if !due {
+		return wait, nil
+	}
+	return 0, r.keeper.Save(ctx, stamp, &keep.State{Work: keep.Slim(work), Objects: r.applier.Snapshot(work.Name)})
+}
+
+// remember takes over, when a work is first met, what an earlier process kept
+// and reported.
+func (r *reconciler) remember(ctx context.Context, planned *apply.Work) error {
+	if r.met.met(planned.Name) {
+		return nil
+	}
+	if err := r.keeper.Load(ctx); err != nil {
+		return err
+	}
+	reported, err := r.hub.report(ctx, planned.Name)
 	if err != nil {
 		return err
 	}
-	if known != nil {
-		r.applier.Recall(planned, &known.Status)
+	if kept := r.keeper.Peek(planned.Name); kept != nil {
+		r.applier.Restore(planned.Name, kept.Objects)
 	}
+	if reported != nil {
+		r.applier.Recall(planned, &reported.Status)
+	}
+	r.keeper.Release(planned.Name)
+	r.met.meet(planned.Name)
 	return nil
 }
 
@@ -111,8 +163,7 @@ func (r *reconciler) teardown(ctx context.Context, work *workv1.ManifestWork) (r
 	}
 	r.writer.Report(r.observer.ObserveDeletion(planned, changes, done))
 	if done {
-		r.forget(work.Name)
-		return reconcile.Result{}, nil
+		return reconcile.Result{}, r.forget(ctx, work.Name)
 	}
 	return reconcile.Result{RequeueAfter: changes.RetryAfter}, nil
 }
@@ -124,15 +175,19 @@ func (r *reconciler) vanished(ctx context.Context, name string) (reconcile.Resul
 		return reconcile.Result{}, err
 	}
 	if after == 0 {
-		r.forget(name)
+		return reconcile.Result{}, r.forget(ctx, name)
 	}
 	return reconcile.Result{RequeueAfter: after}, nil
 }
 
-func (r *reconciler) forget(name string) {
+func (r *reconciler) forget(ctx context.Context, name string) error {
 	r.plans.forget(name)
 	r.observer.Forget(name)
 	r.met.forget(name)
+	if err := r.keeper.Load(ctx); err != nil { // or it would not know of a Secret
+		return err
+	}
+	return r.keeper.Delete(ctx, name)
 }
 
 // ensureFinalizer makes sure, before anything is applied, that the work cannot

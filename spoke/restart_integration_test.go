@@ -3,12 +3,18 @@
 package spoke_test
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kronvoy/kronvoy/spoke"
 )
@@ -101,5 +107,120 @@ func TestAChainOfThreeCostsFewWrites(t *testing.T) {
 	w.quiet()
 	if diff := cmp.Diff([]string{"PATCH configmaps/first", "PATCH one/status"}, w.written()); diff != "" {
 		t.Errorf("writes of an update (-want +got):\n%s", diff)
+	}
+}
+
+// kept makes the agent keep its state.
+func kept(o *spoke.Options) { o.Namespace = "kept-by-" + o.ClusterName }
+
+func newKeptWorld(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, kept)
+	if err := w.client.Create(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kept-by-" + w.cluster}}); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) secrets() int {
+	w.t.Helper()
+	list := &corev1.SecretList{}
+	if err := w.client.List(w.ctx, list, client.InNamespace("kept-by-"+w.cluster)); err != nil {
+		w.t.Fatal(err)
+	}
+	return len(list.Items)
+}
+
+func TestTheStateIsKeptInOneSecretThatGoesWithTheWork(t *testing.T) {
+	w := newKeptWorld(t)
+	w.start()
+	w.ship("one", w.configMap("settings", "color", "blue"))
+	w.settled("one")
+	w.quiet()
+	if got := w.secrets(); got != 1 {
+		t.Fatalf("%d Secrets, want 1", got)
+	}
+	w.stop()
+	w.written()
+	w.start()
+	w.quiet()
+	if got := w.written(); len(got) > 0 {
+		t.Errorf("after a restart the agent wrote %v", got)
+	}
+	if err := w.client.Delete(w.ctx, w.getWork("one")); err != nil {
+		t.Fatal(err)
+	}
+	w.workGone("one")
+	w.eventually("the Secret to be gone", func() error {
+		if got := w.secrets(); got != 0 {
+			return fmt.Errorf("%d are there", got)
+		}
+		return nil
+	})
+}
+
+func TestDriftAndAnUpdateWhileTheAgentWasAwayConverge(t *testing.T) {
+	w := newKeptWorld(t)
+	w.start()
+	web := w.deployment("web", 2)
+	w.ship("one", web)
+	w.settled("one")
+	w.quiet()
+	w.stop()
+	w.patchSub(web, "scale", "kubectl", `{"spec":{"replicas":7}}`)
+	_ = unstructured.SetNestedField(web.object.Object, int64(3), "spec", "replicas")
+	w.update("one", web)
+	w.start()
+	w.settled("one")
+	w.hasReplicas(web, 3)
+	w.reported("one", "Corrected Deployment/web spec.replicas 3->7 (kubectl (scale))")
+}
+
+func TestWithoutTheHubARestartedAgentGoesOnEnforcing(t *testing.T) {
+	w := newKeptWorld(t)
+	w.start()
+	web, settings := w.deployment("web", 2), w.configMap("settings", "color", "blue")
+	w.ship("one", web, settings)
+	w.settled("one")
+	w.quiet()
+	w.stop()
+	w.patchSub(web, "scale", "kubectl", `{"spec":{"replicas":7}}`)
+
+	gate := make(chan struct{})
+	w.options = func(o *spoke.Options) {
+		kept(o)
+		o.Hub = rest.CopyConfig(o.Hub)
+		o.Hub.Wrap(func(next http.RoundTripper) http.RoundTripper { return cut{next, gate} })
+	}
+	w.start()
+	w.hasReplicas(web, 2)
+	if err := w.client.Delete(w.ctx, w.live(settings)); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the object to come back", func() error {
+		if w.live(settings) == nil {
+			return fmt.Errorf("it is not there")
+		}
+		return nil
+	})
+	if got := findings(w.getReport("one")); len(got) > 0 {
+		t.Errorf("the hub heard of %v while it could not be reached", got)
+	}
+	close(gate)
+	w.reported("one", "Corrected ConfigMap/settings missing", "Corrected Deployment/web spec.replicas 2->7 (kubectl (scale))")
+}
+
+// cut is a hub that does not answer until its gate is opened.
+type cut struct {
+	next http.RoundTripper
+	gate chan struct{}
+}
+
+func (c cut) RoundTrip(req *http.Request) (*http.Response, error) {
+	select {
+	case <-c.gate:
+		return c.next.RoundTrip(req)
+	default:
+		return nil, errors.New("the hub is cut off")
 	}
 }

@@ -64,6 +64,7 @@ func (r *run) resume(
 		return r.lost(ctx, item, st, body, full, lost)
 	}
 	st.baseline, st.equalAt = captured, full.GetResourceVersion()
+	r.st.version++
 	r.mutated(item, st, body, full)
 	return r.complete(item, r.a.live.Put(item.Key, full), ActionUnchanged)
 }

@@ -36,7 +36,7 @@ type inventory struct {
 	stored map[live.Key]types.UID
 	// scanned is set once the watches have shown everything of all kinds.
 	scanned bool
-	// changed is when objects first differed from stored.
+	// changed is when objects last changed, if they differ from stored.
 	changed time.Time
 	// evicting is set while the AppliedManifestWork counts down.
 	evicting *metav1.Time
@@ -149,11 +149,9 @@ func (inv *inventory) drop(key live.Key, now time.Time) {
 }
 
 func (inv *inventory) touch(now time.Time) {
-	switch {
-	case maps.Equal(inv.objects, inv.stored):
+	inv.changed = now
+	if maps.Equal(inv.objects, inv.stored) {
 		inv.changed = time.Time{}
-	case inv.changed.IsZero():
-		inv.changed = now
 	}
 }
 

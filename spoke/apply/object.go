@@ -67,6 +67,12 @@ func (r *run) object(ctx context.Context, item *Item) Outcome {
 	case st.baseline == nil || st.uid != obj.GetUID():
 		return r.adopt(ctx, item, st)
 	case st.applied != fingerprint(item, r.owner.UID):
+		if st.restored && hashOf(obj) == item.Hash {
+			// An earlier process applied this manifest and ended before it
+			// could keep that.
+			st.restored = false
+			return r.adopt(ctx, item, st)
+		}
 		return r.update(ctx, item, st, obj)
 	case st.equalAt == obj.GetResourceVersion():
 		return r.complete(item, obj, ActionUnchanged)
@@ -175,6 +181,7 @@ func (r *run) applied(item *Item, st *objectState, body, answer *unstructured.Un
 	}
 	st.uid, st.applied, st.baseline = answer.GetUID(), fingerprint(item, r.owner.UID), baseline
 	st.equalAt, st.existed, st.failure, st.foreign = answer.GetResourceVersion(), true, nil, false
+	r.st.version++
 	r.st.inventory.note(item.Key, answer.GetUID(), r.now)
 	r.mutated(item, st, body, answer)
 	r.log.V(1).Info("Applied", "manifest", item.String(), "reason", string(action), "resourceVersion", answer.GetResourceVersion())

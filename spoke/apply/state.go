@@ -28,6 +28,8 @@ type workState struct {
 	recalled bool
 	// shrunkAt is the generation at which objects last left the work.
 	shrunkAt int64
+	// version counts the changes of what is worth keeping.
+	version int64
 	// gone is set when the inventory was deleted by somebody else.
 	gone atomic.Bool
 }
@@ -50,8 +52,10 @@ type objectState struct {
 	// existed is set when the object was there after an apply: if it is gone
 	// now, somebody deleted it.
 	existed bool
-	failure *failure
-	fight   fight
+	// restored is set while all this is from an earlier process.
+	restored bool
+	failure  *failure
+	fight    fight
 	// foreign is set while the object is not ours: no label leads our watches
 	// to it, it is watched by name.
 	foreign bool

@@ -275,7 +275,7 @@ func TestAnObjectInAnotherVersionIsTheSame(t *testing.T) {
 	if diff := cmp.Diff(map[live.Key]types.UID{fresh: "u"}, inv.objects); diff != "" {
 		t.Errorf("inventory (-want +got):\n%s", diff)
 	}
-	if !inv.changed.Equal(time.Unix(1, 0)) {
+	if !inv.changed.Equal(time.Unix(2, 0)) {
 		t.Errorf("changed since %s", inv.changed)
 	}
 }
