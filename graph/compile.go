@@ -60,6 +60,7 @@ type compiler struct {
 	// expressions counts them, for the bound.
 	expressions int
 	status      *statusPlan
+	conditions  []conditionPlan
 	statusProps *apiextensionsv1.JSONSchemaProps
 }
 
@@ -221,7 +222,7 @@ func (c *compiler) order() (dag.Order, bool) {
 func (c *compiler) assemble(order dag.Order, crd *apiextensionsv1.CustomResourceDefinition) *Graph {
 	g := &Graph{
 		name: c.src.Name, hash: hash.Of(normalize(c.src)), gvk: c.src.Schema.GroupVersionKind(), scope: c.scope(), crd: crd,
-		index: make(map[string]int, len(c.nodes)), instance: c.instance, cluster: c.cluster, status: c.status,
+		index: make(map[string]int, len(c.nodes)), instance: c.instance, cluster: c.cluster, status: c.status, conditions: c.conditions,
 	}
 	_, g.clusterShadowed = c.byID["cluster"]
 	for _, i := range order.Nodes {

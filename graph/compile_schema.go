@@ -94,7 +94,7 @@ func (c *compiler) compileStatus() {
 	own := make(map[string]any, len(c.src.Schema.Status))
 	for key, value := range c.src.Schema.Status {
 		if key == "conditions" {
-			c.issue(Issue{Path: path.Key(at, key), Offset: -1, Reason: "NotSupportedYet", Message: "conditions of one's own are not supported yet"})
+			c.compileConditions(value)
 			continue
 		}
 		if !builtinStatus[key] {

@@ -27,6 +27,7 @@ type Graph struct {
 	// clusterShadowed is true when a node is called cluster.
 	clusterShadowed bool
 	status          *statusPlan
+	conditions      []conditionPlan
 }
 
 // nodePlan is how one node is evaluated.

@@ -30,6 +30,9 @@ func (g *Graph) Evaluate(b Bindings) (Evaluation, Issues) {
 	if g.status != nil {
 		out.Status, out.StatusWaits = e.status()
 	}
+	if g.HasConditions() {
+		e.conditions(&out)
+	}
 	e.issues.sort()
 	return out, e.issues
 }

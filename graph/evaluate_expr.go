@@ -24,28 +24,30 @@ func failed(issue *Issue) *outcome { return &outcome{issue: issue} }
 // that fails are the absent fields taken for not known, which tells a field
 // that is still to come from an expression that is wrong.
 func (e *evaluator) run(x *expr.Expr, vars expr.Vars, at string) (ref.Val, *outcome) {
-	value, err := x.Eval(vars, e.unobserved(x), e.budget)
+	unobserved := e.unobserved(x)
+	value, err := x.Eval(vars, unobserved, e.budget)
 	if err == nil {
 		return value, nil
 	}
 	var unknown *expr.Unknown
 	if errors.As(err, &unknown) {
-		return nil, e.waiting(unknown)
+		return nil, e.waiting(unknown, unobserved)
 	}
 	if errors.Is(err, expr.ErrBudget) || errors.Is(err, expr.ErrCost) {
 		return nil, failed(e.evaluationIssue(x, at, err))
 	}
-	patterns := append(e.unobserved(x), e.absent(x)...)
+	patterns := append(slices.Clip(unobserved), e.absent(x)...)
 	if len(patterns) > 0 {
 		if _, again := x.Eval(vars, patterns, e.budget); errors.As(again, &unknown) {
-			return nil, e.missing(x, at, unknown)
+			return nil, e.missing(x, at, unknown, patterns)
 		}
 	}
 	if expr.IsLookup(err) {
 		// The lookup went into a list or a map that an expression made, so that no
 		// path names it. If it came from observed data, that may still change.
-		if _, again := x.Eval(vars, e.everything(x), e.budget); errors.As(again, &unknown) {
-			return nil, e.waiting(unknown)
+		everything := e.everything(x)
+		if _, again := x.Eval(vars, everything, e.budget); errors.As(again, &unknown) {
+			return nil, e.waiting(unknown, everything)
 		}
 		issue := e.evaluationIssue(x, at, err)
 		issue.Reason = "InputMissing"
@@ -178,11 +180,21 @@ func firstMissing(v any, steps []expr.Step) (int, bool) {
 	return 0, false
 }
 
-// waiting turns an unknown into waits.
-func (e *evaluator) waiting(u *expr.Unknown) *outcome {
+// waiting turns an unknown into waits. Where an expression hands on a whole
+// object, the unknown names no more than that; the patterns say what of it was
+// not known.
+func (e *evaluator) waiting(u *expr.Unknown, patterns []expr.Pattern) *outcome {
 	out := &outcome{}
 	for _, p := range u.Paths {
-		out.waits = append(out.waits, Wait{Node: p.Variable, Path: p.Path})
+		found := false
+		for _, pattern := range patterns {
+			if p.Path == p.Variable && pattern.Root == p.Variable && len(pattern.Steps) > 0 {
+				out.waits, found = append(out.waits, Wait{Node: p.Variable, Path: expr.Path(pattern.Root, pattern.Steps)}), true
+			}
+		}
+		if !found {
+			out.waits = append(out.waits, Wait{Node: p.Variable, Path: p.Path})
+		}
 	}
 	out.waits = sortWaits(out.waits)
 	if len(out.waits) == 0 {
@@ -193,7 +205,7 @@ func (e *evaluator) waiting(u *expr.Unknown) *outcome {
 
 // missing decides what an unknown of the second run means: a missing input
 // fails, an absent field of a live object is waited for.
-func (e *evaluator) missing(x *expr.Expr, at string, u *expr.Unknown) *outcome {
+func (e *evaluator) missing(x *expr.Expr, at string, u *expr.Unknown, patterns []expr.Pattern) *outcome {
 	for _, p := range u.Paths {
 		if _, isNode := e.g.index[p.Variable]; isNode {
 			continue
@@ -204,7 +216,7 @@ func (e *evaluator) missing(x *expr.Expr, at string, u *expr.Unknown) *outcome {
 		}
 		return failed(issue)
 	}
-	return e.waiting(u)
+	return e.waiting(u, patterns)
 }
 
 // clusterMessage says what a cluster lacks: "cluster eu-west has no label region".

@@ -264,7 +264,18 @@ func describeEvaluation(e graph.Evaluation) any {
 	}
 	out := map[string]any{"nodes": nodes, "ready": e.Ready}
 	setIf(out, "status", e.Status != nil, e.Status)
+	setIf(out, "conditions", e.Conditions != nil, describeConditions(e.Conditions))
+	setIf(out, "conditionsIncomplete", e.ConditionsIncomplete, true)
+	setIf(out, "conditionWaits", len(e.ConditionWaits) > 0, describeWaits(e.ConditionWaits))
 	setIf(out, "statusWaits", len(e.StatusWaits) > 0, describeWaits(e.StatusWaits))
+	return out
+}
+
+func describeConditions(conditions []graph.Condition) []string {
+	out := []string{}
+	for _, c := range conditions {
+		out = append(out, fmt.Sprintf("%s=%s %s: %s", c.Type, c.Status, c.Reason, c.Message))
+	}
 	return out
 }
 

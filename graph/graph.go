@@ -88,6 +88,11 @@ type Bindings struct {
 	// Observed holds what came back from the cluster, by node id; a node that
 	// is missing here was never observed.
 	Observed map[string]Observed
+	// Conditions are the built-in conditions of the instance, which the author's
+	// own may read with runtime.condition(schema, …): InstanceManaged,
+	// GraphResolved, ResourcesReady, Ready. Nil makes Evaluate take what it finds
+	// out itself.
+	Conditions []Condition
 }
 
 // Observed is what came back for one node.
@@ -193,6 +198,15 @@ type Evaluation struct {
 	Status map[string]any
 	// StatusWaits names the fields that were left out and what they wait for.
 	StatusWaits []Wait
+	// Conditions are the author's, in the order of the source. They stand in the
+	// place of the built-in ones (see HasConditions).
+	Conditions []Condition
+	// ConditionsIncomplete is true when an entry waits or failed, or made a type
+	// twice: what an earlier evaluation said of the types that are not in
+	// Conditions then stays.
+	ConditionsIncomplete bool
+	// ConditionWaits names the entries that wait, and what for.
+	ConditionWaits []Wait
 	// Ready is true when every node is Ready or Excluded.
 	Ready bool
 }

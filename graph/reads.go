@@ -36,6 +36,9 @@ func (c *compiler) reads() map[string][]Read {
 		}
 	}
 	c.status.expressions(func(x *expr.Expr) { add(x, "", false) })
+	for _, condition := range c.conditions {
+		add(condition.expr, "", false)
+	}
 	out := make(map[string][]Read, len(byNode))
 	for id, reads := range byNode {
 		out[id] = minimal(reads)

@@ -101,6 +101,14 @@ func (w *accessWalker) walk(e ast.Expr) {
 func (w *accessWalker) call(e ast.Expr) {
 	call := e.AsCall()
 	args := call.Args()
+	if call.FunctionName() == conditionFunction {
+		// Of the object it is handed, it looks at the conditions, if there are any.
+		if root, steps, guard, ok := w.chain(args[0]); ok {
+			guard = guardAt(guard, steps, true)
+			w.out = append(w.out, Access{Root: root, Steps: append(steps, Step{Key: "status"}, Step{Key: "conditions"}), Guard: guard})
+			args = args[1:]
+		}
+	}
 	// An index that is no constant: what is before it is read whole.
 	if call.IsMemberFunction() {
 		w.walk(call.Target())

@@ -2,6 +2,7 @@ package expr
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -102,6 +103,9 @@ func (e *Env) faults(source string, parsed *cel.Ast, issues *cel.Issues) []Fault
 		f := Fault{Offset: byteOffset(source, err.Location), Message: oneLine(err.Message)}
 		if parsed == nil {
 			f.Reason, f.Message = "SyntaxError", syntaxMessage(f.Message)
+			if strings.HasPrefix(f.Message, newConditionFunction) {
+				f.Reason = "InvalidCondition"
+			}
 		} else {
 			e.explain(&f, err, parsed.NativeRep())
 			// CEL places a field at its dot.
@@ -109,12 +113,20 @@ func (e *Env) faults(source string, parsed *cel.Ast, issues *cel.Issues) []Fault
 				f.Offset++
 			}
 		}
-		if f.Reason != "" {
-			out = append(out, f)
-		}
+		out = append(out, f)
+	}
+	// Where a function of runtime is not known, that is what is wrong.
+	if further := slices.DeleteFunc(slices.Clone(out), func(f Fault) bool { return f.Reason == runtimeAlone }); len(further) > 0 {
+		return further
+	}
+	for i := range out {
+		out[i].Reason = "UnknownIdentifier"
 	}
 	return out
 }
+
+// runtimeAlone marks a fault that another one may say better.
+const runtimeAlone = "runtime"
 
 // syntaxMessage leaves out the parser's list of all that could have stood there.
 func syntaxMessage(message string) string {
@@ -131,10 +143,6 @@ func syntaxMessage(message string) string {
 	return message
 }
 
-// laterLibraries are the namespaces of functions that are not there yet; the
-// function itself is what is reported.
-var laterLibraries = map[string]bool{"runtime": true}
-
 // explain sorts a checker's error into a reason, and adds what was probably
 // meant. CEL gives no codes, so that the text decides here; it decides nothing
 // but wording.
@@ -147,8 +155,9 @@ func (e *Env) explain(f *Fault, err *common.Error, parsed *ast.AST) {
 			e.explainFunction(f, name)
 			return
 		}
-		if laterLibraries[name] {
-			f.Reason = ""
+		if name == runtimeName {
+			f.Reason = runtimeAlone
+			f.Message = fmt.Sprintf("%s is no value: there are %s and %s, in status.conditions only", runtimeName, conditionFunction, newConditionFunction)
 			return
 		}
 		f.Reason = "UnknownIdentifier"
@@ -174,9 +183,8 @@ func (e *Env) explain(f *Fault, err *common.Error, parsed *ast.AST) {
 func (e *Env) explainFunction(f *Fault, name string) {
 	f.Reason = "UnknownFunction"
 	f.Message = fmt.Sprintf("unknown function %q", name)
-	if later[name] {
-		f.Reason = "NotSupportedYet"
-		f.Message = fmt.Sprintf("the function %q is not supported yet", name)
+	if full := runtimeName + "." + name; full == conditionFunction || full == newConditionFunction {
+		f.Message = full + " can only be used in status.conditions"
 		return
 	}
 	functions := make([]string, 0, 256)
@@ -188,9 +196,6 @@ func (e *Env) explainFunction(f *Fault, name string) {
 	sort.Strings(functions)
 	f.Suggestion = suggest.DidYouMean(name, functions)
 }
-
-// later are kro's functions that are not there yet.
-var later = map[string]bool{"condition": true, "newCondition": true}
 
 // suggestField proposes a field of the struct in which the unknown one was
 // looked for, when that is a plain chain of fields from a variable.
