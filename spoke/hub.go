@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
@@ -73,14 +74,13 @@ func (h *hub) Start(ctx context.Context, aware multicluster.Aware) error {
 		return nil
 	}
 	retry := wait.Backoff{Duration: 500 * time.Millisecond, Factor: 1.5, Jitter: 0.2, Steps: 20, Cap: 15 * time.Second}
-	for ctx.Err() == nil {
+	for {
 		err := h.engage(ctx, aware)
 		if err == nil {
 			<-ctx.Done()
-			return nil
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // to be told to stop is no failure
 		}
 		h.log.Info("The hub cannot be reached; the cluster is kept as it is", "reason", err.Error())
 		timer := h.clock.NewTimer(retry.Step())
@@ -90,7 +90,6 @@ func (h *hub) Start(ctx context.Context, aware multicluster.Aware) error {
 		}
 		timer.Stop()
 	}
-	return nil
 }
 
 func (h *hub) engage(ctx context.Context, aware multicluster.Aware) (err error) {
@@ -173,16 +172,15 @@ func (h *hub) work(ctx context.Context, name string) (work *workv1.ManifestWork,
 	}
 	work = &workv1.ManifestWork{}
 	err = reader.Get(ctx, client.ObjectKey{Namespace: h.namespace, Name: name}, work)
-	if client.IgnoreNotFound(err) != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			return nil, false, nil // the cache has not seen the hub's works yet
-		}
-		return nil, false, fmt.Errorf("reading work %q: %w", name, err)
-	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return work, true, nil
+	case apierrors.IsNotFound(err):
 		return nil, true, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, false, nil // the cache has not seen the hub's works yet
 	}
-	return work, true, nil
+	return nil, false, fmt.Errorf("reading work %q: %w", name, err)
 }
 
 // report reads a work's report; nil when there is none.
@@ -193,13 +191,13 @@ func (h *hub) report(ctx context.Context, name string) (*kronvoyv1alpha1.WorkRep
 	}
 	report := &kronvoyv1alpha1.WorkReport{}
 	err := reader.Get(ctx, client.ObjectKey{Namespace: h.namespace, Name: name}, report)
-	if client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("reading report %q: %w", name, err)
-	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return report, nil
+	case apierrors.IsNotFound(err):
 		return nil, nil
 	}
-	return report, nil
+	return nil, fmt.Errorf("reading report %q: %w", name, err)
 }
 
 // works lists the works of the hub's cache.

@@ -129,8 +129,11 @@ func (w *world) workGone(name string) {
 	w.eventually("work "+name+" to be gone", func() error {
 		work := &workv1.ManifestWork{}
 		err := w.client.Get(w.ctx, types.NamespacedName{Namespace: w.cluster, Name: name}, work)
+		if err == nil {
+			return fmt.Errorf("it is there")
+		}
 		if !apierrors.IsNotFound(err) {
-			return fmt.Errorf("it is there, %v", err)
+			return err
 		}
 		if w.inventory(name) != nil {
 			return fmt.Errorf("its inventory is there")

@@ -53,7 +53,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	f, err := fleet.Start(ctx, fleet.Options{
 		Name: "spoke-test", Dir: filepath.Join(dir, "fleet"), Progress: os.Stderr,
 		Hub: fleet.ClusterOptions{APIServerOnly: true}, Spokes: []fleet.ClusterOptions{},
@@ -79,7 +79,7 @@ func run(m *testing.M) int {
 // agent between them.
 type world struct {
 	t       *testing.T
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // the test's own, in the test's own world
 	client  client.Client
 	cluster string // the namespace on the hub
 	ns      string // the namespace on the spoke

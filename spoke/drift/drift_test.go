@@ -42,7 +42,7 @@ func managed(t *testing.T, obj *unstructured.Unstructured, fields ...string) *un
 		at := metav1.NewTime(time.Unix(int64(i), 0))
 		entries = append(entries, metav1.ManagedFieldsEntry{
 			Manager: name, Operation: operation, Subresource: subresource, Time: &at,
-			FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(fields[i+1])},
+			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(fields[i+1]),
 		})
 	}
 	obj.SetManagedFields(entries)

@@ -57,7 +57,7 @@ func OwnersOf(obj *unstructured.Unstructured, except string) Owners {
 		if entry.Manager == except && entry.Operation == metav1.ManagedFieldsOperationApply {
 			continue
 		}
-		set, err := parseSet(entry.FieldsV1.Raw)
+		set, err := parseSet(entry.FieldsV1.GetRawBytes())
 		if err != nil { // an unreadable entry says nothing about anybody
 			continue
 		}
