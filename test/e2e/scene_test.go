@@ -111,7 +111,16 @@ spec:
 }
 
 // resource is the name of a generated kind, as kubectl takes it.
-func resource(kind string) string { return strings.ToLower(kind) + "s.kro.run" }
+func resource(kind string) string {
+	name := strings.ToLower(kind)
+	switch {
+	case strings.HasSuffix(name, "y"):
+		name = strings.TrimSuffix(name, "y") + "ie"
+	case strings.HasSuffix(name, "s"):
+		name += "e"
+	}
+	return name + "s.kro.run"
+}
 
 func (s *scene) instance(kind, name string) *probe.Object {
 	s.Helper()
