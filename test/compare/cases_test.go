@@ -1,0 +1,270 @@
+package compare
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kronvoy/kronvoy/graph/schema"
+	"github.com/kronvoy/kronvoy/graph/schema/builtin"
+)
+
+var update = flag.Bool("update", false, "rewrite what deviations differ in")
+
+// wantCases is how many cases there are at least.
+const wantCases = 150
+
+// deviation declares where a case differs from kro, and which of the documented
+// differences makes it so.
+type deviation struct {
+	// Difference is the number of the bullet in the docs, from 1.
+	Difference int                   `json:"difference"`
+	Why        string                `json:"why"`
+	Differs    map[string]Difference `json:"differs"`
+}
+
+// deviations is how many documented differences there are.
+const deviations = 10
+
+// verdict is what became of one case.
+type verdict struct {
+	rule  int
+	fails bool
+	// waits is true when nothing fails, but something never becomes ready.
+	waits bool
+}
+
+// TestCases runs every directory of cases, whose name says what it shows and
+// begins with the number of the rule it is about:
+//
+//	rgd.yaml         the definition
+//	crds.yaml        further kinds, optional
+//	instance.yaml    without it only compilation is compared
+//	live.yaml        what the cluster adds to the objects, by node id; with it three
+//	                 observations are made: none, part (half of the nodes), all
+//	observed-X.yaml  a further observation X: whole objects, by node id
+//	deviation.yaml   where our engine differs on purpose; -update rewrites the values
+func TestCases(t *testing.T) {
+	verdicts := map[string]verdict{}
+	for _, dir := range caseDirs(t) {
+		name := filepath.Base(dir)
+		t.Run(name, func(t *testing.T) {
+			kro, ours, err := newEngines(t, dir).Run(readCase(t, dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			differences, err := Compare(kro, ours)
+			if err != nil {
+				t.Fatal(err)
+			}
+			judge(t, dir, differences, kro, ours)
+			verdicts[name] = verdict{rule: ruleOf(t, name), fails: kro.fails() || ours.fails(), waits: neverReady(kro)}
+		})
+	}
+	if len(verdicts) == len(caseDirs(t)) {
+		everyRuleIsCovered(t, verdicts)
+	}
+}
+
+// judge compares the differences of a case with what is said about it: nothing, a
+// deviation, a feature that is missing or a difference that is known.
+func judge(t *testing.T, dir string, differences map[string]Difference, kro, ours Outcome) {
+	t.Helper()
+	name := filepath.Base(dir)
+	missing, isNotYet := notYet[name]
+	known, isKnown := knownDifferences[name]
+	file := filepath.Join(dir, "deviation.yaml")
+	d, declared := readDeviation(t, file)
+	if isNotYet && isKnown || declared && (isNotYet || isKnown) {
+		t.Fatal("a case is in one list at most: a deviation, notYet or knownDifferences")
+	}
+	switch {
+	case isNotYet && len(differences) == 0:
+		t.Errorf("passes now: remove it from notYet (%s)", missing)
+	case isKnown && len(differences) == 0:
+		t.Errorf("passes now: remove it from knownDifferences (%s)", known)
+	case isNotYet || isKnown:
+	case declared && *update:
+		d.Differs = differences
+		writeDeviation(t, file, d)
+	case declared:
+		if d.Difference < 1 || d.Difference > deviations || d.Why == "" {
+			t.Errorf("deviation.yaml: difference and why must be given")
+		}
+		if diff := cmp.Diff(d.Differs, differences); diff != "" || len(differences) == 0 {
+			t.Errorf("the engines differ in another way than declared (-declared +found):\n%s%s", diff, reasons(kro, ours))
+		}
+	case len(differences) > 0:
+		t.Errorf("the engines differ:\n%s%s", list(differences), reasons(kro, ours))
+	}
+	if testing.Verbose() {
+		t.Log(reasons(kro, ours))
+	}
+}
+
+func list(differences map[string]Difference) string {
+	var b strings.Builder
+	for _, path := range slices.Sorted(maps.Keys(differences)) {
+		fmt.Fprintf(&b, "  %s: kro %v, ours %v\n", path, differences[path].Kro, differences[path].Ours)
+	}
+	return b.String()
+}
+
+func reasons(kro, ours Outcome) string {
+	return "  kro:  " + strings.Join(kro.explain(), "\n        ") + "\n  ours: " + strings.Join(ours.explain(), "\n        ")
+}
+
+func neverReady(o Outcome) bool {
+	p, found := o.Passes["all"]
+	return found && !p.Ready
+}
+
+func caseDirs(t testing.TB) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("cases", "*", "rgd.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range files {
+		files[i] = filepath.Dir(files[i])
+	}
+	return files
+}
+
+func ruleOf(t testing.TB, name string) int {
+	t.Helper()
+	number, _, _ := strings.Cut(name, "-")
+	rule, err := strconv.Atoi(number)
+	if err != nil || len(number) != 2 {
+		t.Fatalf("%s does not begin with the two digits of a rule", name)
+	}
+	return rule
+}
+
+func newEngines(t testing.TB, dir string) *Engines {
+	t.Helper()
+	types := builtin.Resolver()
+	if text, err := os.ReadFile(filepath.Join(dir, "crds.yaml")); err == nil {
+		var crds []*apiextensionsv1.CustomResourceDefinition
+		for _, document := range strings.Split(string(text), "\n---\n") {
+			var crd apiextensionsv1.CustomResourceDefinition
+			if err := yaml.UnmarshalStrict([]byte(document), &crd); err != nil {
+				t.Fatal(err)
+			}
+			crds = append(crds, &crd)
+		}
+		further, err := schema.FromCRDs(crds...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		types = schema.Chain(further, types)
+	}
+	engines, err := NewEngines(types)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engines
+}
+
+func readCase(t testing.TB, dir string) Input {
+	t.Helper()
+	in := Input{Observed: map[string]Objects{}}
+	var err error
+	if in.RGD, err = os.ReadFile(filepath.Join(dir, "rgd.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	readJSON(t, filepath.Join(dir, "instance.yaml"), &in.Instance)
+	readJSON(t, filepath.Join(dir, "live.yaml"), &in.Live)
+	files, err := filepath.Glob(filepath.Join(dir, "observed-*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		var objects Objects
+		readJSON(t, file, &objects)
+		name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), "observed-"), ".yaml")
+		in.Observed[name] = objects
+	}
+	return in
+}
+
+// readJSON decodes YAML with whole numbers as int64, as the API machinery does;
+// a file that does not exist leaves the value as it is.
+func readJSON(t testing.TB, file string, into any) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if os.IsNotExist(err) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	var v any
+	if err := utiljson.Unmarshal(raw, &v); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	switch into := into.(type) {
+	case *map[string]any:
+		*into, _ = v.(map[string]any)
+	case *Objects:
+		*into = Objects{}
+		byID, _ := v.(map[string]any)
+		for id, list := range byID {
+			(*into)[id] = []map[string]any{}
+			items, _ := list.([]any)
+			for _, item := range items {
+				object, _ := item.(map[string]any)
+				(*into)[id] = append((*into)[id], object)
+			}
+		}
+	default:
+		t.Fatalf("%s: cannot be read into a %T", file, into)
+	}
+}
+
+func readDeviation(t testing.TB, file string) (deviation, bool) {
+	t.Helper()
+	var d deviation
+	text, err := os.ReadFile(file)
+	if os.IsNotExist(err) {
+		return d, false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict(text, &d); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return d, true
+}
+
+func writeDeviation(t testing.TB, file string, d deviation) {
+	t.Helper()
+	raw, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := yaml.JSONToYAML(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
