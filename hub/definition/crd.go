@@ -3,6 +3,7 @@ package definition
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -13,6 +14,7 @@ import (
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/graph/schema/evolution"
 )
 
 const (
@@ -20,23 +22,39 @@ const (
 	labelDefinitionName = "kro.run/resource-graph-definition-name"
 )
 
+// annotationAllowBreaking on a definition lets changes of its kind through that
+// may break instances or clients.
+const annotationAllowBreaking = "kro.run/allow-breaking-changes"
+
+// kindState is how the kind of a definition stands.
+type kindState struct {
+	established bool
+	// conflict says whose the CRD is.
+	conflict string
+	// blocked lists the breaking changes for which it was left as it is.
+	blocked string
+}
+
 // ensureCRD creates or updates the generated CRD. A CRD of somebody else's is
-// never touched: conflict says whose it is.
-func (r *Reconciler) ensureCRD(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition, g *graph.Graph) (established bool, conflict string, err error) {
+// never touched, and no change that breaks is made unless the author says so.
+func (r *Reconciler) ensureCRD(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition, g *graph.Graph) (kindState, error) {
 	desired := g.CRD()
 	live := &apiextensionsv1.CustomResourceDefinition{}
-	err = r.Reader.Get(ctx, client.ObjectKeyFromObject(desired), live)
+	err := r.Reader.Get(ctx, client.ObjectKeyFromObject(desired), live)
 	if apierrors.IsNotFound(err) {
 		if err := r.Client.Create(ctx, desired, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub)); err != nil {
-			return false, "", fmt.Errorf("creating CRD %s: %w", desired.Name, err)
+			return kindState{}, fmt.Errorf("creating CRD %s: %w", desired.Name, err)
 		}
-		return false, "", nil
+		return kindState{}, nil
 	}
 	if err != nil {
-		return false, "", fmt.Errorf("reading CRD %s: %w", desired.Name, err)
+		return kindState{}, fmt.Errorf("reading CRD %s: %w", desired.Name, err)
 	}
 	if conflict := ownedByOther(live, rgd.Name); conflict != "" {
-		return false, conflict, nil
+		return kindState{conflict: conflict}, nil
+	}
+	if blocked := breakingChanges(live, desired); blocked != "" && rgd.Annotations[annotationAllowBreaking] != "true" {
+		return kindState{blocked: blocked}, nil
 	}
 	updated := live.DeepCopy()
 	updated.Spec = desired.Spec
@@ -45,12 +63,38 @@ func (r *Reconciler) ensureCRD(ctx context.Context, rgd *krov1alpha1.ResourceGra
 	updated.Annotations = merge(live.Annotations, desired.Annotations)
 	defaultNames(&updated.Spec)
 	if equality.Semantic.DeepEqual(live.Spec, updated.Spec) && equality.Semantic.DeepEqual(live.ObjectMeta, updated.ObjectMeta) {
-		return isEstablished(live), "", nil
+		return kindState{established: isEstablished(live)}, nil
 	}
 	if err := r.Client.Update(ctx, updated, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub)); err != nil {
-		return false, "", fmt.Errorf("updating CRD %s: %w", desired.Name, err)
+		return kindState{}, fmt.Errorf("updating CRD %s: %w", desired.Name, err)
 	}
-	return isEstablished(updated), "", nil
+	return kindState{established: isEstablished(updated)}, nil
+}
+
+// maxBreakingBytes bounds the list in a condition's message.
+const maxBreakingBytes = 30 << 10
+
+// breakingChanges lists what an update of the CRD would break; empty for nothing.
+func breakingChanges(live, desired *apiextensionsv1.CustomResourceDefinition) string {
+	breaking := evolution.Breaking(evolution.Compare(live, desired))
+	if len(breaking) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "cannot update CRD %s: breaking changes detected: ", desired.Name)
+	for i, change := range breaking {
+		text := change.String()
+		if b.Len()+len(text) > maxBreakingBytes {
+			fmt.Fprintf(&b, "; and %d more", len(breaking)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(text)
+	}
+	fmt.Fprintf(&b, ". Instances are served as before; the annotation %s: \"true\" on the definition lets the changes through", annotationAllowBreaking)
+	return b.String()
 }
 
 func ownedByOther(live *apiextensionsv1.CustomResourceDefinition, definition string) string {

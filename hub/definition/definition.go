@@ -120,7 +120,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 type outcome struct {
 	graph  *graph.Graph
 	issues graph.Issues
-	// conflict names another owner of the CRD.
+	// conflict names another owner of the CRD, or what its update would break.
 	conflict string
 	// kindReady and watching are reached in this order.
 	kindReady, watching bool
@@ -143,12 +143,18 @@ func (r *Reconciler) serve(ctx context.Context, rgd *krov1alpha1.ResourceGraphDe
 	if o.graph == nil {
 		return o, r.serveLastGood(ctx, rgd, o)
 	}
-	established, conflict, err := r.ensureCRD(ctx, rgd, o.graph)
+	kind, err := r.ensureCRD(ctx, rgd, o.graph)
 	if err != nil {
 		return o, err
 	}
-	o.conflict, o.kindReady = conflict, established
-	if !established {
+	o.conflict, o.kindReady = cmp.Or(kind.conflict, kind.blocked), kind.established
+	if kind.blocked != "" {
+		// The kind is as it was, and so are its instances.
+		err := r.serveLastGood(ctx, rgd, o)
+		o.kindReady = false
+		return o, err
+	}
+	if !kind.established {
 		return o, nil
 	}
 	stored, err := r.ensureRevision(ctx, rgd, o.graph)
