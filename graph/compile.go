@@ -160,7 +160,7 @@ func (c *compiler) resolveKind(d *draft) {
 		return
 	}
 	d.typ = typ
-	d.node.Resource, d.node.Namespaced = typ.Resource, typ.Namespaced
+	d.node.Resource, d.node.Namespaced, d.node.Definition = typ.Resource, typ.Namespaced, typ.Definition
 	d.plan.decl = typ.Decl(gvk)
 }
 

@@ -224,6 +224,7 @@ func describeGraph(t *testing.T, g *graph.Graph) any {
 		node := map[string]any{"id": n.ID, "kind": n.GVK.Kind, "wave": n.Wave}
 		setIf(node, "external", n.Kind == graph.External, true)
 		setIf(node, "selects", n.Selects, true)
+		setIf(node, "definition", n.Definition != "", n.Definition)
 		setIf(node, "sensitive", n.Sensitive, true)
 		setIf(node, "dependencies", len(n.Dependencies) > 0, n.Dependencies)
 		setIf(node, "readyRules", len(n.ReadyRules) > 0, n.ReadyRules)

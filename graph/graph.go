@@ -31,6 +31,10 @@ type Node struct {
 	// Resource is the plural name that the API serves the kind under.
 	Resource   string
 	Namespaced bool
+	// Definition is the name of the definition that generates the kind, where the
+	// resolver knows it. Such an object is an instance of its own: the hub creates
+	// it, no cluster gets it.
+	Definition string
 	// Collection nodes stand for any number of objects, and expressions see a
 	// list: a forEach, or an external reference by selector.
 	Collection bool

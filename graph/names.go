@@ -38,6 +38,9 @@ func checkName(what, name string) (reason, message, suggestion string) {
 		return "InvalidName", fmt.Sprintf("%s is longer than %d characters", what, maxIDLength), ""
 	case !idPattern.MatchString(name):
 		return "InvalidName", fmt.Sprintf("naming convention violation: %s %s must be lower camelCase", what, shorten(name)), suggestName(name)
+	case name == "true" || name == "false":
+		return "ReservedName", fmt.Sprintf("naming convention violation: %s %s is a reserved word", what, name),
+			"in YAML y, yes and on mean true, n, no and off mean false: choose another name, or quote it"
 	case reserved[name]:
 		return "ReservedName", fmt.Sprintf("naming convention violation: %s %s is a reserved word", what, name), ""
 	}

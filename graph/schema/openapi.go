@@ -39,10 +39,19 @@ func FromCRDs(crds ...*apiextensionsv1.CustomResourceDefinition) (Resolver, erro
 			if err != nil {
 				return nil, fmt.Errorf("reading the schema of %s: %w", gvk, err)
 			}
-			out[gvk] = &Type{Schema: s, Resource: crd.Spec.Names.Plural, Namespaced: crd.Spec.Scope != apiextensionsv1.ClusterScoped}
+			out[gvk] = &Type{Schema: s, Resource: crd.Spec.Names.Plural, Namespaced: crd.Spec.Scope != apiextensionsv1.ClusterScoped,
+				Definition: generatedBy(crd)}
 		}
 	}
 	return out, nil
+}
+
+// generatedBy is the definition that a CRD says it was made from.
+func generatedBy(crd *apiextensionsv1.CustomResourceDefinition) string {
+	if crd.Labels["kro.run/owned"] != "true" {
+		return ""
+	}
+	return crd.Labels["kro.run/resource-graph-definition-name"]
 }
 
 // crdSchema is the schema that the API serves for a version: with the identity

@@ -21,6 +21,9 @@ type Type struct {
 	// Resource is the plural name the API serves the kind under.
 	Resource   string
 	Namespaced bool
+	// Definition is the name of the definition that generates the kind; empty when
+	// it is no generated kind, or when the resolver does not know.
+	Definition string
 
 	once sync.Once
 	decl *Decl
