@@ -1,0 +1,266 @@
+//go:build integration
+
+package faults
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kronvoy/kronvoy/test/probe"
+)
+
+const (
+	namespace = "voyage"
+	instance  = namespace + "/one"
+)
+
+// definition is a chain of three, where each takes a value from the cluster of
+// the one before, and a Deployment.
+const definition = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: voyage}
+---
+apiVersion: cluster.open-cluster-management.io/v1beta2
+kind: ManagedClusterSetBinding
+metadata: {name: global, namespace: voyage}
+spec: {clusterSet: global}
+---
+apiVersion: cluster.open-cluster-management.io/v1beta1
+kind: Placement
+metadata: {name: everywhere, namespace: voyage}
+spec: {clusterSets: [global]}
+---
+apiVersion: kro.run/v1alpha1
+kind: ResourceGraphDefinition
+metadata: {name: voyage}
+spec:
+  schema:
+    apiVersion: v1alpha1
+    kind: Voyage
+    spec: {text: string, replicas: integer}
+    status:
+      text: ${third.data.text}
+      available: ${web.status.availableReplicas}
+  resources:
+  - id: first
+    template:
+      apiVersion: v1
+      kind: ConfigMap
+      metadata: {name: first}
+      data: {text: "${schema.spec.text}", region: "${cluster.labels.region}"}
+  - id: second
+    template:
+      apiVersion: v1
+      kind: ConfigMap
+      metadata: {name: second}
+      data: {text: "${first.data.text}", before: "${first.metadata.uid}"}
+  - id: third
+    template:
+      apiVersion: v1
+      kind: ConfigMap
+      metadata: {name: third}
+      data: {text: "${second.data.text}", before: "${second.metadata.uid}"}
+  - id: web
+    readyWhen: ["${web.status.availableReplicas == web.spec.replicas}"]
+    template:
+      apiVersion: apps/v1
+      kind: Deployment
+      metadata: {name: web}
+      spec:
+        replicas: ${schema.spec.replicas}
+        selector: {matchLabels: {app: web}}
+        template:
+          metadata: {labels: {app: web}}
+          spec: {containers: [{name: web, image: "registry.k8s.io/pause:3.10", env: [{name: TEXT, value: "${first.data.text}"}]}]}`
+
+// waves are the objects of the chain, in their order.
+var waves = []string{"first", "second", "third"}
+
+// life is one instance from its creation to its deletion.
+type life struct {
+	*world
+	// uids of the objects by cluster and name, from creation on.
+	uids map[string]string
+	// end is the state at the end of the phase, in a form that is the same in
+	// every life.
+	end map[string]string
+}
+
+// outcome is what a life without kills leaves: the end of each phase, and how
+// many writes it took.
+type outcome struct {
+	ends   [phases]map[string]string
+	writes [phases]int
+}
+
+func (w *world) begin(t *testing.T) life {
+	t.Helper()
+	return life{world: w, uids: map[string]string{}}
+}
+
+// live runs all phases.
+func (w *world) live(t *testing.T, during func(phase, *record)) outcome {
+	t.Helper()
+	var o outcome
+	l := w.begin(t)
+	for p := range phases {
+		r := l.run(t, p, func(r *record) { during(p, r) })
+		o.ends[p], o.writes[p] = l.end, r.writes(t)
+	}
+	t.Logf("without kills, creation, update and deletion make %d writes", o.writes)
+	return o
+}
+
+// run takes the instance through one phase, with something happening
+// meanwhile, waits until all is quiet, and checks what must hold in any case.
+func (l *life) run(t *testing.T, p phase, during func(*record)) *record {
+	t.Helper()
+	r := l.record(t)
+	switch p {
+	case creation:
+		l.apply(t, "one", 1)
+	case update:
+		l.apply(t, "two", 2)
+	case deletion:
+		l.hub.Delete(t, "voyages.kro.run", instance)
+	}
+	during(r)
+	if p == deletion {
+		l.gone(t)
+	} else {
+		l.ready(t, map[phase]string{creation: "one", update: "two"}[p])
+	}
+	l.audit.Quiet(t, quiet)
+	l.end = l.state(t)
+	l.check(t, p, r)
+	return r
+}
+
+// quiet is for how long nothing may be written once all is in place. It is
+// longer than the pace of any status.
+const quiet = 2 * time.Second
+
+func (l *life) apply(t *testing.T, text string, replicas int) {
+	t.Helper()
+	l.hub.Apply(t, fmt.Sprintf(`{apiVersion: kro.run/v1alpha1, kind: Voyage, metadata: {name: one, namespace: %s, labels: {kronvoy.io/placement: everywhere}},
+		spec: {text: %s, replicas: %d}}`, namespace, text, replicas))
+}
+
+func (l *life) ready(t *testing.T, text string) {
+	t.Helper()
+	probe.Eventually(t, "the instance to be ready everywhere", func() error {
+		v := l.hub.Get(t, "voyages.kro.run", instance)
+		ready := v.Condition("Ready")
+		if ready.Status != "True" || ready.ObservedGeneration != v.GetGeneration() || v.Int("status.fleet.ready") != int64(len(l.spokes)) || v.Text("status.text") != text {
+			return fmt.Errorf("its status is %v", v.At("status"))
+		}
+		return nil
+	})
+}
+
+// gone waits until nothing is left of the instance, here or there.
+func (l *life) gone(t *testing.T) {
+	t.Helper()
+	probe.Eventually(t, "everything to be gone", func() error {
+		if v := l.hub.Get(t, "voyages.kro.run", instance); v != nil {
+			return fmt.Errorf("the instance is there: %v", v.At("status"))
+		}
+		for _, resource := range []string{"targets.kronvoy.io", "manifestworks.work.open-cluster-management.io", "workreports.kronvoy.io"} {
+			for _, obj := range l.hub.List(t, resource, "") {
+				return fmt.Errorf("%s %s/%s is left on the hub", resource, obj.GetNamespace(), obj.GetName())
+			}
+		}
+		for _, obj := range l.hub.List(t, "controllerrevisions.apps", namespace) {
+			return fmt.Errorf("revision %s is left on the hub", obj.GetName())
+		}
+		for name, spoke := range l.spokes {
+			for _, obj := range spoke.List(t, "appliedmanifestworks.work.open-cluster-management.io", "") {
+				return fmt.Errorf("inventory %s is left on %s", obj.GetName(), name)
+			}
+			for _, resource := range []string{"configmaps", "deployments.apps", "replicasets.apps", "pods"} {
+				for _, obj := range spoke.List(t, resource, namespace) {
+					if obj.GetName() != "kube-root-ca.crt" {
+						return fmt.Errorf("%s %s is left on %s", resource, obj.GetName(), name)
+					}
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// check is what must hold whatever was killed.
+func (l *life) check(t *testing.T, p phase, r *record) {
+	t.Helper()
+	for cluster, seen := range r.seen {
+		first, last := map[string]int64{}, map[string]int64{}
+		for _, event := range seen.Events(t) {
+			name := event.GetName()
+			key, uid := cluster+"/"+event.GetKind()+"/"+name, string(event.GetUID())
+			if name == "kube-root-ca.crt" {
+				continue
+			}
+			if known := l.uids[key]; known == "" && p == creation {
+				l.uids[key] = uid
+			} else if known != uid {
+				t.Errorf("%s: %s is another object than before", cluster, event)
+			}
+			if p != deletion && (event.Type == "DELETED" || event.GetDeletionTimestamp() != nil) {
+				t.Errorf("%s: %s in a %s", cluster, event, p)
+			}
+			if p == deletion && event.Type == "ADDED" {
+				t.Errorf("%s: %s in a deletion", cluster, event)
+			}
+			if first[name] == 0 {
+				first[name] = event.Version()
+			}
+			last[name] = event.Version()
+		}
+		for i := 1; i < len(waves); i++ {
+			before, after := waves[i-1], waves[i]
+			if p == deletion && last[before] < last[after] || p != deletion && first[after] < first[before] {
+				t.Errorf("%s: %s and %s changed in the wrong order in a %s: %s", cluster, before, after, p, seen.Summary(t))
+			}
+		}
+	}
+}
+
+// state is all that people can see of the instance, without what differs from
+// life to life: UIDs, versions, times, and hashes, which depend on them.
+func (l *life) state(t *testing.T) map[string]string {
+	t.Helper()
+	objects := map[string]*probe.Object{}
+	if v := l.hub.Get(t, "voyages.kro.run", instance); v != nil {
+		objects["hub/voyage"] = v
+	}
+	for name, spoke := range l.spokes {
+		for _, resource := range []string{"configmaps", "deployments.apps"} {
+			for _, obj := range spoke.List(t, resource, namespace) {
+				objects[name+"/"+resource+"/"+obj.GetName()] = obj
+			}
+		}
+		for _, obj := range spoke.List(t, "appliedmanifestworks.work.open-cluster-management.io", "") {
+			objects[name+"/inventory/"+obj.GetName()] = obj
+		}
+		for _, resource := range []string{"targets.kronvoy.io", "manifestworks.work.open-cluster-management.io", "workreports.kronvoy.io"} {
+			for _, obj := range l.hub.List(t, resource, name) {
+				objects["hub/"+resource+"/"+name+"/"+obj.GetName()] = obj
+			}
+		}
+	}
+	var uids []string
+	for _, key := range slices.Sorted(maps.Keys(objects)) {
+		uids = append(uids, string(objects[key].GetUID()), "(uid of "+key+")")
+	}
+	names := strings.NewReplacer(uids...)
+	state := map[string]string{}
+	for key, obj := range objects {
+		state[key] = names.Replace(normalise(t, obj))
+	}
+	return state
+}
