@@ -19,6 +19,9 @@ type Condition struct {
 // builtinConditions are the conditions that an author's can read.
 var builtinConditions = []string{"InstanceManaged", "GraphResolved", "ResourcesReady", "Ready"}
 
+// maxConditions of one instance, and entries that make them.
+const maxConditions = 256
+
 // conditionPlan is one entry of the author's conditions: an expression that
 // yields a condition or a list of them.
 type conditionPlan struct {
@@ -36,6 +39,10 @@ func (c *compiler) compileConditions(v any) {
 	entries, ok := v.([]any)
 	if !ok {
 		c.issue(Issue{Path: at, Offset: -1, Reason: "InvalidCondition", Message: "conditions must be a list of expressions"})
+		return
+	}
+	if len(entries) > maxConditions {
+		c.issue(Issue{Path: at, Offset: -1, Reason: "TooMany", Message: fmt.Sprintf("there are %d conditions, at most %d are allowed", len(entries), maxConditions)})
 		return
 	}
 	env, err := c.env.WithConditions()
@@ -119,8 +126,13 @@ func (c *compiler) checkLookups(declared map[string]int, use expr.ConditionUse, 
 func (e *evaluator) conditions(out *Evaluation) {
 	vars := &conditionVars{evaluator: e, instance: e.withConditions(out)}
 	var all []Condition
+	size := 0
 	for _, c := range e.g.conditions {
 		made, outcome := e.entryConditions(c, vars)
+		if outcome == nil {
+			size += sizeOf(made)
+			outcome = tooMuch(c, len(all)+len(made), size)
+		}
 		if outcome == nil {
 			all = append(all, made...)
 			continue
@@ -136,6 +148,25 @@ func (e *evaluator) conditions(out *Evaluation) {
 	}
 	out.ConditionWaits = sortWaits(out.ConditionWaits)
 	out.Conditions = e.withoutTwins(all, out)
+}
+
+func sizeOf(conditions []Condition) int {
+	size := 0
+	for _, c := range conditions {
+		size += len(c.Type) + len(c.Status) + len(c.Reason) + len(c.Message)
+	}
+	return size
+}
+
+// tooMuch refuses what no status could hold.
+func tooMuch(c conditionPlan, count, size int) *outcome {
+	switch {
+	case count > maxConditions:
+		return failed(&Issue{Path: c.path, Offset: -1, Reason: "TooMany", Message: fmt.Sprintf("the status has more than %d conditions", maxConditions)})
+	case size > maxObjectBytes:
+		return failed(&Issue{Path: c.path, Offset: -1, Reason: "TooLarge", Message: expr.ErrTooLarge.Error()})
+	}
+	return nil
 }
 
 // entryConditions evaluates one entry.

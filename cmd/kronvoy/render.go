@@ -68,7 +68,16 @@ type rendering struct {
 	Status map[string]any `json:"status,omitempty"`
 	// StatusWaitsFor says which fields are left out, and why.
 	StatusWaitsFor []string `json:"statusWaitsFor,omitempty"`
-	Errors         []string `json:"errors,omitempty"`
+	// Conditions are the author's own.
+	Conditions []renderedCondition `json:"conditions,omitempty"`
+	Errors     []string            `json:"errors,omitempty"`
+}
+
+type renderedCondition struct {
+	Type    string `json:"type"`
+	Status  string `json:"status"`
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
 }
 
 type renderedNode struct {
@@ -76,6 +85,8 @@ type renderedNode struct {
 	State    string           `json:"state"`
 	WaitsFor []string         `json:"waitsFor,omitempty"`
 	Objects  []map[string]any `json:"objects,omitempty"`
+	// Selection is what an external reference by selector looks for.
+	Selection *graph.Selection `json:"selection,omitempty"`
 }
 
 func (o *renderOptions) run(stdin io.Reader, out, errOut io.Writer) error {
@@ -277,7 +288,7 @@ func renderOne(g *graph.Graph, instance map[string]any, cluster graph.Cluster, o
 	}
 	out := rendering{Cluster: cluster.Name, Instance: instanceName(instance), Status: e.Status}
 	for _, n := range e.Nodes {
-		node := renderedNode{ID: n.ID, State: string(n.State), Objects: n.Objects}
+		node := renderedNode{ID: n.ID, State: string(n.State), Objects: n.Objects, Selection: n.Selection}
 		if len(n.Objects) > 0 && n.State != graph.Failed {
 			node.State = "Rendered"
 		}
@@ -288,6 +299,12 @@ func renderOne(g *graph.Graph, instance map[string]any, cluster graph.Cluster, o
 	}
 	for _, w := range e.StatusWaits {
 		out.StatusWaitsFor = append(out.StatusWaitsFor, w.Field+": "+w.Path)
+	}
+	for _, w := range e.ConditionWaits {
+		out.StatusWaitsFor = append(out.StatusWaitsFor, w.Field+": "+w.Path)
+	}
+	for _, c := range e.Conditions {
+		out.Conditions = append(out.Conditions, renderedCondition(c))
 	}
 	for _, i := range issues {
 		out.Errors = append(out.Errors, i.Error())

@@ -152,3 +152,29 @@ func TestGraph(t *testing.T) {
 		compareFile(t, filepath.Join("testdata", file), out)
 	}
 }
+
+// TestRenderSelector: what a selector finds is what --observed gives.
+func TestRenderSelector(t *testing.T) {
+	observed := "'*':\n  databases: [{metadata: {name: b, namespace: x}}, {metadata: {name: a, namespace: x}}]\n"
+	tests := map[string]struct {
+		stdin string
+		args  []string
+		want  []string
+	}{
+		"nothing is found": {want: []string{"shop: corner", `databases: ""`, "type: Connected", "message: 0 databases", `status: "False"`}},
+		"two are found":    {stdin: observed, args: []string{"--observed", "-"}, want: []string{"databases: a,b", "message: 2 databases", `status: "True"`}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			out, stderr, err := run(t, test.stdin, append([]string{"render", "-f", filepath.Join("testdata", "selector.yaml")}, test.args...)...)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, stderr)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(out, want) {
+					t.Errorf("%q is not in\n%s", want, out)
+				}
+			}
+		})
+	}
+}
