@@ -124,36 +124,49 @@ func defaulted(crd *apiextensionsv1.CustomResourceDefinition, instance map[strin
 // observations are what a cluster reports as it proceeds: none, part (the first
 // half of the nodes is there) and all.
 func observations(g *krograph.Graph, instance map[string]any, live Objects) (map[string]Objects, error) {
-	found, all := Objects{}, Objects{}
-	for id, node := range g.Nodes {
-		if node.Meta.Type == krograph.NodeTypeExternalCollection {
-			found[id] = live[id]
-		}
+	none, part, all := Objects{}, Objects{}, Objects{}
+	if err := observe(g, instance, live, all, g.TopologicalOrder); err != nil {
+		return nil, err
 	}
-	maps.Copy(all, found)
-	for range len(g.Nodes) + 1 {
-		pass, err := PassOfKro(g, runtime.DeepCopyJSON(instance), all)
-		if err != nil {
-			return nil, err
-		}
-		for id, node := range pass.Nodes {
-			kind := g.Nodes[id].Meta.Type
-			_, exists := live[id]
-			if kind == krograph.NodeTypeExternalCollection || kind == krograph.NodeTypeExternal && !exists {
-				continue
-			}
-			if objects := overlaid(node.Objects, live[id]); len(objects) > 0 {
-				all[id] = objects
-			}
-		}
-	}
-	part := maps.Clone(found)
-	for _, id := range g.TopologicalOrder[:(len(g.TopologicalOrder)+1)/2] {
+	half := g.TopologicalOrder[:(len(g.TopologicalOrder)+1)/2]
+	for _, id := range half {
 		if objects, exists := all[id]; exists {
 			part[id] = objects
 		}
 	}
-	return map[string]Objects{"none": found, "part": part, "all": all}, nil
+	for _, observed := range []Objects{none, part} {
+		if err := observe(g, instance, live, observed, nil); err != nil {
+			return nil, err
+		}
+	}
+	return map[string]Objects{"none": none, "part": part, "all": all}, nil
+}
+
+// observe adds what becomes visible when some nodes are applied, until nothing
+// more comes: their objects, and always what selectors find. A node that is not
+// reached yet is not looked at.
+func observe(g *krograph.Graph, instance map[string]any, live, observed Objects, applied []string) error {
+	for range len(g.Nodes) + 1 {
+		pass, err := PassOfKro(g, runtime.DeepCopyJSON(instance), observed)
+		if err != nil {
+			return err
+		}
+		for id, node := range pass.Nodes {
+			_, exists := live[id]
+			kind := g.Nodes[id].Meta.Type
+			switch {
+			case node.State != Ready && node.State != Progressing:
+			case kind == krograph.NodeTypeExternalCollection:
+				observed[id] = live[id]
+			case !slices.Contains(applied, id) || kind == krograph.NodeTypeExternal && !exists:
+			default:
+				if objects := overlaid(node.Objects, live[id]); len(objects) > 0 {
+					observed[id] = objects
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // overlaid puts what a cluster adds over the rendered objects.

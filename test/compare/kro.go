@@ -38,13 +38,15 @@ func NewKro(types schema.Resolver) (*Kro, error) {
 // filled in as the API server does it.
 func (k *Kro) Build(rgd *krov1alpha1.ResourceGraphDefinition) (*krograph.Graph, error) {
 	rgd = rgd.DeepCopy()
-	if s := rgd.Spec.Schema; s != nil {
-		if s.Group == "" {
-			s.Group = krov1alpha1.KRODomainName
-		}
-		if s.Scope == "" {
-			s.Scope = krov1alpha1.ResourceScopeNamespaced
-		}
+	s := rgd.Spec.Schema
+	if s == nil {
+		return nil, errors.New("spec.schema is missing") // the API server refuses it
+	}
+	if s.Group == "" {
+		s.Group = krov1alpha1.KRODomainName
+	}
+	if s.Scope == "" {
+		s.Scope = krov1alpha1.ResourceScopeNamespaced
 	}
 	return k.builder.NewResourceGraphDefinition(rgd, limits)
 }

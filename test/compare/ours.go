@@ -62,8 +62,9 @@ func OurBindings(g *graph.Graph, instance map[string]any, observed Objects) grap
 		b.Conditions = append(b.Conditions, graph.Condition(c))
 	}
 	for _, node := range g.Nodes() {
-		o := graph.Observed{Listed: node.Selects}
-		for _, object := range observed[node.ID] {
+		objects, listed := observed[node.ID]
+		o := graph.Observed{Listed: node.Selects && listed}
+		for _, object := range objects {
 			o.Objects = append(o.Objects, graph.ObservedObject{Object: object, Current: true})
 		}
 		if o.Listed || len(o.Objects) > 0 {
