@@ -18,7 +18,6 @@ export BUDGET SEED
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 GO_BUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags="-s -w -X main.version=$(VERSION)"
 TOOL = go tool -modfile=tools/go.mod
-LINT = go tool -modfile=tools/lint/go.mod golangci-lint
 # Runs one step of a longer target and says how long it took.
 STEP = tools/step.sh $(MAKE)
 
@@ -71,10 +70,7 @@ verify: ## Check what can be checked without running Kronvoy: generated files, l
 
 .PHONY: lint
 lint: ## gofmt, go vet and golangci-lint over everything
-	@unformatted=$$(tools/files.sh '*.go' | xargs gofmt -l); \
-	  if [[ -n $$unformatted ]]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
-	go vet -tags integration ./...
-	$(LINT) run
+	tools/lint.sh
 
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities, where their database answers
@@ -101,7 +97,7 @@ test-all: ## The same, everything to the end; takes hours
 
 .PHONY: test-unit
 test-unit: ## Tests that start no control plane
-	tools/covered.sh go test -race -timeout 10m ./...
+	tools/covered.sh tools/unit.sh
 
 .PHONY: test-integration
 test-integration: ## Tests on real control planes, without the sampled ones; RUN=regexp selects

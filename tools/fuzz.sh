@@ -15,7 +15,7 @@ total=$(wc -l <<<"$targets")
 done=0
 while read -r package target; do
   echo "fuzzing $target in $package for $time ($((done + 1)) of $total)"
-  go test -run='^$' -fuzz="^$target\$" -fuzztime="$time" "$package"
+  (cd "$package" && go test -run='^$' -fuzz="^$target\$" -fuzztime="$time" .)
   done=$((done + 1))
 done <<<"$targets"
 echo "covered: $done of $total fuzz targets, $time each"
