@@ -76,7 +76,7 @@ func (r *reconciler) enforce(ctx context.Context, name string) (reconcile.Result
 		r.applier.Restore(name, kept.Objects)
 		r.restored.meet(name)
 	}
-	changes, err := r.applier.Apply(ctx, r.plans.of(kept.Work))
+	changes, err := r.applier.Enforce(ctx, r.plans.of(kept.Work))
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -96,6 +96,9 @@ func (r *reconciler) apply(ctx context.Context, work *workv1.ManifestWork) (reco
 		if err := r.applier.Flush(ctx, work.Name); err != nil {
 			return reconcile.Result{}, err
 		}
+	}
+	if err := r.keeper.Outdate(ctx, work.Name, work.Generation, planned.Keys); err != nil {
+		return reconcile.Result{}, err
 	}
 	changes, err := r.applier.Apply(ctx, planned)
 	if err != nil {
@@ -156,6 +159,9 @@ func (r *reconciler) teardown(ctx context.Context, work *workv1.ManifestWork) (r
 	if !slices.Contains(work.Finalizers, kronvoyv1alpha1.FinalizerWork) {
 		return reconcile.Result{}, nil
 	}
+	if err := r.unkeep(ctx, work.Name); err != nil {
+		return reconcile.Result{}, err
+	}
 	planned := r.plans.of(work)
 	changes, done, err := r.applier.Teardown(ctx, planned)
 	if err != nil {
@@ -163,27 +169,36 @@ func (r *reconciler) teardown(ctx context.Context, work *workv1.ManifestWork) (r
 	}
 	r.writer.Report(r.observer.ObserveDeletion(planned, changes, done))
 	if done {
-		return reconcile.Result{}, r.forget(ctx, work.Name)
+		r.forget(work.Name)
+		return reconcile.Result{}, nil
 	}
 	return reconcile.Result{RequeueAfter: changes.RetryAfter}, nil
 }
 
 // vanished handles a work that the hub does not have.
 func (r *reconciler) vanished(ctx context.Context, name string) (reconcile.Result, error) {
+	if err := r.unkeep(ctx, name); err != nil {
+		return reconcile.Result{}, err
+	}
 	after, err := r.applier.Vanished(ctx, name, r.grace)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if after == 0 {
-		return reconcile.Result{}, r.forget(ctx, name)
+		r.forget(name)
 	}
 	return reconcile.Result{RequeueAfter: after}, nil
 }
 
-func (r *reconciler) forget(ctx context.Context, name string) error {
+func (r *reconciler) forget(name string) {
 	r.plans.forget(name)
 	r.observer.Forget(name)
 	r.met.forget(name)
+}
+
+// unkeep drops what is kept of a work that is on its way out, before any of its
+// objects goes: a successor must not make them again.
+func (r *reconciler) unkeep(ctx context.Context, name string) error {
 	if err := r.keeper.Load(ctx); err != nil { // or it would not know of a Secret
 		return err
 	}

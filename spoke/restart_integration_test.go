@@ -210,6 +210,101 @@ func TestWithoutTheHubARestartedAgentGoesOnEnforcing(t *testing.T) {
 	w.reported("one", "Corrected ConfigMap/settings missing", "Corrected Deployment/web spec.replicas 2->7 (kubectl (scale))")
 }
 
+// unhurried makes the agent keep its state, but not in the time of a test.
+func unhurried(o *spoke.Options) {
+	kept(o)
+	o.FlushDelay = time.Hour
+}
+
+func TestWithoutTheHubARestartedAgentUndoesNothingNewerThanItKnows(t *testing.T) {
+	w := newKeptWorld(t)
+	w.start()
+	changed, same, added := w.configMap("changed", "color", "blue"), w.configMap("same", "color", "blue"), w.configMap("added", "color", "blue")
+	w.ship("one", changed, same)
+	w.settled("one")
+	w.quiet()
+	w.stop()
+
+	w.options = unhurried
+	w.start()
+	_ = unstructured.SetNestedField(changed.object.Object, "red", "data", "color")
+	w.update("one", changed, same, added)
+	w.settled("one")
+	before := w.live(added)
+	w.stop()
+
+	gate := make(chan struct{})
+	w.options = func(o *spoke.Options) {
+		kept(o)
+		o.Hub = rest.CopyConfig(o.Hub)
+		o.Hub.Wrap(func(next http.RoundTripper) http.RoundTripper { return cut{next, gate} })
+	}
+	w.start()
+	if err := w.client.Delete(w.ctx, w.live(same)); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("what is kept to be enforced", func() error {
+		if w.live(same) == nil {
+			return fmt.Errorf("the object is not back")
+		}
+		return nil
+	})
+	if got, _, _ := unstructured.NestedString(w.live(changed).Object, "data", "color"); got != "red" {
+		t.Errorf("the older manifest was applied again: color is %s", got)
+	}
+	if after := w.live(added); after == nil || after.GetUID() != before.GetUID() {
+		t.Errorf("what came later was taken away: %v", after)
+	}
+	close(gate)
+	w.reported("one", "Corrected ConfigMap/same missing")
+}
+
+func TestWhatIsTakenAwayIsNotKept(t *testing.T) {
+	w := newKeptWorld(t)
+	w.start()
+	stays, leaves := w.configMap("stays", "color", "blue"), w.configMap("leaves", "color", "blue")
+	w.ship("one", stays, leaves)
+	w.settled("one")
+	w.quiet()
+	w.stop()
+	w.options = unhurried
+	w.start()
+	w.update("one", stays)
+	w.settled("one")
+	w.eventually("the object to leave", func() error {
+		if w.live(leaves) != nil {
+			return fmt.Errorf("it is there")
+		}
+		return nil
+	})
+	if got := w.secrets(); got != 0 {
+		t.Errorf("a state that names it is kept in %d Secrets", got)
+	}
+	w.stop()
+
+	w.options = kept
+	w.start()
+	w.quiet()
+	if got := w.secrets(); got != 1 {
+		t.Fatalf("%d Secrets, want 1", got)
+	}
+	w.patch(stays, "holder", `{"metadata":{"finalizers":["example.com/hold"]}}`)
+	if err := w.client.Delete(w.ctx, w.getWork("one")); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the object to be deleted, and the state not to be kept", func() error {
+		if obj := w.live(stays); obj == nil || obj.GetDeletionTimestamp() == nil {
+			return fmt.Errorf("the object is %v", obj)
+		}
+		if got := w.secrets(); got != 0 {
+			return fmt.Errorf("%d Secrets are there", got)
+		}
+		return nil
+	})
+	w.patch(stays, "holder", `{"metadata":{"finalizers":null}}`)
+	w.workGone("one")
+}
+
 // cut is a hub that does not answer until its gate is opened.
 type cut struct {
 	next http.RoundTripper

@@ -197,8 +197,20 @@ func (a *Applier) forget(work string) {
 
 // Apply makes the cluster's objects what the work says.
 func (a *Applier) Apply(ctx context.Context, w *Work) (*ChangeSet, error) {
+	return a.apply(ctx, w, false)
+}
+
+// Enforce keeps up a work that an earlier process knew, as long as nobody can
+// say how it is now. That process may have learnt more than it could keep, so
+// nothing is taken away, and an object that carries another manifest is left
+// alone: it may be the newer one.
+func (a *Applier) Enforce(ctx context.Context, w *Work) (*ChangeSet, error) {
+	return a.apply(ctx, w, true)
+}
+
+func (a *Applier) apply(ctx context.Context, w *Work, kept bool) (*ChangeSet, error) {
 	st := a.state(w.Name)
-	r := &run{a: a, w: w, st: st, now: a.clock.Now(), log: a.log.WithValues("work", w.Name)}
+	r := &run{a: a, w: w, st: st, kept: kept, now: a.clock.Now(), log: a.log.WithValues("work", w.Name)}
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -209,7 +221,9 @@ func (a *Applier) Apply(ctx context.Context, w *Work) (*ChangeSet, error) {
 		}
 	}
 	changes := &ChangeSet{Work: w, Outcomes: r.outcomes}
-	r.prune(ctx, changes)
+	if !kept {
+		r.prune(ctx, changes)
+	}
 	r.watch(w.Items)
 	r.summarize(changes)
 	return changes, nil

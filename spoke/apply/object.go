@@ -26,6 +26,8 @@ type run struct {
 	now      time.Time
 	log      logr.Logger
 	outcomes []Outcome
+	// kept is set while the work is an earlier process's word.
+	kept bool
 }
 
 // object does one step for one manifest. A failure is an outcome, so that it
@@ -55,6 +57,8 @@ func (r *run) object(ctx context.Context, item *Item) Outcome {
 		return r.failed(item, st, nil, err)
 	case obj == nil:
 		return r.create(ctx, item, st)
+	case r.kept && !item.createOnly() && hashOf(obj) != item.Hash:
+		return Outcome{Item: item, Action: ActionUnchanged, Live: obj, quiet: true}
 	case !obj.GetDeletionTimestamp().IsZero():
 		st.baseline, st.equalAt = nil, ""
 		return Outcome{

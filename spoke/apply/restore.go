@@ -42,6 +42,15 @@ func (a *Applier) Snapshot(work string) map[string]keep.Object {
 	return objects
 }
 
+// Keys are the objects of a work, as in a snapshot.
+func (w *Work) Keys() map[string]bool {
+	keys := make(map[string]bool, len(w.Items))
+	for _, item := range w.Items {
+		keys[formatKey(item.Key)] = true
+	}
+	return keys
+}
+
 // Stamp changes whenever a snapshot would.
 func (a *Applier) Stamp(w *Work) string {
 	return fmt.Sprintf("%s/%d/%s/%d", w.UID, w.Generation, w.Hash, a.state(w.Name).version)

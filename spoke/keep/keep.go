@@ -85,6 +85,10 @@ type progress struct {
 	// waiting is the stamp that waits to be saved, since when.
 	waiting string
 	since   time.Time
+	// objects are those of the stored state, by key; checked is the generation
+	// that they were last compared with.
+	objects map[string]bool
+	checked int64
 }
 
 // New gives a keeper for one hub's works; nil without a namespace.
@@ -141,7 +145,40 @@ func (k *Keeper) Peek(work string) *State {
 		k.log.Info("A kept state cannot be read", "work", work, "reason", err.Error())
 		return nil
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p := k.works[work]
+	p.objects = keysOf(state)
+	k.works[work] = p
 	return state
+}
+
+// Outdate drops what is kept of a work if it names an object that the work, as
+// it is now, has not. It is to be called before any object is taken away: a
+// state is kept some time after it changed, and a successor that does not reach
+// the hub would make the object again.
+func (k *Keeper) Outdate(ctx context.Context, work string, generation int64, wanted func() map[string]bool) error {
+	if k == nil {
+		return nil
+	}
+	k.mu.Lock()
+	p := k.works[work]
+	outdated := false
+	if p.checked != generation && len(p.objects) > 0 {
+		now := wanted()
+		for key := range p.objects {
+			outdated = outdated || !now[key]
+		}
+	}
+	if p.digest != "" {
+		p.checked = generation
+		k.works[work] = p
+	}
+	k.mu.Unlock()
+	if !outdated {
+		return nil
+	}
+	return k.Delete(ctx, work)
 }
 
 // Release frees the kept state of a work whose newer one is known.
@@ -194,7 +231,7 @@ func (k *Keeper) Save(ctx context.Context, stamp string, state *State) error {
 		if err := k.write(ctx, work, content); err != nil {
 			return err
 		}
-		p.digest = digest
+		p.digest, p.objects, p.checked = digest, keysOf(state), state.Work.Generation
 	}
 	p.stamp, p.waiting = stamp, ""
 	k.mu.Lock()
@@ -267,6 +304,14 @@ func Slim(work *workv1.ManifestWork) *workv1.ManifestWork {
 		}
 	}
 	return slim
+}
+
+func keysOf(state *State) map[string]bool {
+	keys := make(map[string]bool, len(state.Objects))
+	for key := range state.Objects {
+		keys[key] = true
+	}
+	return keys
 }
 
 func encode(state *State) ([]byte, error) {
