@@ -107,6 +107,10 @@ test-integration: ## Tests on real control planes, without the sampled ones; RUN
 test-faults: ## Sampled tests on real control planes: kills, crashes, partitions, up and down
 	tools/covered.sh tools/integration.sh sampled
 
+.PHONY: compare
+compare: ## The engine beside kro's: a case for every rule, and random graphs
+	tools/covered.sh go test -C test/compare -count=1 -timeout 24h ./...
+
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for BUDGET each (30 seconds)
 	tools/fuzz.sh

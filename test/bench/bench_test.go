@@ -65,6 +65,48 @@ func TestAMissedTargetIsSeenInTheTable(t *testing.T) {
 	}
 }
 
+func TestFiguresOfTheEnginesAreRead(t *testing.T) {
+	const text = `{"name":"compile","value":1.5,"unit":"ms","peer":3,"ratio":0.5,"ratioTarget":0.2,"what":"time to compile","run":"compile"}
+{"name":"compile-memory","value":2,"unit":"kB","peer":null,"ratio":null,"target":3,"what":"memory","run":"compile"}
+`
+	peer, ratio := 3.0, 0.5
+	want := []Result{
+		{Name: "compile", Value: 1.5, Unit: "ms", Peer: &peer, Ratio: &ratio, RatioTarget: 0.2, What: "time to compile", Command: "go run -C test/compare ./bench -run '^compile$'"},
+		{Name: "compile-memory", Value: 2, Unit: "kB", Target: 3, What: "memory", Command: "go run -C test/compare ./bench -run '^compile$'"},
+	}
+	got, err := parseEngineLines([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if verdict(got[0]) != "MISSES its target ratio ≤ 0.2" || !got[1].met() {
+		t.Errorf("%q, %q", verdict(got[0]), verdict(got[1]))
+	}
+	if _, err := parseEngineLines([]byte("{")); err == nil {
+		t.Error("half a line gives no error")
+	}
+}
+
+func TestAFigureBesideKrosKeepsItsPeerAndItsTargets(t *testing.T) {
+	results, err := parsePeerLines([]byte(`{"name":"compile","value":2,"unit":"ms","peer":8,"ratio":0.25,"ratioTarget":0.2,"what":"time to compile"}` + "\n" +
+		`{"name":"evaluate","value":1,"unit":"ms","peer":10,"ratio":0.1,"target":3,"ratioTarget":0.2,"what":"time to evaluate"}` + "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(document(results, "a machine"))
+	for _, want := range []string{
+		"| `compile` | **2** (missed) | ms | ratio < 0.2 | 8 | 0.25 | `cd test/compare && go run ./bench` |\n",
+		"| `evaluate` | 1 | ms | < 3, ratio < 0.2 | 10 | 0.1 | `cd test/compare && go run ./bench` |\n",
+		"- `evaluate`: time to evaluate\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in:\n%s", want, got)
+		}
+	}
+}
+
 func TestNumbersHaveThreeSignificantDigits(t *testing.T) {
 	for value, want := range map[float64]string{0: "0", 14: "14", 0.1234: "0.123", 1.5: "1.5", 41.26: "41.3", 1415.4: "1415", 0.00123: "0.00123"} {
 		if got := number(value); got != want {

@@ -40,11 +40,7 @@ var goBenchmarkList = []goBenchmark{{
 		return []Result{{Name: "evaluate-first-pass", Value: micro(s.time), Unit: "µs",
 			What: "time to evaluate it for a cluster that nothing is known of"}}
 	},
-}, {
-	pkg: "./graph", name: "BenchmarkCompileWebapp",
-	results: func(s sample) []Result {
-		return []Result{{Name: "compile-webapp", Value: micro(s.time) / 1000, Unit: "ms",
-			What: "time to compile `examples/webapp`, once per version of a definition"}}
+}}
 	},
 }}
 

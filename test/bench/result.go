@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -20,9 +21,12 @@ type Result struct {
 	Ratio *float64 `json:"ratio"`
 
 	// Target is the figure to stay under, 0 without one; Reach is set where it
-	// may be met exactly.
-	Target float64 `json:"-"`
-	Reach  bool    `json:"-"`
+	// may be met exactly. RatioTarget is the ratio to stay under.
+	Target      float64 `json:"-"`
+	Reach       bool    `json:"-"`
+	RatioTarget float64 `json:"-"`
+	// RatioTarget is the most that Ratio may be, 0 without one.
+	RatioTarget float64 `json:"-"`
 	// What is measured, in a sentence.
 	What string `json:"-"`
 	// Command produces the figure alone.
@@ -30,24 +34,34 @@ type Result struct {
 }
 
 func (r Result) met() bool {
+	if r.RatioTarget > 0 && (r.Ratio == nil || *r.Ratio >= r.RatioTarget) {
+		return false
+	}
 	return r.Target == 0 || r.Value < r.Target || r.Reach && r.Value == r.Target
 }
 
 func (r Result) target() string {
+	var targets []string
 	switch {
 	case r.Target == 0:
-		return "–"
 	case r.Reach:
-		return "≤ " + number(r.Target)
+		targets = append(targets, "≤ "+number(r.Target))
 	default:
-		return "< " + number(r.Target)
+		targets = append(targets, "< "+number(r.Target))
 	}
+	if r.RatioTarget > 0 {
+		targets = append(targets, "ratio < "+number(r.RatioTarget))
+	}
+	return cmp.Or(strings.Join(targets, ", "), none)
 }
+
+// none stands for a figure that there is not.
+const none = "–"
 
 // verdict says how the value stands to its target, empty without one.
 func verdict(r Result) string {
 	switch {
-	case r.Target == 0:
+	case r.target() == none:
 		return ""
 	case r.met():
 		return "(target " + r.target() + ")"
@@ -89,7 +103,7 @@ func document(results []Result, machine string) []byte {
 
 func optional(v *float64) string {
 	if v == nil {
-		return "–"
+		return none
 	}
 	return number(*v)
 }

@@ -12,10 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
-	krov1alpha1 "github.com/kubernetes-sigs/kro/api/v1alpha1"
+	upstreamv1alpha1 "github.com/kubernetes-sigs/kro/api/v1alpha1"
 	krograph "github.com/kubernetes-sigs/kro/pkg/graph"
 
-	ourv1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
+	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/graph/schema"
 	"github.com/kronvoy/kronvoy/hub/convert"
@@ -79,7 +79,7 @@ func (e *Engines) Run(in Input) (kro, ours Outcome, err error) {
 }
 
 func (e *Engines) buildKro(text []byte) (*krograph.Graph, Outcome, error) {
-	var rgd krov1alpha1.ResourceGraphDefinition
+	var rgd upstreamv1alpha1.ResourceGraphDefinition
 	if err := yaml.UnmarshalStrict(text, &rgd); err != nil {
 		return nil, Outcome{}, fmt.Errorf("decoding the definition for kro: %w", err)
 	}
@@ -91,7 +91,7 @@ func (e *Engines) buildKro(text []byte) (*krograph.Graph, Outcome, error) {
 }
 
 func (e *Engines) compileOurs(text []byte) (*graph.Graph, Outcome, error) {
-	var rgd ourv1alpha1.ResourceGraphDefinition
+	var rgd krov1alpha1.ResourceGraphDefinition
 	if err := yaml.UnmarshalStrict(text, &rgd); err != nil {
 		return nil, Outcome{}, fmt.Errorf("decoding the definition for us: %w", err)
 	}

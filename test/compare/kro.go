@@ -8,7 +8,7 @@ import (
 	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 
-	krov1alpha1 "github.com/kubernetes-sigs/kro/api/v1alpha1"
+	upstreamv1alpha1 "github.com/kubernetes-sigs/kro/api/v1alpha1"
 	"github.com/kubernetes-sigs/kro/pkg/features"
 	krograph "github.com/kubernetes-sigs/kro/pkg/graph"
 
@@ -36,17 +36,17 @@ func NewKro(types schema.Resolver) (*Kro, error) {
 
 // Build compiles a definition as kro's controller does; group and scope are
 // filled in as the API server does it.
-func (k *Kro) Build(rgd *krov1alpha1.ResourceGraphDefinition) (*krograph.Graph, error) {
+func (k *Kro) Build(rgd *upstreamv1alpha1.ResourceGraphDefinition) (*krograph.Graph, error) {
 	rgd = rgd.DeepCopy()
 	s := rgd.Spec.Schema
 	if s == nil {
 		return nil, errors.New("spec.schema is missing") // the API server refuses it
 	}
 	if s.Group == "" {
-		s.Group = krov1alpha1.KRODomainName
+		s.Group = upstreamv1alpha1.KRODomainName
 	}
 	if s.Scope == "" {
-		s.Scope = krov1alpha1.ResourceScopeNamespaced
+		s.Scope = upstreamv1alpha1.ResourceScopeNamespaced
 	}
 	return k.builder.NewResourceGraphDefinition(rgd, limits)
 }

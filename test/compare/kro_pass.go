@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	krov1alpha1 "github.com/kubernetes-sigs/kro/api/v1alpha1"
+	upstreamv1alpha1 "github.com/kubernetes-sigs/kro/api/v1alpha1"
 	krograph "github.com/kubernetes-sigs/kro/pkg/graph"
 	kroruntime "github.com/kubernetes-sigs/kro/pkg/runtime"
 )
@@ -61,10 +61,10 @@ func PassOfKro(g *krograph.Graph, instance map[string]any, observed Objects) (Pa
 }
 
 func kroConditions(instance *kroruntime.Node) ([]Condition, bool) {
-	var given []krov1alpha1.Condition
+	var given []upstreamv1alpha1.Condition
 	for _, c := range builtins {
-		given = append(given, krov1alpha1.Condition{
-			Type: krov1alpha1.ConditionType(c.Type), Status: metav1.ConditionStatus(c.Status), Reason: &c.Reason, Message: &c.Message})
+		given = append(given, upstreamv1alpha1.Condition{
+			Type: upstreamv1alpha1.ConditionType(c.Type), Status: metav1.ConditionStatus(c.Status), Reason: &c.Reason, Message: &c.Message})
 	}
 	made, incomplete, err := instance.EvaluateConditions(logr.Discard(), given)
 	var out []Condition

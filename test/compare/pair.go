@@ -7,11 +7,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
-	krov1alpha1 "github.com/kubernetes-sigs/kro/api/v1alpha1"
+	upstreamv1alpha1 "github.com/kubernetes-sigs/kro/api/v1alpha1"
 	krograph "github.com/kubernetes-sigs/kro/pkg/graph"
 	kroruntime "github.com/kubernetes-sigs/kro/pkg/runtime"
 
-	ourv1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
+	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/hub/convert"
 )
@@ -21,8 +21,8 @@ import (
 // fails, which Prepare has ruled out.
 type Pair struct {
 	engines  *Engines
-	rgd      *krov1alpha1.ResourceGraphDefinition
-	ourRGD   *ourv1alpha1.ResourceGraphDefinition
+	rgd      *upstreamv1alpha1.ResourceGraphDefinition
+	ourRGD   *krov1alpha1.ResourceGraphDefinition
 	kro      *krograph.Graph
 	ours     *graph.Graph
 	instance *unstructured.Unstructured
@@ -32,7 +32,7 @@ type Pair struct {
 
 // Prepare decodes and compiles a definition in both engines.
 func (e *Engines) Prepare(in Input) (*Pair, error) {
-	p := &Pair{engines: e, rgd: &krov1alpha1.ResourceGraphDefinition{}, ourRGD: &ourv1alpha1.ResourceGraphDefinition{}, instance: &unstructured.Unstructured{Object: in.Instance}}
+	p := &Pair{engines: e, rgd: &upstreamv1alpha1.ResourceGraphDefinition{}, ourRGD: &krov1alpha1.ResourceGraphDefinition{}, instance: &unstructured.Unstructured{Object: in.Instance}}
 	if err := errors.Join(yaml.UnmarshalStrict(in.RGD, p.rgd), yaml.UnmarshalStrict(in.RGD, p.ourRGD)); err != nil {
 		return nil, fmt.Errorf("decoding the definition: %w", err)
 	}

@@ -27,14 +27,9 @@ var notYet = map[string]string{}
 // knownDifferences are cases in which our engine differs without meaning to, with
 // how. A case that starts to pass must be taken out.
 var knownDifferences = map[string]string{
-	"04-a-template-with-generateName-alone":               "kro accepts it and fails to apply it; we refuse it",
 	"14-a-type-is-no-value":                               "we know the names of types as values, kro does not",
-	"15-omit-with-text-around":                            "kro accepts it and fails to evaluate it; we refuse it",
 	"16-a-duration-as-a-result":                           "kro infers anything for a duration, we text; kro describes every time as one of creation",
 	"22-a-dependent-of-one-that-fails":                    "kro fails a node whose dependency fails in readyWhen; we hold it",
-	"23-a-none-in-a-collection":                           "kro fails a collection whose readyWhen is none for an item; we wait, as for a single object",
-	"25-an-external-collection-read-by-each":              "kro refuses readyWhen by each; we demand it",
-	"25-an-external-collection-with-readyWhen":            "kro accepts readyWhen over the list, though it can never hold; we refuse it",
 	"27-an-exclusion-that-a-dependency-could-also-decide": "we exclude a node as soon as one condition says so; kro first waits for all that could exclude it",
 	"28-a-condition-written-like-a-readyWhen":             "kro takes a condition for a readyWhen that is written in the same way, and fails",
 	"36-an-empty-collection-that-reads-what-is-not-there": "an empty collection in kro waits for what its items would read; ours is ready",

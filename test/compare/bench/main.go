@@ -26,6 +26,8 @@ type line struct {
 	Target      float64  `json:"target,omitempty"`
 	RatioTarget float64  `json:"ratioTarget,omitempty"`
 	What        string   `json:"what"`
+	// Run selects the benchmark that the figure is from.
+	Run string `json:"run"`
 }
 
 func main() {
@@ -44,6 +46,7 @@ func run(out io.Writer, pattern string, rounds int, atLeast time.Duration) error
 	if err != nil {
 		return fmt.Errorf("-run: %w", err)
 	}
+	times := map[string]time.Duration{}
 	for _, b := range benchmarks {
 		if !selected.MatchString(b.name) {
 			continue
@@ -53,9 +56,28 @@ func run(out io.Writer, pattern string, rounds int, atLeast time.Duration) error
 			return fmt.Errorf("preparing %s: %w", b.name, err)
 		}
 		peer, own := inTurns(rounds, atLeast, kro, ours)
+		times[b.name] = own.time
 		if err := report(out, b, peer, own); err != nil {
 			return err
 		}
+	}
+	return reportGrowth(out, times)
+}
+
+// The benchmarks that tell how time grows with the layers of a graph.
+const shallow, deep = "evaluate-layered-w2-d9", "evaluate-layered-w2-d18"
+
+// reportGrowth compares the time per layer of a deep graph and a shallow one: 1
+// is linear; what is quadratic would make 2.
+func reportGrowth(out io.Writer, times map[string]time.Duration) error {
+	if times[shallow] == 0 || times[deep] == 0 {
+		return nil
+	}
+	growth := times[deep].Seconds() / times[shallow].Seconds() / 2
+	l := line{Name: "evaluate-layered-w2-growth", Value: growth, Target: 1.5, Run: "evaluate-layered-.*",
+		What: "time per layer in 18 layers divided by that in 9 layers, with us: 1 is linear"}
+	if err := json.NewEncoder(out).Encode(l); err != nil {
+		return fmt.Errorf("writing a result: %w", err)
 	}
 	return nil
 }
@@ -88,7 +110,7 @@ func report(out io.Writer, b benchmark, peer, own measure) error {
 	}
 	for _, r := range rows {
 		ratio := r.ours / r.kro
-		l := line{Name: b.name + r.suffix, Value: r.ours, Unit: r.unit, Peer: &r.kro, Ratio: &ratio, Target: r.target, RatioTarget: r.ratioTarget, What: r.what}
+		l := line{Name: b.name + r.suffix, Value: r.ours, Unit: r.unit, Peer: &r.kro, Ratio: &ratio, Target: r.target, RatioTarget: r.ratioTarget, What: r.what, Run: b.name}
 		if err := encoder.Encode(l); err != nil {
 			return fmt.Errorf("writing a result: %w", err)
 		}
