@@ -89,24 +89,6 @@ func TestFiguresOfTheEnginesAreRead(t *testing.T) {
 	}
 }
 
-func TestAFigureBesideKrosKeepsItsPeerAndItsTargets(t *testing.T) {
-	results, err := parsePeerLines([]byte(`{"name":"compile","value":2,"unit":"ms","peer":8,"ratio":0.25,"ratioTarget":0.2,"what":"time to compile"}` + "\n" +
-		`{"name":"evaluate","value":1,"unit":"ms","peer":10,"ratio":0.1,"target":3,"ratioTarget":0.2,"what":"time to evaluate"}` + "\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := string(document(results, "a machine"))
-	for _, want := range []string{
-		"| `compile` | **2** (missed) | ms | ratio < 0.2 | 8 | 0.25 | `cd test/compare && go run ./bench` |\n",
-		"| `evaluate` | 1 | ms | < 3, ratio < 0.2 | 10 | 0.1 | `cd test/compare && go run ./bench` |\n",
-		"- `evaluate`: time to evaluate\n",
-	} {
-		if !strings.Contains(got, want) {
-			t.Errorf("%q is missing in:\n%s", want, got)
-		}
-	}
-}
-
 func TestNumbersHaveThreeSignificantDigits(t *testing.T) {
 	for value, want := range map[float64]string{0: "0", 14: "14", 0.1234: "0.123", 1.5: "1.5", 41.26: "41.3", 1415.4: "1415", 0.00123: "0.00123"} {
 		if got := number(value); got != want {

@@ -41,8 +41,6 @@ var goBenchmarkList = []goBenchmark{{
 			What: "time to evaluate it for a cluster that nothing is known of"}}
 	},
 }}
-	},
-}}
 
 func micro(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 

@@ -2,7 +2,6 @@
 // on a local fleet. It rewrites docs/benchmarks.md and leaves bench.json.
 //
 //	go benchmarks    go test -bench     ─┐
-//	beside kro       test/compare/bench ─┤
 //	engines          test/compare       ─┤
 //	system           test/stack          ├─> []Result ─> docs/benchmarks.md, bench.json
 //	  writes           test/audit       ─┘
@@ -52,11 +51,6 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	peers, err := peerBenchmarks(ctx, o)
-	if err != nil {
-		return err
-	}
-	results = append(results, peers...)
 	engines, err := engineBenchmarks(ctx, o)
 	if err != nil {
 		return err

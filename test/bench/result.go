@@ -21,10 +21,9 @@ type Result struct {
 	Ratio *float64 `json:"ratio"`
 
 	// Target is the figure to stay under, 0 without one; Reach is set where it
-	// may be met exactly. RatioTarget is the ratio to stay under.
-	Target      float64 `json:"-"`
-	Reach       bool    `json:"-"`
-	RatioTarget float64 `json:"-"`
+	// may be met exactly.
+	Target float64 `json:"-"`
+	Reach  bool    `json:"-"`
 	// RatioTarget is the most that Ratio may be, 0 without one.
 	RatioTarget float64 `json:"-"`
 	// What is measured, in a sentence.
@@ -34,7 +33,7 @@ type Result struct {
 }
 
 func (r Result) met() bool {
-	if r.RatioTarget > 0 && (r.Ratio == nil || *r.Ratio >= r.RatioTarget) {
+	if r.RatioTarget > 0 && (r.Ratio == nil || *r.Ratio > r.RatioTarget) {
 		return false
 	}
 	return r.Target == 0 || r.Value < r.Target || r.Reach && r.Value == r.Target
@@ -50,7 +49,7 @@ func (r Result) target() string {
 		targets = append(targets, "< "+number(r.Target))
 	}
 	if r.RatioTarget > 0 {
-		targets = append(targets, "ratio < "+number(r.RatioTarget))
+		targets = append(targets, "ratio ≤ "+number(r.RatioTarget))
 	}
 	return cmp.Or(strings.Join(targets, ", "), none)
 }
