@@ -127,7 +127,9 @@ func (e *evaluator) everything(x *expr.Expr) []expr.Pattern {
 	var out []expr.Pattern
 	for k := range x.Accesses {
 		a := &x.Accesses[k]
-		if _, isNode := e.g.index[a.Root]; isNode && !identityFields[strings.Join(a.Fields(), ".")] {
+		if a.Element {
+			out = append(out, expr.Pattern{Root: a.Root})
+		} else if _, isNode := e.g.index[a.Root]; isNode && !identityFields[strings.Join(a.Fields(), ".")] {
 			out = append(out, expr.Pattern{Root: a.Root, Steps: a.Steps})
 		}
 	}

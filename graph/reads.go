@@ -16,28 +16,27 @@ var identityFields = map[string]bool{"apiVersion": true, "kind": true, "metadata
 // reads collects, by node, what the expressions of the graph read of it.
 func (c *compiler) reads() map[string][]Read {
 	byNode := map[string]map[string]Read{}
-	add := func(x *expr.Expr, node string, whole bool) {
+	add := func(x *expr.Expr) {
 		for _, a := range x.Accesses {
-			id := a.Root
-			if node != "" {
-				id = node
-			}
-			if d, found := c.byID[id]; found && (node != "" || !d.iterates(id)) {
-				addRead(byNode, d, a, whole || d.plan.collection)
+			if d, found := c.byID[a.Root]; found {
+				addRead(byNode, d, a)
 			}
 		}
 	}
 	for _, d := range c.nodes {
-		d.plan.expressions(func(x *expr.Expr) { add(x, "", false) })
+		d.plan.expressions(add)
 		if len(d.plan.ready) > 0 && len(d.node.ReadyRules) == 0 {
 			for _, r := range d.plan.ready {
-				add(r.expr, d.src.ID, d.plan.collection)
+				for _, a := range r.expr.Accesses {
+					// Its variable is one object, also where the node is a list.
+					addFields(byNode, d, a.Fields())
+				}
 			}
 		}
 	}
-	c.status.expressions(func(x *expr.Expr) { add(x, "", false) })
+	c.status.expressions(add)
 	for _, condition := range c.conditions {
-		add(condition.expr, "", false)
+		add(condition.expr)
 	}
 	out := make(map[string][]Read, len(byNode))
 	for id, reads := range byNode {
@@ -46,13 +45,16 @@ func (c *compiler) reads() map[string][]Read {
 	return out
 }
 
-// addRead adds one access; of a collection the whole objects are read, because
-// an access says little about which element's field it is.
-func addRead(byNode map[string]map[string]Read, d *draft, a expr.Access, whole bool) {
+// addRead adds one access; of a list that is handed on the whole objects.
+func addRead(byNode map[string]map[string]Read, d *draft, a expr.Access) {
 	fields := a.Fields()
-	if whole {
-		fields = nil
+	if d.plan.collection {
+		fields, _ = a.ElementFields()
 	}
+	addFields(byNode, d, fields)
+}
+
+func addFields(byNode map[string]map[string]Read, d *draft, fields []string) {
 	p := path.Fields(fields...)
 	if identityFields[p] {
 		return

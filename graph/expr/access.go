@@ -13,6 +13,9 @@ import (
 type Access struct {
 	Root  string
 	Steps []Step
+	// Element is true when the variable is a list, and Steps are those from each of
+	// its elements, as a macro makes them.
+	Element bool
 	// Guard is the first step that may find nothing without an error, because
 	// has() or `?.` asks for it; len(Steps) when there is none.
 	Guard int
@@ -42,9 +45,23 @@ func Path(root string, steps []Step) string {
 }
 
 // Fields are the steps before the first index.
-func (a Access) Fields() []string {
+func (a Access) Fields() []string { return fields(a.Steps) }
+
+// ElementFields are the fields that are read of the elements of a list; false
+// when the list is handed on, so that everything may be.
+func (a Access) ElementFields() ([]string, bool) {
+	switch {
+	case a.Element:
+		return a.Fields(), true
+	case len(a.Steps) > 0 && a.Steps[0].IsIndex:
+		return fields(a.Steps[1:]), true
+	}
+	return nil, false
+}
+
+func fields(steps []Step) []string {
 	var out []string
-	for _, s := range a.Steps {
+	for _, s := range steps {
 		if s.IsIndex {
 			break
 		}
@@ -54,15 +71,16 @@ func (a Access) Fields() []string {
 }
 
 // accessWalker collects accesses; locals are the variables of macros, which
-// shadow those of the environment.
+// shadow those of the environment: by name, the innermost last, the list of the
+// environment whose elements they stand for, if any.
 type accessWalker struct {
 	env    *Env
-	locals map[string]int
+	locals map[string][]string
 	out    []Access
 }
 
 func (e *Env) accesses(a *ast.AST) []Access {
-	w := &accessWalker{env: e, locals: map[string]int{}}
+	w := &accessWalker{env: e, locals: map[string][]string{}}
 	w.walk(a.Expr())
 	return w.out
 }
@@ -72,7 +90,7 @@ func (w *accessWalker) walk(e ast.Expr) {
 		if guard < 0 {
 			guard = len(steps)
 		}
-		w.out = append(w.out, Access{Root: root, Steps: steps, Guard: guard})
+		w.add(root, steps, guard)
 		return
 	}
 	switch e.Kind() {
@@ -98,14 +116,50 @@ func (w *accessWalker) walk(e ast.Expr) {
 	}
 }
 
+// add records an access from a variable, or from what stands for the elements of
+// one.
+func (w *accessWalker) add(root string, steps []Step, guard int) {
+	if outer := w.locals[root]; len(outer) > 0 {
+		w.out = append(w.out, Access{Root: outer[len(outer)-1], Steps: steps, Guard: guard, Element: true})
+		return
+	}
+	w.out = append(w.out, Access{Root: root, Steps: steps, Guard: guard})
+}
+
+// list tells whether an expression is a list of the environment, and nothing of
+// it.
+func (w *accessWalker) list(e ast.Expr) (string, bool) {
+	if e.Kind() != ast.IdentKind || len(w.locals[e.AsIdent()]) > 0 || !w.env.vars[e.AsIdent()].List {
+		return "", false
+	}
+	return e.AsIdent(), true
+}
+
+// identity records that a list is looked at, and of its elements no more than
+// what every object has.
+func (w *accessWalker) identity(list string) {
+	steps := []Step{{Key: "metadata"}, {Key: "name"}}
+	w.out = append(w.out, Access{Root: list, Steps: steps, Guard: len(steps), Element: true})
+}
+
 func (w *accessWalker) call(e ast.Expr) {
 	call := e.AsCall()
 	args := call.Args()
+	if call.FunctionName() == "size" {
+		operands := args
+		if call.IsMemberFunction() {
+			operands = []ast.Expr{call.Target()}
+		}
+		if list, ok := w.list(operands[0]); ok {
+			w.identity(list)
+			return
+		}
+	}
 	if call.FunctionName() == conditionFunction {
 		// Of the object it is handed, it looks at the conditions, if there are any.
 		if root, steps, guard, ok := w.chain(args[0]); ok {
 			guard = guardAt(guard, steps, true)
-			w.out = append(w.out, Access{Root: root, Steps: append(steps, Step{Key: "status"}, Step{Key: "conditions"}), Guard: guard})
+			w.add(root, append(steps, Step{Key: "status"}, Step{Key: "conditions"}), guard)
 			args = args[1:]
 		}
 	}
@@ -119,20 +173,34 @@ func (w *accessWalker) call(e ast.Expr) {
 }
 
 func (w *accessWalker) comprehension(c ast.ComprehensionExpr) {
-	w.walk(c.IterRange())
+	element := c.IterVar()
+	if c.HasIterVar2() {
+		// The first variable is then the index.
+		element = c.IterVar2()
+	}
+	list, overList := w.list(c.IterRange())
+	if overList {
+		w.identity(list)
+	} else {
+		w.walk(c.IterRange())
+	}
 	w.walk(c.AccuInit())
 	names := []string{c.AccuVar(), c.IterVar()}
 	if c.HasIterVar2() {
 		names = append(names, c.IterVar2())
 	}
 	for _, name := range names {
-		w.locals[name]++
+		stands := ""
+		if overList && name == element {
+			stands = list
+		}
+		w.locals[name] = append(w.locals[name], stands)
 	}
 	w.walk(c.LoopCondition())
 	w.walk(c.LoopStep())
 	w.walk(c.Result())
 	for _, name := range names {
-		w.locals[name]--
+		w.locals[name] = w.locals[name][:len(w.locals[name])-1]
 	}
 }
 
@@ -142,8 +210,11 @@ func (w *accessWalker) chain(e ast.Expr) (root string, steps []Step, guard int, 
 	switch e.Kind() {
 	case ast.IdentKind:
 		name := e.AsIdent()
+		if outer := w.locals[name]; len(outer) > 0 {
+			return name, nil, -1, outer[len(outer)-1] != ""
+		}
 		_, declared := w.env.vars[name]
-		return name, nil, -1, declared && w.locals[name] == 0
+		return name, nil, -1, declared
 	case ast.SelectKind:
 		s := e.AsSelect()
 		root, steps, guard, ok = w.chain(s.Operand())
