@@ -9,9 +9,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
-	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -28,6 +26,10 @@ import (
 
 // shutdownTimeout is how long what is under way may take when the agent stops.
 const shutdownTimeout = 8 * time.Second
+
+// startTimeout is how long the agent waits for its own API server before it
+// ends, to be started anew.
+const startTimeout = 10 * time.Minute
 
 // Agent serves one cluster.
 type Agent struct {
@@ -47,8 +49,9 @@ func New(o Options) (*Agent, error) {
 	mgr, err := mcmanager.New(o.Spoke, theHub, manager.Options{
 		Scheme: scheme,
 		Logger: o.Logger,
+		// An API server that is still starting is waited for.
+		MapperProvider: newSpokeMapper,
 		Cache: cache.Options{
-			ByObject:         map[client.Object]cache.ByObject{&workv1.AppliedManifestWork{}: {}},
 			DefaultTransform: cache.TransformStripManagedFields(),
 			NewInformer:      live.NewInformer,
 		},
@@ -97,6 +100,7 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 	if err := watch(mgr, r, queue, theHub, controller.TypedOptions[mcreconcile.Request]{
 		MaxConcurrentReconciles: o.Workers,
 		SkipNameValidation:      ptr.To(true), // several agents may share a process
+		CacheSyncTimeout:        startTimeout,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[mcreconcile.Request](100*time.Millisecond, time.Minute),
 	}); err != nil {
 		return err

@@ -26,6 +26,13 @@ import (
 // hubName is the hub among the engaged clusters.
 const hubName multicluster.ClusterName = "hub"
 
+const (
+	// probeTimeout bounds the first questions to a hub that may not answer.
+	probeTimeout = 10 * time.Second
+	// lookForReports is how often a hub without WorkReports is asked again.
+	lookForReports = time.Minute
+)
+
 // hub is the multicluster provider of exactly one cluster, which may be out of
 // reach for as long as it likes: it is engaged when it first answers.
 //
@@ -44,8 +51,12 @@ type hub struct {
 	started chan struct{}
 	engaged chan struct{}
 
+	once    sync.Once // closes engaged
 	mu      sync.Mutex
 	cluster cluster.Cluster
+	// reports is whether the hub has WorkReports; one that runs plain OCM has
+	// none.
+	reports bool
 }
 
 var (
@@ -75,30 +86,93 @@ func (h *hub) Start(ctx context.Context, aware multicluster.Aware) error {
 	}
 	retry := wait.Backoff{Duration: 500 * time.Millisecond, Factor: 1.5, Jitter: 0.2, Steps: 20, Cap: 15 * time.Second}
 	for {
-		err := h.engage(ctx, aware)
+		stop, err := h.engage(ctx, aware)
 		if err == nil {
-			<-ctx.Done()
+			h.stayEngaged(ctx)
+			stop()
+		} else {
+			h.log.Info("The hub cannot be reached; the cluster is kept as it is", "reason", err.Error())
+			h.pause(ctx, retry.Step())
 		}
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // to be told to stop is no failure
 		}
-		h.log.Info("The hub cannot be reached; the cluster is kept as it is", "reason", err.Error())
-		timer := h.clock.NewTimer(retry.Step())
-		select {
-		case <-ctx.Done():
-		case <-timer.C():
-		}
-		timer.Stop()
 	}
 }
 
-func (h *hub) engage(ctx context.Context, aware multicluster.Aware) (err error) {
-	probe, cancel := context.WithTimeout(ctx, 10*time.Second)
+// stayEngaged waits until the hub has to be engaged anew: when it has come to
+// serve reports.
+func (h *hub) stayEngaged(ctx context.Context) {
+	for !h.Reports() {
+		h.pause(ctx, lookForReports)
+		if ctx.Err() != nil {
+			return
+		}
+		probe, cancel := context.WithTimeout(ctx, probeTimeout)
+		reports, err := h.hasReports(probe)
+		cancel()
+		if err == nil && reports {
+			return
+		}
+	}
+	<-ctx.Done()
+}
+
+// pause waits, unless the agent stops.
+func (h *hub) pause(ctx context.Context, wait time.Duration) {
+	timer := h.clock.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C():
+	}
+}
+
+// engage starts the cache of a hub that answers. What it gives stops it.
+func (h *hub) engage(ctx context.Context, aware multicluster.Aware) (stop context.CancelFunc, err error) {
+	probe, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	if err := h.direct.List(probe, &workv1.ManifestWorkList{}, client.InNamespace(h.namespace), client.Limit(1)); err != nil {
-		return fmt.Errorf("listing works: %w", err)
+		return nil, fmt.Errorf("listing works: %w", err)
 	}
-	cl, err := cluster.New(h.config, func(o *cluster.Options) {
+	reports, err := h.hasReports(probe)
+	if err != nil {
+		return nil, err
+	}
+	if !reports {
+		h.log.Info("The hub has no WorkReports; only the status of works is answered")
+	}
+	cl, err := h.newCluster()
+	if err != nil {
+		return nil, fmt.Errorf("making a cache of the hub: %w", err)
+	}
+	running, leave := context.WithCancel(ctx)
+	defer func() {
+		if err != nil {
+			leave()
+		}
+	}()
+	go func() {
+		if err := cl.Start(running); err != nil {
+			h.log.Error(err, "The cache of the hub ended")
+		}
+	}()
+	if !cl.GetCache().WaitForCacheSync(running) {
+		return nil, fmt.Errorf("waiting for the cache of the hub: %w", ctx.Err())
+	}
+	h.mu.Lock()
+	h.cluster, h.reports = cl, reports
+	h.mu.Unlock()
+	if err := aware.Engage(running, hubName, cl); err != nil {
+		return nil, fmt.Errorf("watching the hub: %w", err)
+	}
+	h.log.Info("The hub is engaged", "cluster", h.namespace)
+	h.once.Do(func() { close(h.engaged) })
+	return leave, nil
+}
+
+func (h *hub) newCluster() (cluster.Cluster, error) {
+	return cluster.New(h.config, func(o *cluster.Options) {
 		o.Scheme = h.scheme
 		o.MapperProvider = newStaticMapper
 		o.Logger = h.log
@@ -108,32 +182,26 @@ func (h *hub) engage(ctx context.Context, aware multicluster.Aware) (err error) 
 			NewInformer:       live.NewInformer,
 		}
 	})
-	if err != nil {
-		return fmt.Errorf("making a cache of the hub: %w", err)
+}
+
+// hasReports says whether the hub serves WorkReports to this agent. To wait for
+// them where there are none would be to wait forever.
+func (h *hub) hasReports(ctx context.Context) (bool, error) {
+	err := h.direct.List(ctx, &kronvoyv1alpha1.WorkReportList{}, client.InNamespace(h.namespace), client.Limit(1))
+	switch {
+	case err == nil:
+		return true, nil
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
+		return false, nil
 	}
-	running, stop := context.WithCancel(ctx)
-	defer func() {
-		if err != nil {
-			stop()
-		}
-	}()
-	go func() {
-		if err := cl.Start(running); err != nil {
-			h.log.Error(err, "The cache of the hub ended")
-		}
-	}()
-	if !cl.GetCache().WaitForCacheSync(running) {
-		return fmt.Errorf("waiting for the cache of the hub: %w", ctx.Err())
-	}
+	return false, fmt.Errorf("listing reports: %w", err)
+}
+
+// Reports implements report.Hub.
+func (h *hub) Reports() bool {
 	h.mu.Lock()
-	h.cluster = cl
-	h.mu.Unlock()
-	if err := aware.Engage(running, hubName, cl); err != nil {
-		return fmt.Errorf("watching the hub: %w", err)
-	}
-	h.log.Info("The hub is engaged", "cluster", h.namespace)
-	close(h.engaged)
-	return nil
+	defer h.mu.Unlock()
+	return h.reports
 }
 
 // Get implements multicluster.Provider.
@@ -186,7 +254,7 @@ func (h *hub) work(ctx context.Context, name string) (work *workv1.ManifestWork,
 // report reads a work's report; nil when there is none.
 func (h *hub) report(ctx context.Context, name string) (*kronvoyv1alpha1.WorkReport, error) {
 	reader := h.Reader()
-	if reader == nil {
+	if reader == nil || !h.Reports() {
 		return nil, nil
 	}
 	report := &kronvoyv1alpha1.WorkReport{}

@@ -4,6 +4,8 @@ package spoke_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -399,4 +402,36 @@ func TestAWorkWithoutKronvoysAnnotations(t *testing.T) {
 	if w.live(m) != nil {
 		t.Error("its object is still there")
 	}
+}
+
+// plainOCM is a hub that knows no WorkReports.
+type plainOCM struct{ next http.RoundTripper }
+
+func (p plainOCM) RoundTrip(req *http.Request) (*http.Response, error) {
+	if strings.Contains(req.URL.Path, "/workreports") {
+		return &http.Response{
+			StatusCode: http.StatusNotFound, Header: http.Header{"Content-Type": {"text/plain"}},
+			Body: io.NopCloser(strings.NewReader("404 page not found")), Request: req,
+		}, nil
+	}
+	return p.next.RoundTrip(req)
+}
+
+func TestAHubWithoutReportsIsServed(t *testing.T) {
+	w := newWorld(t, func(o *spoke.Options) {
+		o.Hub = rest.CopyConfig(o.Hub)
+		o.Hub.Wrap(func(next http.RoundTripper) http.RoundTripper { return plainOCM{next} })
+	})
+	w.start()
+	m := w.configMap("settings", "color", "blue")
+	m.observe = []string{"data"}
+	work := w.work("one", m)
+	if err := w.client.Create(w.ctx, work); err != nil {
+		t.Fatal(err)
+	}
+	work = w.settled("one")
+	if err := w.client.Delete(w.ctx, work); err != nil {
+		t.Fatal(err)
+	}
+	w.workGone("one")
 }

@@ -1,14 +1,18 @@
 package spoke
 
 import (
+	"net/http"
+
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
@@ -39,7 +43,34 @@ func newScheme() *runtime.Scheme {
 
 // newHubMapper knows the hub's kinds without asking it: the agent never needs
 // any other, and may not be allowed to look around.
-func newHubMapper() apimeta.RESTMapper {
+func newHubMapper() apimeta.RESTMapper { return newOwnMapper() }
+
+// spokeMapper knows the agent's own kinds, so that it can start before its API
+// server answers, and asks for all others.
+type spokeMapper struct {
+	apimeta.RESTMapper
+	own apimeta.RESTMapper
+}
+
+func newSpokeMapper(config *rest.Config, client *http.Client) (apimeta.RESTMapper, error) {
+	asking, err := apiutil.NewDynamicRESTMapper(config, client)
+	if err != nil {
+		return nil, err
+	}
+	return &spokeMapper{RESTMapper: asking, own: newOwnMapper()}, nil
+}
+
+// RESTMapping implements apimeta.RESTMapper.
+func (m *spokeMapper) RESTMapping(kind schema.GroupKind, versions ...string) (*apimeta.RESTMapping, error) {
+	if kind.Group == workVersion.Group {
+		if mapping, err := m.own.RESTMapping(kind, versions...); err == nil {
+			return mapping, nil
+		}
+	}
+	return m.RESTMapper.RESTMapping(kind, versions...)
+}
+
+func newOwnMapper() apimeta.RESTMapper {
 	mapper := apimeta.NewDefaultRESTMapper(nil)
 	add := func(version schema.GroupVersion, kind, resource string, scope apimeta.RESTScope) {
 		for _, name := range []string{kind, kind + "List"} { // caches ask for lists by the list's kind
@@ -47,6 +78,7 @@ func newHubMapper() apimeta.RESTMapper {
 		}
 	}
 	add(workVersion, "ManifestWork", "manifestworks", apimeta.RESTScopeNamespace)
+	add(workVersion, "AppliedManifestWork", "appliedmanifestworks", apimeta.RESTScopeRoot)
 	add(kronvoyv1alpha1.GroupVersion, "WorkReport", "workreports", apimeta.RESTScopeNamespace)
 	add(coordinationv1.SchemeGroupVersion, "Lease", "leases", apimeta.RESTScopeNamespace)
 	add(clusterVersion, "ManagedCluster", "managedclusters", apimeta.RESTScopeRoot)

@@ -71,7 +71,8 @@ func watch(
 		WithOptions(options).
 		WithClusterNotFoundWrapper(false).
 		Watches(&workv1.ManifestWork{}, byName, fromHub...).
-		Watches(&kronvoyv1alpha1.WorkReport{}, byName, append(fromHub, mcbuilder.WithPredicates(reportAppears))...).
+		Watches(&kronvoyv1alpha1.WorkReport{}, byName, append(fromHub, mcbuilder.WithPredicates(reportAppears),
+			mcbuilder.WithClusterFilter(func(multicluster.ClusterName, cluster.Cluster) bool { return theHub.Reports() }))...).
 		Watches(&workv1.AppliedManifestWork{}, r.byInventory,
 			mcbuilder.WithEngageWithLocalCluster(true), mcbuilder.WithEngageWithProviderClusters(false)).
 		WatchesRawSource(source.TypedFunc[mcreconcile.Request](

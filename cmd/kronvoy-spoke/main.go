@@ -74,5 +74,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	return agent.Run(ctrl.SetupSignalHandler())
+	ctx := ctrl.SetupSignalHandler()
+	go trimFootprint(ctx)
+	return agent.Run(ctx)
 }

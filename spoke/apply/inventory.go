@@ -236,6 +236,24 @@ func (a *Applier) scan(inv *inventory, now time.Time) bool {
 	return complete
 }
 
+// unseen says which kinds the watches have not shown in full, and why.
+func (a *Applier) unseen(inv *inventory) string {
+	var texts []string
+	for resource := range inv.kinds {
+		watch := live.Watch{Resource: resource}
+		if a.live.Synced(watch) {
+			continue
+		}
+		text := resource.GroupResource().String()
+		if problem := a.live.Problem(watch); problem != "" {
+			text += " (" + problem + ")"
+		}
+		texts = append(texts, text)
+	}
+	slices.Sort(texts)
+	return truncate("waiting for a complete list of "+strings.Join(texts, ", "), maxMessage)
+}
+
 func formatKinds(kinds map[schema.GroupVersionResource]bool) string {
 	texts := make([]string, 0, len(kinds))
 	for kind := range kinds {

@@ -52,10 +52,14 @@ func (r *run) prune(ctx context.Context, changes *ChangeSet) {
 		leavers++
 		if complete && (changes.applied() || r.w.Teardown) {
 			r.leave(ctx, key, changes)
-		} else if _, asked := r.st.leaving[key]; !asked {
-			// It is still there: the hub must not take it for gone.
-			r.st.leaving[key] = leaving{since: r.now, message: "kept until everything else in the work is applied"}
+			continue
 		}
+		// It is still there: the hub must not take it for gone.
+		why := "kept until everything else in the work is applied"
+		if !complete {
+			why = r.a.unseen(inv)
+		}
+		r.stay(key, why)
 	}
 	if leavers > 0 {
 		r.st.shrunkAt = r.w.Generation
@@ -64,6 +68,16 @@ func (r *run) prune(ctx context.Context, changes *ChangeSet) {
 		}
 	}
 	r.listDeleting(changes)
+}
+
+// stay notes that an object has to wait with its deletion.
+func (r *run) stay(key live.Key, why string) {
+	state, known := r.st.leaving[key]
+	if !known {
+		state.since = r.now
+	}
+	state.message = why
+	r.st.leaving[key] = state
 }
 
 // comeBack handles an object that is wanted again while it goes: that it will

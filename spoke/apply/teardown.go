@@ -28,6 +28,10 @@ func (a *Applier) Teardown(ctx context.Context, w *Work) (*ChangeSet, bool, erro
 	r.watch(nil)
 	changes := &ChangeSet{Work: w, Shrunk: true}
 	if !a.scan(st.inventory, r.now) {
+		for key := range st.inventory.objects {
+			r.stay(key, a.unseen(st.inventory))
+		}
+		r.listDeleting(changes)
 		changes.RetryAfter = scanRetry
 		return changes, false, nil
 	}

@@ -118,6 +118,7 @@ func (c *Cache) Use(user string, watches []Watch) {
 		if len(w.users) == 0 {
 			w.stop()
 			delete(c.watches, key)
+			c.dropFresh(key)
 		}
 	}
 	if len(wanted) == 0 {
@@ -125,6 +126,26 @@ func (c *Cache) Use(user string, watches []Watch) {
 		return
 	}
 	c.uses[user] = wanted
+}
+
+// dropFresh forgets answers that no watch will ever outdate.
+func (c *Cache) dropFresh(gone Watch) {
+	for key := range c.fresh {
+		if key.Resource == gone.Resource && (gone.Name == "" || Watch(key) == gone) {
+			delete(c.fresh, key)
+		}
+	}
+}
+
+// Problem says what keeps a watch from its first complete list, if that is
+// known.
+func (c *Cache) Problem(key Watch) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w := c.watches[key]; w != nil && !w.synced() {
+		return w.problem
+	}
+	return ""
 }
 
 // Synced says whether a watch has seen its first complete list.

@@ -32,6 +32,8 @@ type watch struct {
 	informer cache.SharedIndexInformer
 	users    map[string]bool
 	cancel   context.CancelFunc
+	// problem is the last error of a watch that has seen nothing yet.
+	problem string
 }
 
 func (c *Cache) newWatch(key Watch) *watch {
@@ -164,6 +166,9 @@ func (w *watch) failed(_ context.Context, _ *cache.Reflector, err error) {
 	if errors.Is(err, context.Canceled) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
 		return
 	}
+	w.cache.mu.Lock()
+	w.problem = err.Error()
+	w.cache.mu.Unlock()
 	w.cache.log.V(1).Info("Watch interrupted", "resource", w.key.Resource.String(), "name", w.key.Name, "reason", err.Error())
 }
 

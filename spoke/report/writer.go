@@ -37,6 +37,8 @@ type Hub interface {
 	// Reader reads works and reports from the agent's cache of the hub; nil
 	// while the hub was never reached.
 	Reader() client.Reader
+	// Reports says whether the hub has WorkReports.
+	Reports() bool
 	// Writer writes to the hub.
 	Writer() client.Client
 }
@@ -165,8 +167,10 @@ func (w *Writer) write(ctx context.Context, obs *Observation) error {
 	if obs.Done {
 		return w.finish(ctx, work)
 	}
-	if err := w.writeReport(ctx, reader, key, obs); err != nil {
-		return err
+	if w.hub.Reports() {
+		if err := w.writeReport(ctx, reader, key, obs); err != nil {
+			return err
+		}
 	}
 	if obs.Deleting {
 		return nil
