@@ -94,6 +94,8 @@ func judge(t *testing.T, dir string, differences map[string]Difference, kro, our
 		t.Errorf("passes now: remove it from notYet (%s)", missing)
 	case isKnown && len(differences) == 0:
 		t.Errorf("passes now: remove it from knownDifferences (%s)", known)
+	case isNotYet && ours.Refused && !ours.NotYet:
+		t.Errorf("is in notYet, but refused for another reason:\n%s", reasons(kro, ours))
 	case isNotYet || isKnown:
 	case declared && *update:
 		d.Differs = differences

@@ -49,7 +49,7 @@ func PassOfKro(g *krograph.Graph, instance map[string]any, observed Objects) (Pa
 	instances, err := rt.Instance().GetDesired()
 	if err != nil {
 		out.StatusFails = true
-		return out, nil
+		return out, nil //nolint:nilerr // a status that fails is an outcome
 	}
 	status, _, _ := unstructured.NestedMap(instances[0].Object, "status")
 	delete(status, "conditions")

@@ -27,6 +27,14 @@ var notYet = map[string]string{}
 // knownDifferences are cases in which our engine differs without meaning to, with
 // how. A case that starts to pass must be taken out.
 var knownDifferences = map[string]string{
+	"08-a-wrong-type-beside-unknown-fields":               "where unknown fields are kept, kro does not check those that are known; we do",
+	"13-a-list-of-structs-with-a-wrong-field":             "kro compares map literals inside of lists with the struct that is expected; we do not",
+	"13-a-text-for-a-time":                                "kro refuses text for a time; we accept it",
+	"13-an-integer-for-a-number":                          "kro refuses an integer for a number; we accept it",
+	"13-bytes-for-bytes":                                  "kro accepts bytes for a field of bytes and fails to write them; we write them",
+	"14-nested-deeper-than-it-may-be":                     "kro bounds how deep types are nested in a text, not how deep fields are; we bound both",
+	"34-an-optional-that-is-not-resolved":                 "kro refuses an optional list in forEach; we accept it",
+	"39-an-empty-object":                                  "kro leaves an empty object of the status out, and types it as nothing; we keep it",
 	"14-a-type-is-no-value":                               "we know the names of types as values, kro does not",
 	"16-a-duration-as-a-result":                           "kro infers anything for a duration, we text; kro describes every time as one of creation",
 	"22-a-dependent-of-one-that-fails":                    "kro fails a node whose dependency fails in readyWhen; we hold it",
