@@ -147,14 +147,8 @@ func findCondition(args ...ref.Val) ref.Val {
 	if !ok {
 		return invalid(conditionFunction, "conditions are those of an object, not of a %s", args[0].Type().TypeName())
 	}
-	status, _ := object.Find(types.String("status"))
-	inStatus, ok := status.(traits.Mapper)
-	if !ok {
-		return conditionOf(Condition{})
-	}
-	conditions, _ := inStatus.Find(types.String("conditions"))
-	list, ok := conditions.(traits.Lister)
-	if !ok {
+	list := conditionsIn(object)
+	if list == nil {
 		return conditionOf(Condition{})
 	}
 	for it := list.Iterator(); it.HasNext() == types.True; {
@@ -164,6 +158,19 @@ func findCondition(args ...ref.Val) ref.Val {
 		}
 	}
 	return conditionOf(Condition{})
+}
+
+// conditionsIn are the conditions in the status of an object; nil for none.
+func conditionsIn(object ref.Val) traits.Lister {
+	for _, field := range []types.String{"status", "conditions"} {
+		m, ok := object.(traits.Mapper)
+		if !ok {
+			return nil
+		}
+		object, _ = m.Find(field)
+	}
+	list, _ := object.(traits.Lister)
+	return list
 }
 
 // textIn is a field of a map when that is text, else empty.

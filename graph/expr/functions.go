@@ -29,6 +29,8 @@ const (
 	perHashedByte = 0.1
 	// perJSONByte: decoding allocates.
 	perJSONByte = 0.5
+	// perCondition is for the map that a condition is.
+	perCondition = 20
 )
 
 // kroFunctions are the functions that kro adds to CEL. Agents do not have them.
@@ -92,6 +94,10 @@ func (c *costs) CallCost(name, overloadID string, args []ref.Val, result ref.Val
 		cost += sizeOf(args[0]) + sizeOf(args[1])
 	case "deepMerge":
 		cost += mergeCost(args[0], args[1], 0)
+	case newConditionFunction:
+		cost += perCondition + textCost(perHashedByte, args...)
+	case conditionFunction:
+		cost += perCondition + sizeOf(conditionsIn(args[0]))
 	}
 	total := uint64(math.Ceil(cost))
 	return &total
