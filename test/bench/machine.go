@@ -19,7 +19,17 @@ func machine() string {
 	if _, err := fmt.Sscanf(field("/proc/meminfo", "MemTotal"), "%d kB", &kib); err == nil {
 		memory = fmt.Sprintf(", %d GiB of memory", kib>>20)
 	}
-	return fmt.Sprintf("%d cores (%s)%s, %s/%s, %s", runtime.NumCPU(), model, memory, runtime.GOOS, runtime.GOARCH, runtime.Version())
+	return fmt.Sprintf("%d cores (%s)%s, %s/%s, %s%s", runtime.NumCPU(), model, memory, runtime.GOOS, runtime.GOARCH, runtime.Version(), load())
+}
+
+// load says how busy the machine is with other things.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "" // not Linux
+	}
+	minute, _, _ := strings.Cut(string(text), " ")
+	return "; load average before the first measurement: " + minute
 }
 
 // field is the first value of a key in a file of "key : value" lines.

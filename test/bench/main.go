@@ -47,6 +47,7 @@ type options struct {
 func (o options) say(format string, args ...any) { fmt.Fprintf(o.progress, format+"\n", args...) }
 
 func run(ctx context.Context, o options) error {
+	where := machine()
 	results, err := goBenchmarks(ctx, o)
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func run(ctx context.Context, o options) error {
 	if err := os.MkdirAll(filepath.Dir(o.document), 0o755); err != nil {
 		return fmt.Errorf("writing the table of results: %w", err)
 	}
-	if err := os.WriteFile(o.document, document(results, machine()), 0o644); err != nil {
+	if err := os.WriteFile(o.document, document(results, where), 0o644); err != nil {
 		return fmt.Errorf("writing the table of results: %w", err)
 	}
 	for _, r := range results {
