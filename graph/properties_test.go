@@ -279,6 +279,11 @@ func FuzzCompile(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, file := range files {
+		// A bomb takes all that it may: with the fuzzer's instruments on a busy
+		// machine that is more than the fuzzer waits for.
+		if strings.Contains(file, "_bomb_") {
+			continue
+		}
 		src := readSource(f, file)
 		if raw, err := json.Marshal(src); err == nil {
 			f.Add(raw, []byte(`{"metadata":{"name":"a","namespace":"b"},"spec":{"name":"x"}}`))
