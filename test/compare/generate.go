@@ -49,7 +49,11 @@ func Generate(r *rand.Rand) *Generated {
 	for i := range 1 + r.IntN(8) {
 		g.node(fmt.Sprintf("n%d", i))
 	}
-	schema := map[string]any{"apiVersion": "v1alpha1", "kind": "App", "group": "kro.run", "scope": "Namespaced", "spec": specSchema()}
+	spec := specSchema()
+	schema := map[string]any{"apiVersion": "v1alpha1", "kind": "App", "group": "kro.run", "scope": "Namespaced", "spec": spec}
+	if types := g.moreFields(spec); len(types) > 0 {
+		schema["types"] = types
+	}
 	if status := g.status(); len(status) > 0 {
 		schema["status"] = status
 		g.out.Features[FeatureStatus] = true
