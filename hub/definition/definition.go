@@ -53,6 +53,8 @@ type Reconciler struct {
 	Kinds     *kinds.Kinds
 	Namespace string
 	Clock     Clock
+
+	written index.Written[string]
 }
 
 // SetupWithManager registers the controller.
@@ -92,7 +94,11 @@ func (r *Reconciler) concernedBy(ctx context.Context, crd *metav1.PartialObjectM
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	rgd := &krov1alpha1.ResourceGraphDefinition{}
 	if err := r.Client.Get(ctx, req.NamespacedName, rgd); err != nil {
+		r.written.Forget(req.Name)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if r.written.Behind(req.Name, rgd) {
+		return index.Later(), nil
 	}
 	before := rgd.DeepCopy()
 	if rgd.DeletionTimestamp != nil {

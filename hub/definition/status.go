@@ -67,6 +67,9 @@ func (r *Reconciler) writeStatus(ctx context.Context, before, rgd *krov1alpha1.R
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("writing status of definition %s: %w", rgd.Name, err)
 	}
+	if err == nil {
+		r.written.Note(rgd.Name, rgd)
+	}
 	return nil
 }
 

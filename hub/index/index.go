@@ -115,12 +115,15 @@ func Changed[T client.Object](part func(T) any) predicate.TypedPredicate[T] {
 // conflictDelay is how long the cache is given to catch up after a conflict.
 const conflictDelay = 20 * time.Millisecond
 
+// Later is another look when the cache has had time to catch up.
+func Later() reconcile.Result { return reconcile.Result{RequeueAfter: conflictDelay} }
+
 // Settle turns a conflict, or an object that exists already, into another
 // look: the cache was behind, which is no error. Every other outcome stays what
 // it is.
 func Settle(result reconcile.Result, err error) (reconcile.Result, error) {
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-		return reconcile.Result{RequeueAfter: conflictDelay}, nil
+		return Later(), nil
 	}
 	return result, err
 }

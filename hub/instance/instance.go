@@ -39,7 +39,8 @@ type Reconciler struct {
 	Clock     clock.Clock
 	Events    events.EventRecorder
 
-	pace pace
+	pace    pace
+	written index.Written[kinds.Request]
 }
 
 // SetupWithManager registers the controller.
@@ -108,6 +109,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req kinds.Request) (reconcil
 	}
 	if s.instance == nil {
 		r.pace.forget(req)
+		r.written.Forget(req)
 		return reconcile.Result{}, r.deleteTargets(ctx, s)
 	}
 	if s.instance.GetDeletionTimestamp() != nil {

@@ -16,6 +16,7 @@ import (
 
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/status"
@@ -26,6 +27,9 @@ var RegionLabels = []string{"region", "topology.kubernetes.io/region"}
 
 // writeStatus sums up and writes what changed, in one patch, at a bounded pace.
 func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scope) (reconcile.Result, error) {
+	if r.written.Behind(req, s.instance) {
+		return index.Later(), nil
+	}
 	if !s.served {
 		if unknown, err := r.unjudged(ctx, req); err != nil || unknown {
 			return reconcile.Result{RequeueAfter: unjudgedRecheck}, err
@@ -68,7 +72,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	r.announce(s, previous, summary)
-	return reconcile.Result{}, r.patchStatus(ctx, s, summary)
+	return reconcile.Result{}, r.patchStatus(ctx, req, s, summary)
 }
 
 // unjudgedRecheck is how often a hub that has just started looks whether a kind
@@ -91,13 +95,16 @@ func (r *Reconciler) unjudged(ctx context.Context, req kinds.Request) (bool, err
 	return false, nil
 }
 
-func (r *Reconciler) patchStatus(ctx context.Context, s *scope, summary map[string]any) error {
+func (r *Reconciler) patchStatus(ctx context.Context, req kinds.Request, s *scope, summary map[string]any) error {
 	before := s.instance.DeepCopy()
 	s.instance.Object["status"] = summary
 	err := r.Client.Status().Patch(ctx, s.instance, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}),
 		client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("writing status of %s: %w", s.identity, err)
+	}
+	if err == nil {
+		r.written.Note(req, s.instance)
 	}
 	return nil
 }

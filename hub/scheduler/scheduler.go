@@ -25,6 +25,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/convert"
+	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/placement"
 )
 
@@ -37,6 +38,8 @@ const disableAnnotation = "cluster.open-cluster-management.io/experimental-sched
 // Reconciler schedules one Placement at a time.
 type Reconciler struct {
 	Client client.Client
+
+	written index.Written[client.ObjectKey]
 }
 
 // SetupWithManager registers the controller.
@@ -78,7 +81,11 @@ func (r *Reconciler) requests(ctx context.Context, opts ...client.ListOption) []
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	var p clusterv1beta1.Placement
 	if err := r.Client.Get(ctx, req.NamespacedName, &p); err != nil {
+		r.written.Forget(req.NamespacedName)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if r.written.Behind(req.NamespacedName, &p) {
+		return index.Later(), nil
 	}
 	if p.DeletionTimestamp != nil || p.Annotations[disableAnnotation] == "true" {
 		return reconcile.Result{}, nil
@@ -226,6 +233,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, p *clusterv1beta1.Placemen
 	if err := r.Client.Status().Patch(ctx, p, client.MergeFrom(before), client.FieldOwner(kronvoyv1alpha1.FieldManagerHub)); err != nil {
 		return fmt.Errorf("writing status of placement %s/%s: %w", p.Namespace, p.Name, err)
 	}
+	r.written.Note(client.ObjectKeyFromObject(p), p)
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/hub/index"
 )
 
 const (
@@ -33,6 +34,9 @@ const (
 // writeStatus says what came of it, in one patch, only if it changed. A change
 // of state is written at once, anything less at a bounded pace.
 func (r *Reconciler) writeStatus(ctx context.Context, req mcreconcile.Request, s *scope) (reconcile.Result, error) {
+	if r.written.Behind(req, s.target) {
+		return index.Later(), nil
+	}
 	now := r.Clock.Now()
 	before := s.target.DeepCopy()
 	s.target.Status = decideStatus(s, metav1.NewTime(now))
@@ -46,6 +50,9 @@ func (r *Reconciler) writeStatus(ctx context.Context, req mcreconcile.Request, s
 	err := r.Client.Status().Patch(ctx, s.target, patch, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
 	if client.IgnoreNotFound(err) != nil {
 		return reconcile.Result{}, fmt.Errorf("writing status of target %s/%s: %w", s.target.Namespace, s.target.Name, err)
+	}
+	if err == nil {
+		r.written.Note(req, s.target)
 	}
 	return reconcile.Result{}, nil
 }

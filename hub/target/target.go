@@ -45,8 +45,9 @@ type Reconciler struct {
 	// same.
 	AllowedNamespaces []string
 
-	hashes hashes
-	mu     sync.Mutex
+	hashes  hashes
+	written index.Written[mcreconcile.Request]
+	mu      sync.Mutex
 	// quiet holds when a Target's status may next be written without a change
 	// of state.
 	quiet map[mcreconcile.Request]time.Time
@@ -255,6 +256,7 @@ func (r *Reconciler) letGo(ctx context.Context, s *scope) error {
 }
 
 func (r *Reconciler) forget(req mcreconcile.Request) {
+	r.written.Forget(req)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.quiet, req)
