@@ -12,8 +12,12 @@ const reasonNotYet = "NotSupportedYet"
 
 // refusalOf turns issues into a refusal.
 func refusalOf(issues graph.Issues) Outcome {
-	missing := slices.ContainsFunc(issues, func(i graph.Issue) bool { return i.Reason == reasonNotYet })
-	return Outcome{Refused: true, Refusal: issues.Err().Error(), NotYet: missing}
+	out := Outcome{Refused: true, Refusal: issues.Err().Error()}
+	for _, issue := range issues {
+		out.Reasons = append(out.Reasons, issue.Reason)
+	}
+	out.NotYet = slices.Contains(out.Reasons, reasonNotYet)
+	return out
 }
 
 // describeOurs is what our engine says of a definition that it accepts.

@@ -14,6 +14,8 @@ type Outcome struct {
 	// Refusal says why the definition was refused; empty when it was accepted.
 	Refusal string `json:"-"`
 	Refused bool   `json:"refused"`
+	// Reasons of our issues; kro has none.
+	Reasons []string `json:"-"`
 	// NotYet is true when the refusal is about a feature that is still missing.
 	NotYet bool `json:"-"`
 
