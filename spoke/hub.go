@@ -54,6 +54,8 @@ type hub struct {
 	once    sync.Once // closes engaged
 	mu      sync.Mutex
 	cluster cluster.Cluster
+	// away is set when the hub did not answer when it was first asked.
+	away bool
 	// reports is whether the hub has WorkReports; one that runs plain OCM has
 	// none.
 	reports bool
@@ -92,6 +94,9 @@ func (h *hub) Start(ctx context.Context, aware multicluster.Aware) error {
 			stop()
 		} else {
 			h.log.Info("The hub cannot be reached; the cluster is kept as it is", "reason", err.Error())
+			h.mu.Lock()
+			h.away = true
+			h.mu.Unlock()
 			h.pause(ctx, retry.Step())
 		}
 		if ctx.Err() != nil {
@@ -195,6 +200,14 @@ func (h *hub) hasReports(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return false, fmt.Errorf("listing reports: %w", err)
+}
+
+// Away says whether the hub was asked and did not answer, and was never reached
+// by this process.
+func (h *hub) Away() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.away && h.cluster == nil
 }
 
 // Reports implements report.Hub.

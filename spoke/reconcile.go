@@ -24,6 +24,9 @@ import (
 // hubTimeout bounds a write to the hub that applying has to wait for.
 const hubTimeout = 5 * time.Second
 
+// askAgain is the wait for a hub that has not been asked yet.
+const askAgain = 500 * time.Millisecond
+
 // minFlush is the wait for a hub that has not taken a report yet.
 const minFlush = 100 * time.Millisecond
 
@@ -62,9 +65,12 @@ func (r *reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (re
 	return r.apply(ctx, work)
 }
 
-// enforce keeps a work as last told while the hub was not reached yet; the
-// hub, when it is, brings every work as it then is.
+// enforce keeps a work as last told while the hub cannot be reached; the hub,
+// when it can, brings every work as it then is, and has the first word.
 func (r *reconciler) enforce(ctx context.Context, name string) (reconcile.Result, error) {
+	if !r.hub.Away() {
+		return reconcile.Result{RequeueAfter: askAgain}, nil
+	}
 	if err := r.keeper.Load(ctx); err != nil {
 		return reconcile.Result{}, err
 	}

@@ -64,7 +64,7 @@ type Keeper struct {
 	client    client.Client
 	reader    client.Reader
 	namespace string
-	hub       string
+	hubHash   string
 	delay     time.Duration
 	clock     clock.Clock
 	log       logr.Logger
@@ -97,7 +97,7 @@ func New(c client.Client, reader client.Reader, namespace, hubHash string, delay
 		return nil
 	}
 	return &Keeper{
-		client: c, reader: reader, namespace: namespace, hub: hubHash[:min(16, len(hubHash))], delay: delay, clock: clk, log: log,
+		client: c, reader: reader, namespace: namespace, hubHash: hubHash, delay: delay, clock: clk, log: log,
 		found: map[string][]byte{}, works: map[string]progress{},
 	}
 }
@@ -113,7 +113,7 @@ func (k *Keeper) Load(ctx context.Context) error {
 		return nil
 	}
 	list := &corev1.SecretList{}
-	if err := k.reader.List(ctx, list, client.InNamespace(k.namespace), client.MatchingLabels{labelHub: k.hub}); err != nil {
+	if err := k.reader.List(ctx, list, client.InNamespace(k.namespace), client.MatchingLabels{labelHub: k.hub()}); err != nil {
 		return fmt.Errorf("reading the kept states in namespace %q: %w", k.namespace, err)
 	}
 	for i := range list.Items {
@@ -228,7 +228,7 @@ func (k *Keeper) Save(ctx context.Context, stamp string, state *State) error {
 	case len(content) > maxSize:
 		k.log.Info("A work is too large to be kept", "work", work, "reason", "TooLarge", "bytes", len(content))
 	default:
-		if err := k.write(ctx, work, content); err != nil {
+		if err := k.write(ctx, work, content, p.digest != ""); err != nil {
 			return err
 		}
 		p.digest, p.objects, p.checked = digest, keysOf(state), state.Work.Generation
@@ -261,21 +261,26 @@ func (k *Keeper) Delete(ctx context.Context, work string) error {
 	return nil
 }
 
-func (k *Keeper) write(ctx context.Context, work string, content []byte) error {
+// write creates or replaces the Secret; stored says which is likely.
+func (k *Keeper) write(ctx context.Context, work string, content []byte, stored bool) error {
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: k.namespace, Name: k.secretName(work),
-			Labels: map[string]string{labelHub: k.hub}, Annotations: map[string]string{annotationWork: work},
+			Labels: map[string]string{labelHub: k.hub()}, Annotations: map[string]string{annotationWork: work},
 		},
 		Type: secretType,
 		Data: map[string][]byte{dataKey: content},
 	}
-	patch, err := json.Marshal(map[string]any{"data": secret.Data})
-	if err != nil {
-		return err
+	var err error
+	if !stored {
+		if err = k.client.Create(ctx, secret); err == nil {
+			return nil
+		}
 	}
-	err = k.client.Patch(ctx, secret.DeepCopy(), client.RawPatch(types.MergePatchType, patch))
-	if apierrors.IsNotFound(err) {
+	if stored || apierrors.IsAlreadyExists(err) {
+		err = k.replace(ctx, secret)
+	}
+	if stored && apierrors.IsNotFound(err) {
 		err = k.client.Create(ctx, secret)
 	}
 	if err != nil {
@@ -284,9 +289,26 @@ func (k *Keeper) write(ctx context.Context, work string, content []byte) error {
 	return nil
 }
 
-// secretName hashes the work's name, which may be longer than a Secret's.
+func (k *Keeper) replace(ctx context.Context, secret *corev1.Secret) error {
+	patch, err := json.Marshal(map[string]any{"data": secret.Data})
+	if err != nil {
+		return err
+	}
+	return k.client.Patch(ctx, secret.DeepCopy(), client.RawPatch(types.MergePatchType, patch))
+}
+
+// hub is as much of the hub's hash as fits into a label.
+func (k *Keeper) hub() string { return k.hubHash[:min(16, len(k.hubHash))] }
+
+// secretName is that of the work's AppliedManifestWork, where it is not too
+// long.
 func (k *Keeper) secretName(work string) string {
-	sum := sha256.Sum256([]byte(k.hub + "/" + work))
+	const longest = 253
+	name := k.hubHash + "-" + work
+	if len(name) <= longest {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
 	return "kept-" + hex.EncodeToString(sum[:10])
 }
 
