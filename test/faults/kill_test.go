@@ -13,7 +13,6 @@ import (
 
 	"github.com/kronvoy/kronvoy/test/budget"
 	"github.com/kronvoy/kronvoy/test/fleet"
-	"github.com/kronvoy/kronvoy/test/probe"
 )
 
 // The phases of an instance's life, in each of which something is killed.
@@ -47,6 +46,12 @@ func TestKillsLeaveNoTrace(t *testing.T) {
 	w := start(t)
 	clean := w.live(t, func(phase, *record) {})
 
+	begin := time.Now()
+	defer func() {
+		if t.Failed() {
+			w.explain(t, begin)
+		}
+	}()
 	var life life
 	for i := range b.Cases() {
 		p := phase(i % int(phases))
@@ -54,17 +59,11 @@ func TestKillsLeaveNoTrace(t *testing.T) {
 			life = w.begin(t)
 		}
 		k := choose(b.Rand(i), w, clean.writes[p])
-		t.Logf("case %d: in a %s, after %s", i, p, k)
-		begin := time.Now()
+		t.Logf("case %d: in the %s, after %s", i, p, k)
+		begin = time.Now()
 		life.run(t, p, func(r *record) { w.kill(t, k, r) })
-		if t.Failed() {
-			t.Logf("in case %d: in a %s, after %s; what was written:%s", i, p, k, probe.Lines(w.audit.Since(t, begin)))
-			w.logs(t)
-			return
-		}
 		if diff := cmp.Diff(clean.ends[p], life.end); diff != "" {
 			t.Errorf("case %d ends differently from a run without kills (-clean +killed):\n%s", i, diff)
-			w.logs(t)
 		}
 		t.Logf("case %d took %s", i, time.Since(begin).Round(time.Millisecond))
 	}

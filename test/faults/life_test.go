@@ -78,6 +78,40 @@ spec:
           metadata: {labels: {app: web}}
           spec: {containers: [{name: web, image: "registry.k8s.io/pause:3.10", env: [{name: TEXT, value: "${first.data.text}"}]}]}`
 
+// canary is one more instance, of its own kind: what passes through every
+// process once that is at work again.
+const canary = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: canary}
+---
+apiVersion: cluster.open-cluster-management.io/v1beta2
+kind: ManagedClusterSetBinding
+metadata: {name: global, namespace: canary}
+spec: {clusterSet: global}
+---
+apiVersion: cluster.open-cluster-management.io/v1beta1
+kind: Placement
+metadata: {name: everywhere, namespace: canary}
+spec: {clusterSets: [global]}
+---
+apiVersion: kro.run/v1alpha1
+kind: ResourceGraphDefinition
+metadata: {name: canary}
+spec:
+  schema:
+    apiVersion: v1alpha1
+    kind: Canary
+    spec: {text: string}
+    status: {text: "${song.data.text}"}
+  resources:
+  - id: song
+    template:
+      apiVersion: v1
+      kind: ConfigMap
+      metadata: {name: song}
+      data: {text: "${schema.spec.text}"}`
+
 // waves are the objects of the chain, in their order.
 var waves = []string{"first", "second", "third"}
 
@@ -110,7 +144,7 @@ func (w *world) live(t *testing.T, during func(phase, *record)) outcome {
 	l := w.begin(t)
 	for p := range phases {
 		r := l.run(t, p, func(r *record) { during(p, r) })
-		o.ends[p], o.writes[p] = l.end, r.writes(t)
+		o.ends[p], o.writes[p] = l.end, r.total
 	}
 	t.Logf("without kills, creation, update and deletion make %d writes", o.writes)
 	return o
@@ -135,6 +169,8 @@ func (l *life) run(t *testing.T, p phase, during func(*record)) *record {
 	} else {
 		l.ready(t, map[phase]string{creation: "one", update: "two"}[p])
 	}
+	r.total = r.writes(t)
+	l.sing(t)
 	l.audit.Quiet(t, quiet)
 	l.end = l.state(t)
 	l.check(t, p, r)
@@ -142,8 +178,33 @@ func (l *life) run(t *testing.T, p phase, during func(*record)) *record {
 }
 
 // quiet is for how long nothing may be written once all is in place. It is
-// longer than the pace of any status.
-const quiet = 2 * time.Second
+// longer than the pace of any status, and than the two seconds after which an
+// agent writes down what it has applied.
+const quiet = 3 * time.Second
+
+// sing changes the canary and waits until that has reached every cluster and
+// come back: by then whatever was killed is at work again.
+func (w *world) sing(t *testing.T) {
+	t.Helper()
+	w.songs++
+	text := fmt.Sprintf("song %d", w.songs)
+	w.hub.Apply(t, fmt.Sprintf(`{apiVersion: kro.run/v1alpha1, kind: Canary, metadata: {name: songbird, namespace: canary, labels: {kronvoy.io/placement: everywhere}},
+		spec: {text: %s}}`, text))
+	probe.Eventually(t, "the canary to be heard everywhere", func() error {
+		c := w.hub.Get(t, "canaries.kro.run", "canary/songbird")
+		if c.Condition("Ready").Status != "True" || c.Text("status.text") != text || c.Int("status.fleet.ready") != int64(len(w.spokes)) {
+			return fmt.Errorf("its status is %v", c.At("status"))
+		}
+		return nil
+	})
+}
+
+// mine leaves out what is there for the canary.
+func mine(objects []*probe.Object) []*probe.Object {
+	return slices.DeleteFunc(objects, func(obj *probe.Object) bool {
+		return strings.Contains(obj.GetName(), "songbird-") || strings.HasSuffix(obj.GetName(), "namespace-canary")
+	})
+}
 
 func (l *life) apply(t *testing.T, text string, replicas int) {
 	t.Helper()
@@ -171,7 +232,7 @@ func (l *life) gone(t *testing.T) {
 			return fmt.Errorf("the instance is there: %v", v.At("status"))
 		}
 		for _, resource := range []string{"targets.kronvoy.io", "manifestworks.work.open-cluster-management.io", "workreports.kronvoy.io"} {
-			for _, obj := range l.hub.List(t, resource, "") {
+			for _, obj := range mine(l.hub.List(t, resource, "")) {
 				return fmt.Errorf("%s %s/%s is left on the hub", resource, obj.GetNamespace(), obj.GetName())
 			}
 		}
@@ -179,7 +240,7 @@ func (l *life) gone(t *testing.T) {
 			return fmt.Errorf("revision %s is left on the hub", obj.GetName())
 		}
 		for name, spoke := range l.spokes {
-			for _, obj := range spoke.List(t, "appliedmanifestworks.work.open-cluster-management.io", "") {
+			for _, obj := range mine(spoke.List(t, "appliedmanifestworks.work.open-cluster-management.io", "")) {
 				return fmt.Errorf("inventory %s is left on %s", obj.GetName(), name)
 			}
 			for _, resource := range []string{"configmaps", "deployments.apps", "replicasets.apps", "pods"} {
@@ -244,11 +305,11 @@ func (l *life) state(t *testing.T) map[string]string {
 				objects[name+"/"+resource+"/"+obj.GetName()] = obj
 			}
 		}
-		for _, obj := range spoke.List(t, "appliedmanifestworks.work.open-cluster-management.io", "") {
+		for _, obj := range mine(spoke.List(t, "appliedmanifestworks.work.open-cluster-management.io", "")) {
 			objects[name+"/inventory/"+obj.GetName()] = obj
 		}
 		for _, resource := range []string{"targets.kronvoy.io", "manifestworks.work.open-cluster-management.io", "workreports.kronvoy.io"} {
-			for _, obj := range l.hub.List(t, resource, name) {
+			for _, obj := range mine(l.hub.List(t, resource, name)) {
 				objects["hub/"+resource+"/"+name+"/"+obj.GetName()] = obj
 			}
 		}

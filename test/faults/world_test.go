@@ -26,6 +26,7 @@ type world struct {
 	dir    string
 	hub    *probe.Cluster
 	spokes map[string]*probe.Cluster
+	songs  int
 }
 
 func start(t *testing.T) *world {
@@ -69,19 +70,35 @@ func start(t *testing.T) *world {
 		w.spokes[spoke.Name].Apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: "+namespace+"}}")
 	}
 	w.hub.Apply(t, definition)
-	probe.Eventually(t, "the kind to be served", func() error {
-		if ready := w.hub.Get(t, "resourcegraphdefinitions.kro.run", "voyage").Condition("Ready"); ready.Status != "True" {
-			return fmt.Errorf("Ready is %v", ready)
-		}
-		return nil
-	})
+	w.hub.Apply(t, canary)
+	for _, name := range []string{"voyage", "canary"} {
+		probe.Eventually(t, "the kind to be served", func() error {
+			if ready := w.hub.Get(t, "resourcegraphdefinitions.kro.run", name).Condition("Ready"); ready.Status != "True" {
+				return fmt.Errorf("Ready is %v", ready)
+			}
+			return nil
+		})
+	}
+	w.sing(t)
 	w.audit.Quiet(t, quiet)
 	return w
 }
 
-func (w *world) logs(t *testing.T) {
+// explain shows a failed test what was written since the last phase began, how
+// things are, and the ends of the logs.
+func (w *world) explain(t *testing.T, begin time.Time) {
 	t.Helper()
-	t.Logf("the hub's log ends with:\n%s", probe.Tail(w.stack.Hub.Log(), 30))
+	writes := w.audit.Since(t, begin)
+	t.Logf("what was written:%s", probe.Lines(writes[:min(len(writes), 150)]))
+	for name, spoke := range w.spokes {
+		for _, obj := range append(spoke.List(t, "deployments.apps", namespace), spoke.List(t, "pods", namespace)...) {
+			t.Logf("%s: %s %s has %v", name, obj.GetKind(), obj.GetName(), obj.At("status"))
+		}
+		for _, obj := range append(w.hub.List(t, "manifestworks.work.open-cluster-management.io", name), w.hub.List(t, "targets.kronvoy.io", name)...) {
+			t.Logf("hub: %s %s/%s has %v", obj.GetKind(), name, obj.GetName(), obj.At("status"))
+		}
+	}
+	t.Logf("the hub's log ends with:\n%s", probe.Tail(w.stack.Hub.Log(), 15))
 	for name, agent := range w.stack.Agents {
 		t.Logf("the log of %s's agent ends with:\n%s", name, probe.Tail(agent.Log(), 30))
 	}
@@ -94,6 +111,8 @@ type record struct {
 	seen map[string]*probe.Recording
 	// from is where each audit log ended.
 	from map[string]int64
+	// total is the number of writes until all was in place.
+	total int
 }
 
 func (w *world) record(t *testing.T) *record {
