@@ -1,6 +1,8 @@
 package compare
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -34,8 +36,8 @@ func parts(path []string, v any) [][]string {
 	}
 	switch v := v.(type) {
 	case map[string]any:
-		for key, value := range v {
-			add(key, value)
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			add(key, v[key])
 		}
 	case []any:
 		for i := range v {

@@ -35,6 +35,7 @@ var knownDifferences = map[string]string{
 	"14-nested-deeper-than-it-may-be":                     "kro bounds how deep types are nested in a text, not how deep fields are; we bound both",
 	"34-an-optional-that-is-not-resolved":                 "kro refuses an optional list in forEach; we accept it",
 	"39-an-empty-object":                                  "kro leaves an empty object of the status out, and types it as nothing; we keep it",
+	"14-a-name-with-a-leading-dot":                        "kro refuses .schema, which CEL takes for schema; we accept it",
 	"14-a-type-is-no-value":                               "we know the names of types as values, kro does not",
 	"16-a-duration-as-a-result":                           "kro infers anything for a duration, we text; kro describes every time as one of creation",
 	"22-a-dependent-of-one-that-fails":                    "kro fails a node whose dependency fails in readyWhen; we hold it",

@@ -24,8 +24,8 @@ var benchmarks = []benchmark{
 	{name: "compile-1000-nodes", what: "compile a chain of 1000 ConfigMaps", target: 1000, prepare: compiling(chain(1000))},
 	{name: "evaluate-100-chain", what: "evaluate a chain of 100 ConfigMaps that all exist", ratio: 0.1, prepare: evaluating(chain(100), 0)},
 	{name: "evaluate-foreach-1000", what: "evaluate a collection of 1000 ConfigMaps that all exist", ratio: 0.3, prepare: evaluating(forEach(), 1000)},
-	{name: shallow, what: "evaluate 9 layers of 2 ConfigMaps that each read the layer before", prepare: evaluating(layered(2, 9), 0)},
-	{name: deep, what: "evaluate 18 such layers: linear with us, doubling with each layer in kro", prepare: evaluating(layered(2, 18), 0)},
+	{name: "evaluate-layered-w2-d9", what: "evaluate 9 layers of 2 ConfigMaps that each read the layer before", prepare: evaluating(layered(2, 9), 0)},
+	{name: "evaluate-layered-w2-d18", what: "evaluate 18 such layers: linear with us, doubling with each layer in kro", prepare: evaluating(layered(2, 18), 0)},
 }
 
 // compiling compares the work for one version of a definition.

@@ -46,7 +46,6 @@ func run(out io.Writer, pattern string, rounds int, atLeast time.Duration) error
 	if err != nil {
 		return fmt.Errorf("-run: %w", err)
 	}
-	times := map[string]time.Duration{}
 	for _, b := range benchmarks {
 		if !selected.MatchString(b.name) {
 			continue
@@ -56,25 +55,33 @@ func run(out io.Writer, pattern string, rounds int, atLeast time.Duration) error
 			return fmt.Errorf("preparing %s: %w", b.name, err)
 		}
 		peer, own := inTurns(rounds, atLeast, kro, ours)
-		times[b.name] = own.time
 		if err := report(out, b, peer, own); err != nil {
 			return err
 		}
 	}
-	return reportGrowth(out, times)
+	if selected.MatchString(growth) {
+		return reportGrowth(out, rounds, atLeast)
+	}
+	return nil
 }
 
-// The benchmarks that tell how time grows with the layers of a graph.
-const shallow, deep = "evaluate-layered-w2-d9", "evaluate-layered-w2-d18"
+// growth of a pass with the layers of a graph; with kro it doubles with each.
+const growth = "evaluate-layered-w2-growth"
 
-// reportGrowth compares the time per layer of a deep graph and a shallow one: 1
-// is linear; what is quadratic would make 2.
-func reportGrowth(out io.Writer, times map[string]time.Duration) error {
-	if times[shallow] == 0 || times[deep] == 0 {
-		return nil
+// reportGrowth compares the time per layer of a deep graph and a shallow one,
+// both in our engine.
+func reportGrowth(out io.Writer, rounds int, atLeast time.Duration) error {
+	const shallow, deep = 9, 18
+	_, few, err := evaluating(layered(2, shallow), 0)()
+	if err != nil {
+		return fmt.Errorf("preparing %s: %w", growth, err)
 	}
-	growth := times[deep].Seconds() / times[shallow].Seconds() / 2
-	l := line{Name: "evaluate-layered-w2-growth", Value: growth, Target: 1.5, Run: "evaluate-layered-.*",
+	_, many, err := evaluating(layered(2, deep), 0)()
+	if err != nil {
+		return fmt.Errorf("preparing %s: %w", growth, err)
+	}
+	base, own := inTurns(rounds, atLeast, few, many)
+	l := line{Name: growth, Value: own.time.Seconds() / deep / (base.time.Seconds() / shallow), Target: 1.5, Run: growth,
 		What: "time per layer in 18 layers divided by that in 9 layers, with us: 1 is linear"}
 	if err := json.NewEncoder(out).Encode(l); err != nil {
 		return fmt.Errorf("writing a result: %w", err)
