@@ -87,7 +87,7 @@ func webapp(name string) *unstructured.Unstructured {
 		metadata: {name: ` + name + `, namespace: shop, labels: {kronvoy.io/placement: everywhere}}, spec: {name: ` + name + `}}`)
 }
 
-// object reads YAML of this program, which is right.
+// object reads YAML of this program or of an example, which is right.
 func object(text string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
@@ -108,6 +108,19 @@ func (s *system) served(ctx context.Context, resource string) error {
 	})
 	if err != nil {
 		return fmt.Errorf("waiting for the hub to serve %s: %w; its log is %s", resource, err, s.Hub.Log())
+	}
+	return nil
+}
+
+// apply applies an instance of a generated kind, of which discovery may not know
+// yet although it is served.
+func (s *system) apply(ctx context.Context, resource string, instance *unstructured.Unstructured) error {
+	client, err := s.client(resource, instance.GetNamespace())
+	if err != nil {
+		return err
+	}
+	if _, err := client.Apply(ctx, instance.GetName(), instance, metav1.ApplyOptions{FieldManager: "bench", Force: true}); err != nil {
+		return fmt.Errorf("applying %s %s: %w", resource, instance.GetName(), err)
 	}
 	return nil
 }

@@ -96,6 +96,10 @@ func (s *system) demo(ctx context.Context) ([]Result, error) {
 	}
 	s.options.say("applying examples/webapp")
 	example := func(name string) string { return filepath.Join(s.Root(), "examples", "webapp", name) }
+	instance, err := os.ReadFile(example("instance.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("reading the example: %w", err)
+	}
 	begin := time.Now()
 	if err := s.Fleet.Hub().Apply(ctx, example("placement.yaml"), example("rgd.yaml")); err != nil {
 		return nil, err
@@ -103,7 +107,7 @@ func (s *system) demo(ctx context.Context) ([]Result, error) {
 	if err := s.served(ctx, "webapps"); err != nil {
 		return nil, err
 	}
-	if err := s.Fleet.Hub().Apply(ctx, example("instance.yaml")); err != nil {
+	if err := s.apply(ctx, "webapps", object(string(instance))); err != nil {
 		return nil, err
 	}
 	if err := s.ready(ctx, "webapps", demoNamespace, "shop", 3); err != nil {
@@ -205,7 +209,7 @@ func (s *system) chainWrites(ctx context.Context, name string) ([]audit.Write, e
 		return nil, err
 	}
 	begin := time.Now()
-	if err := s.Fleet.Hub().ApplyObjects(ctx, chain(name)); err != nil {
+	if err := s.apply(ctx, "chains", chain(name)); err != nil {
 		return nil, err
 	}
 	if err := s.ready(ctx, "chains", benchNamespace, name, 1); err != nil {
@@ -227,7 +231,7 @@ func (s *system) instances(ctx context.Context) ([]Result, error) {
 		}
 		name := fmt.Sprintf("web-%d", i)
 		begin := time.Now()
-		if err := s.Fleet.Hub().ApplyObjects(ctx, webapp(name)); err != nil {
+		if err := s.apply(ctx, "webapps", webapp(name)); err != nil {
 			return nil, err
 		}
 		if err := s.ready(ctx, "webapps", demoNamespace, name, 3); err != nil {
