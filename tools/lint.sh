@@ -11,6 +11,6 @@ lint=$PWD/tools/lint/go.mod
 failed=
 for module in $(tools/modules.sh); do
   echo "linting $module"
-  (cd "$module" && go vet -tags integration ./... && go tool -modfile="$lint" golangci-lint run) || failed=yes
+  (cd "$module" && go vet -tags integration ./... && go tool -modfile="$lint" golangci-lint run --allow-parallel-runners) || failed=yes
 done
 [[ -z $failed ]]
