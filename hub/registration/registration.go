@@ -23,7 +23,7 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
 
-// SpokeClusterRole is the ClusterRole in config/rbac that holds an agent's
+// SpokeClusterRole is the ClusterRole in config/hub/rbac-spoke.yaml that holds an agent's
 // rights in its own namespace.
 const SpokeClusterRole = "kronvoy-spoke"
 
