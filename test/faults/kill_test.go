@@ -42,10 +42,10 @@ const (
 //   - once all is in place nothing is written;
 //   - nothing is left of a deleted instance, on the hub or on any cluster.
 func TestKillsLeaveNoTrace(t *testing.T) {
-	b := budget.New(t, "kills", totalKills, sampleKills)
 	w := start(t)
 	clean := w.live(t, func(phase, *record) {})
 
+	b := budget.New(t, "kills", totalKills, sampleKills)
 	begin := time.Now()
 	defer func() {
 		if t.Failed() {
