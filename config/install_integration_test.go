@@ -28,7 +28,7 @@ func TestAnAPIServerTakesEverythingThatIsInstalled(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	for _, directory := range []string{"ocm/hub", "hub", "spoke"} {
+	for _, directory := range []string{"ocm/hub", "hub", "spoke", "local"} {
 		args := []string{"--kubeconfig", f.Hub().Kubeconfig(), "apply", "--server-side", "-k", directory}
 		out, err := exec.CommandContext(t.Context(), f.Kubectl(), args...).CombinedOutput()
 		if err != nil {

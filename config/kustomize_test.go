@@ -35,6 +35,10 @@ var installs = map[string]struct {
 		crds:      []string{"resourcegraphdefinitions.kro.run", "targets.kronvoy.io", "workreports.kronvoy.io"},
 		namespace: "kronvoy-system", command: "../cmd/kronvoy-hub",
 	},
+	"local": {
+		crds:      []string{"resourcegraphdefinitions.kro.run", "appliedmanifestworks.work.open-cluster-management.io"},
+		namespace: "kronvoy-system", command: "../cmd/kronvoy-hub",
+	},
 	"spoke": {
 		crds:      []string{"appliedmanifestworks.work.open-cluster-management.io"},
 		namespace: "kronvoy-agent", command: "../cmd/kronvoy-spoke",

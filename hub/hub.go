@@ -58,6 +58,11 @@ type Options struct {
 	LeaderElection bool
 	// HealthAddress and MetricsAddress are listened on; "0" turns them off.
 	HealthAddress, MetricsAddress string
+	// LocalCluster registers the hub's own cluster as a spoke; whoever sets it
+	// runs the agent beside the hub (Add).
+	LocalCluster bool
+	// DefaultPlacement is where instances run that name no Placement.
+	DefaultPlacement rollout.DefaultPlacement
 	// Scheduler and Registration are off where OCM's own controllers run.
 	WithoutScheduler, WithoutRegistration bool
 	// Clock is the real one when nil.
@@ -108,6 +113,7 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 
 	// The order is that of the path of the data.
 	c, reader := local.GetClient(), local.GetAPIReader()
+	placer := rollout.Placer{Reader: c, HubNamespace: opts.Namespace, Default: opts.DefaultPlacement}
 	var errs *multierror.Error
 	errs = multierror.Append(errs,
 		(&definition.Reconciler{
@@ -115,9 +121,9 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		}).SetupWithManager(local),
 		(&instance.Reconciler{
 			Client: c, Reader: reader, Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
-			Events: local.GetEventRecorder("kronvoy"),
+			Events: local.GetEventRecorder("kronvoy"), Placer: placer,
 		}).SetupWithManager(local, watched),
-		(&rollout.Reconciler{Client: c, Namespace: opts.Namespace}).SetupWithManager(local, watched),
+		(&rollout.Reconciler{Client: c, Namespace: opts.Namespace, Placer: placer}).SetupWithManager(local, watched),
 		(&target.Reconciler{
 			Client: c, Reader: reader, Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
 			AllowedNamespaces: opts.AllowedNamespaces,
@@ -129,6 +135,11 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 	}
 	if !opts.WithoutRegistration {
 		errs = multierror.Append(errs, (&registration.Reconciler{Client: c, Reader: reader}).SetupWithManager(local))
+	}
+	if opts.LocalCluster {
+		errs = multierror.Append(errs, local.Add(manager.RunnableFunc(func(ctx context.Context) error {
+			return registration.RegisterLocal(ctx, c)
+		})))
 	}
 	if err := errs.ErrorOrNil(); err != nil {
 		return nil, fmt.Errorf("registering controllers: %w", err)
@@ -181,6 +192,9 @@ func newManager(opts Options) (mcmanager.Manager, error) {
 	})
 	return mgr, err
 }
+
+// Add runs something beside the controllers, on the active hub alone.
+func (h *Hub) Add(r manager.Runnable) error { return h.manager.GetLocalManager().Add(r) }
 
 // Run blocks until ctx ends or the hub cannot go on.
 func (h *Hub) Run(ctx context.Context) error { return h.manager.Start(ctx) }

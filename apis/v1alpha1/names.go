@@ -49,6 +49,10 @@ const (
 	ShrunkByTeardown = "teardown"
 )
 
+// LocalCluster is the name of the ManagedCluster that is the hub's own cluster;
+// the name is OCM's, and so is the label of the same name.
+const LocalCluster = "local-cluster"
+
 // ClaimFeatures is the cluster claim in which an agent says what it can do
 // beyond OCM's: a comma-separated list of features.
 const ClaimFeatures = "agent.kronvoy.io/features"

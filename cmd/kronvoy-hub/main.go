@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/kronvoy/kronvoy/hub"
+	"github.com/kronvoy/kronvoy/hub/rollout"
 )
 
 // version is set when linking.
@@ -24,7 +25,7 @@ func main() {
 
 func newCommand() *cobra.Command {
 	var opts hub.Options
-	var kubeconfig string
+	var kubeconfig, defaultPlacement string
 	var debug bool
 	var qps float32
 	var burst int
@@ -43,9 +44,17 @@ func newCommand() *cobra.Command {
 			}
 			config.QPS, config.Burst = qps, burst
 			opts.Config = config
+			if opts.DefaultPlacement, err = rollout.ParseDefaultPlacement(defaultPlacement); err != nil {
+				return err
+			}
 			h, err := hub.New(cmd.Context(), opts)
 			if err != nil {
 				return err
+			}
+			if opts.LocalCluster {
+				if err := addLocalAgent(h, config); err != nil {
+					return err
+				}
 			}
 			return h.Run(cmd.Context())
 		},
@@ -57,6 +66,8 @@ func newCommand() *cobra.Command {
 	flags.BoolVar(&opts.LeaderElection, "leader-elect", true, "let one of several hub processes be the active one")
 	flags.StringVar(&opts.HealthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 turns them off")
 	flags.StringVar(&opts.MetricsAddress, "metrics-bind-address", "0", "address of /metrics; 0 turns it off")
+	flags.BoolVar(&opts.LocalCluster, "local-cluster", false, "make the hub's own cluster a spoke too, as ManagedCluster local-cluster, with the agent in this process")
+	flags.StringVar(&defaultPlacement, "default-placement", string(rollout.DefaultAuto), "where instances run that name no Placement: local, none, or auto, which is local while the hub's own cluster is the only one")
 	flags.BoolVar(&opts.WithoutScheduler, "without-scheduler", false, "leave Placements to OCM's scheduler")
 	flags.BoolVar(&opts.WithoutRegistration, "without-registration", false, "leave ManagedClusters to OCM's registration")
 	flags.Float32Var(&qps, "qps", 500, "requests a second to the hub's API server")

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
+	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,6 +39,7 @@ type Reconciler struct {
 	Namespace string
 	Clock     clock.Clock
 	Events    events.EventRecorder
+	Placer    rollout.Placer
 
 	pace    pace
 	written index.Written[kinds.Request]
@@ -63,6 +65,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 		handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, d *clusterv1beta1.PlacementDecision) []kinds.Request {
 			return rollout.PlacedBy(ctx, r.Client, d)
 		}))); err != nil {
+		return err
+	}
+	if err := c.Watch(source.TypedKind(mgr.GetCache(), &clusterv1.ManagedCluster{},
+		handler.TypedEnqueueRequestsFromMapFunc(rollout.OnMembership(r.Client)), rollout.Membership())); err != nil {
 		return err
 	}
 	return c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.Target{},

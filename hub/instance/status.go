@@ -35,7 +35,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 			return reconcile.Result{RequeueAfter: unjudgedRecheck}, err
 		}
 	}
-	decision, err := rollout.Decided(ctx, r.Client, s.instance, r.Namespace)
+	decision, err := r.Placer.Decide(ctx, s.instance)
 	if err != nil {
 		return reconcile.Result{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -75,6 +76,26 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	err = r.Client.Status().Patch(ctx, &c, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	return reconcile.Result{}, client.IgnoreNotFound(err)
+}
+
+// RegisterLocal makes the ManagedCluster of the hub's own cluster, accepted. One
+// that exists stays as its administrator has it.
+func RegisterLocal(ctx context.Context, c client.Client) error {
+	err := c.Get(ctx, client.ObjectKey{Name: kronvoyv1alpha1.LocalCluster}, &clusterv1.ManagedCluster{})
+	if apierrors.IsNotFound(err) {
+		// An apply that creates can be granted for this name alone.
+		err = c.Apply(ctx, client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": clusterv1.GroupVersion.String(), "kind": "ManagedCluster",
+			"metadata": map[string]any{
+				"name": kronvoyv1alpha1.LocalCluster, "labels": map[string]any{kronvoyv1alpha1.LocalCluster: "true"},
+			},
+			"spec": map[string]any{"hubAcceptsClient": true},
+		}}), client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+	}
+	if err != nil {
+		return fmt.Errorf("registering the hub's own cluster: %w", err)
+	}
+	return nil
 }
 
 // ensureNamespace says why the cluster's name cannot be used, if so.

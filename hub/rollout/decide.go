@@ -34,14 +34,22 @@ const (
 	ReasonRemovalHeld       = "RemovalHeld"
 )
 
-// Decided reads what the instance's Placement decided.
-func Decided(ctx context.Context, c client.Reader, instance *unstructured.Unstructured, hubNamespace string) (Decision, error) {
+// Placer finds out where instances run.
+type Placer struct {
+	Reader client.Reader
+	// HubNamespace holds the Placements of cluster-scoped instances.
+	HubNamespace string
+	Default      DefaultPlacement
+}
+
+// Decide reads what the instance's Placement decided, or applies the default
+// where it names none.
+func (p Placer) Decide(ctx context.Context, instance *unstructured.Unstructured) (Decision, error) {
 	name := instance.GetLabels()[kronvoyv1alpha1.LabelPlacement]
 	if name == "" {
-		return Decision{Reason: ReasonNoPlacement, Message: fmt.Sprintf(
-			"nothing says where this instance runs: label it %s=<name of a Placement in its namespace>", kronvoyv1alpha1.LabelPlacement)}, nil
+		return p.unplaced(ctx, instance)
 	}
-	namespace := RevisionNamespace(instance, hubNamespace)
+	c, namespace := p.Reader, RevisionNamespace(instance, p.HubNamespace)
 	var placement clusterv1beta1.Placement
 	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &placement)
 	if apierrors.IsNotFound(err) {

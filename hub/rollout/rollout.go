@@ -34,9 +34,9 @@ import (
 // Reconciler places one instance at a time.
 type Reconciler struct {
 	Client client.Client
-	// Namespace of the hub: revisions and placements of cluster-scoped
-	// instances live there.
+	// Namespace of the hub: revisions of cluster-scoped instances live there.
 	Namespace string
+	Placer    Placer
 }
 
 // SetupWithManager registers the controller.
@@ -63,6 +63,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 		handler.TypedEnqueueRequestsFromMapFunc(r.onCluster), index.Changed(func(m *clusterv1.ManagedCluster) any {
 			return clusters.Unreachable(m)
 		}))); err != nil {
+		return err
+	}
+	if err := c.Watch(source.TypedKind(mgr.GetCache(), &clusterv1.ManagedCluster{},
+		handler.TypedEnqueueRequestsFromMapFunc(OnMembership(r.Client)), Membership())); err != nil {
 		return err
 	}
 	if err := c.Watch(source.TypedKind(mgr.GetCache(), &clusterv1beta1.PlacementDecision{},
@@ -122,9 +126,14 @@ func PlacedBy(ctx context.Context, c client.Reader, decision *clusterv1beta1.Pla
 		ctrl.LoggerFrom(ctx).Error(err, "listing revisions", "namespace", decision.Namespace)
 		return nil
 	}
+	return owners(revisions.Items)
+}
+
+// owners are the instances that revisions belong to, each once.
+func owners(revisions []appsv1.ControllerRevision) []kinds.Request {
 	requests := map[kinds.Request]bool{}
-	for i := range revisions.Items {
-		for _, request := range ofOwner(&revisions.Items[i]) {
+	for i := range revisions {
+		for _, request := range ofOwner(&revisions[i]) {
 			requests[request] = true
 		}
 	}
@@ -144,7 +153,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req kinds.Request) (reconcil
 	if err != nil || newest == nil {
 		return reconcile.Result{}, err
 	}
-	decision, err := Decided(ctx, r.Client, instance, r.Namespace)
+	decision, err := r.Placer.Decide(ctx, instance)
 	if err != nil {
 		return reconcile.Result{}, err
 	}

@@ -19,8 +19,12 @@ import (
 	"github.com/kronvoy/kronvoy/hub/work"
 )
 
-// refuseNamespace says why an instance in this namespace is not shipped.
-func (r *Reconciler) refuseNamespace(namespace string) string {
+// refuseNamespace says why an instance in this namespace is not shipped to a
+// cluster. On the hub's own the instance is in that namespace already.
+func (r *Reconciler) refuseNamespace(cluster, namespace string) string {
+	if cluster == kronvoyv1alpha1.LocalCluster {
+		return ""
+	}
 	reserved := namespace == "default" || strings.HasPrefix(namespace, "kube-") ||
 		strings.HasPrefix(namespace, "open-cluster-management") || namespace == r.Namespace
 	if !reserved || slices.Contains(r.AllowedNamespaces, namespace) {
@@ -30,9 +34,9 @@ func (r *Reconciler) refuseNamespace(namespace string) string {
 }
 
 // needsNamespace is true when the instance's namespace must be brought to the
-// cluster: unless the graph itself renders it.
+// cluster: unless it is the hub's own, or the graph itself renders it.
 func needsNamespace(s *scope) bool {
-	if s.identity.Namespace == "" || s.identity.Namespace == "default" {
+	if s.target.Namespace == kronvoyv1alpha1.LocalCluster || s.identity.Namespace == "" || s.identity.Namespace == "default" {
 		return false
 	}
 	for _, node := range s.evaluation.Nodes {

@@ -172,7 +172,7 @@ func (r *Reconciler) evaluate(s *scope) {
 	if s.feedback, err = work.Read(s.graph, s.works, s.reports); s.blockedBy(err) {
 		return
 	}
-	if refused := r.refuseNamespace(s.identity.Namespace); refused != "" {
+	if refused := r.refuseNamespace(s.target.Namespace, s.identity.Namespace); refused != "" {
 		s.blocked = refused
 		return
 	}

@@ -39,6 +39,8 @@ type Options struct {
 	HubArgs, AgentArgs []string
 	// LeaseSeconds is how often agents renew their leases; OCM's 60 when 0.
 	LeaseSeconds int
+	// Local makes the hub's own cluster a spoke too, as config/local does.
+	Local bool
 	// WithoutAgents leaves the agents to the caller.
 	WithoutAgents bool
 	// Progress is told what happens.
@@ -128,6 +130,11 @@ func (s *Stack) install(ctx context.Context) error {
 		s.Config("hub", "rbac.yaml"), s.Config("hub", "rbac-spoke.yaml")); err != nil {
 		return fmt.Errorf("installing on the hub: %w", err)
 	}
+	if s.options.Local {
+		if err := s.installLocal(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.startHub(ctx); err != nil {
 		return err
 	}
@@ -139,6 +146,29 @@ func (s *Stack) install(ctx context.Context) error {
 		group.Go(func() error { return s.Join(groupCtx, spoke) })
 	}
 	return group.Wait()
+}
+
+// installLocal gives the hub's own cluster what an agent needs, and the hub the
+// right to act as one.
+func (s *Stack) installLocal(ctx context.Context) error {
+	if err := s.installAgent(ctx, s.Fleet.Hub()); err != nil {
+		return err
+	}
+	if err := s.Fleet.Hub().Apply(ctx, s.Config("local", "rbac.yaml")); err != nil {
+		return fmt.Errorf("installing on the hub: %w", err)
+	}
+	return nil
+}
+
+// installAgent brings what an agent needs to a cluster, but the agent itself.
+func (s *Stack) installAgent(ctx context.Context, cluster *fleet.Cluster) error {
+	if err := cluster.InstallCRDs(ctx, s.Config("ocm", "spoke")); err != nil {
+		return fmt.Errorf("installing CRDs on %s: %w", cluster.Name, err)
+	}
+	if err := cluster.Apply(ctx, s.Config("spoke", "namespace.yaml"), s.Config("spoke", "rbac.yaml")); err != nil {
+		return fmt.Errorf("installing on %s: %w", cluster.Name, err)
+	}
+	return nil
 }
 
 func (s *Stack) startHub(ctx context.Context) error {
@@ -154,6 +184,9 @@ func (s *Stack) startHub(ctx context.Context) error {
 		"--kubeconfig", kubeconfig, "--namespace", HubNamespace, "--leader-elect=false",
 		"--health-probe-bind-address", address(port),
 	}, s.options.HubArgs...)
+	if s.options.Local {
+		args = append(args, "--local-cluster")
+	}
 	s.Hub, err = s.Fleet.Run(fleet.Command{Name: "kronvoy-hub", Path: filepath.Join(s.bin(), "kronvoy-hub"), Args: args})
 	if err != nil {
 		return fmt.Errorf("starting the hub: %w", err)
@@ -167,11 +200,8 @@ func (s *Stack) Join(ctx context.Context, spoke *fleet.Cluster) error {
 	if err := s.Accept(ctx, spoke); err != nil {
 		return err
 	}
-	if err := spoke.InstallCRDs(ctx, s.Config("ocm", "spoke")); err != nil {
-		return fmt.Errorf("installing CRDs on %s: %w", spoke.Name, err)
-	}
-	if err := spoke.Apply(ctx, s.Config("spoke", "namespace.yaml"), s.Config("spoke", "rbac.yaml")); err != nil {
-		return fmt.Errorf("installing on %s: %w", spoke.Name, err)
+	if err := s.installAgent(ctx, spoke); err != nil {
+		return err
 	}
 	return s.startAgent(ctx, spoke)
 }
