@@ -1,0 +1,94 @@
+//go:build integration
+
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kronvoy/kronvoy/test/audit"
+	"github.com/kronvoy/kronvoy/test/fleet"
+	"github.com/kronvoy/kronvoy/test/probe"
+	"github.com/kronvoy/kronvoy/test/stack"
+)
+
+// world is what all tests share: one cluster with a hub on it.
+type world struct {
+	stack   *stack.Stack
+	audit   probe.Audit
+	cluster *probe.Cluster
+	dir     string
+}
+
+var (
+	shared    *world
+	sharedErr error
+	once      sync.Once
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	code := m.Run()
+	if err := shared.stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(code, 1)
+	}
+	return code
+}
+
+// theWorld starts everything for the first test that asks.
+func theWorld(t *testing.T) *world {
+	t.Helper()
+	once.Do(func() { shared, sharedErr = start() })
+	if sharedErr != nil {
+		t.Fatal(sharedErr)
+	}
+	return shared
+}
+
+func start() (*world, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "kronvoy-lifecycle")
+	if err != nil {
+		return nil, err
+	}
+	w := &world{dir: dir}
+	if w.audit.Log, err = audit.New(dir); err != nil {
+		return nil, errors.Join(err, w.stop())
+	}
+	w.stack, err = stack.Start(ctx, stack.Options{
+		Fleet: fleet.Options{
+			Name: "lifecycle", Dir: filepath.Join(dir, "fleet"), Spokes: []fleet.ClusterOptions{},
+			Hub: fleet.ClusterOptions{Nodes: 1, APIServerArgs: w.audit.Args(fleet.HubName)},
+		},
+		Local:    true,
+		Progress: os.Stderr,
+	})
+	if err != nil {
+		return nil, errors.Join(err, w.stop())
+	}
+	hub := w.stack.Fleet.Hub()
+	if w.cluster, err = probe.Open(hub.Name, hub.Kubeconfig(), w.stack.Fleet.Kubectl()); err != nil {
+		return nil, errors.Join(err, w.stop())
+	}
+	return w, nil
+}
+
+func (w *world) stop() error {
+	if w == nil {
+		return nil
+	}
+	var err error
+	if w.stack != nil {
+		err = w.stack.Stop(context.Background())
+	}
+	return errors.Join(err, os.RemoveAll(w.dir))
+}
