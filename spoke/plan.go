@@ -48,7 +48,7 @@ func (p *plans) of(work *workv1.ManifestWork) *apply.Work {
 	annotations := map[string]string{}
 	for _, name := range []string{
 		kronvoyv1alpha1.AnnotationHash, kronvoyv1alpha1.AnnotationManifestPolicies,
-		kronvoyv1alpha1.AnnotationObserve, kronvoyv1alpha1.AnnotationShrunk,
+		kronvoyv1alpha1.AnnotationObserve, kronvoyv1alpha1.AnnotationShrunk, kronvoyv1alpha1.AnnotationReconcile,
 	} {
 		if value, ok := work.Annotations[name]; ok {
 			annotations[name] = value

@@ -12,6 +12,9 @@ const (
 	// ReasonTerminating: the object is on its way out; it is applied again when
 	// it is gone.
 	ReasonTerminating = "ObjectTerminating"
+	// ReasonSuspended: the manifest is not applied as it stands, and will not be
+	// while the work is suspended.
+	ReasonSuspended = "ReconciliationSuspended"
 	// ReasonImmutableField: the manifest changes a field that cannot change.
 	ReasonImmutableField = "ImmutableField"
 	// ReasonNoSuchKind: the cluster does not serve the manifest's kind.

@@ -1,5 +1,7 @@
 package v1alpha1
 
+import "strings"
+
 // Labels and annotations.
 const (
 	// LabelPlacement on an instance names the OCM Placement, in the instance's
@@ -38,7 +40,23 @@ const (
 	// the work's hash, with all that is not gone in its deleting list, for the
 	// next wave waits for it.
 	AnnotationShrunk = "kronvoy.io/shrunk"
+	// AnnotationReconcile on a work tells the agent to write none of its
+	// objects, see Suspended: it goes on looking, and shows what differs as
+	// Reported.
+	AnnotationReconcile = "kronvoy.io/reconcile"
+	// AnnotationInstanceReconcile on an instance suspends it on all clusters,
+	// see Suspended; the name is kro's.
+	AnnotationInstanceReconcile = "kro.run/reconcile"
 )
+
+// ReconcileSuspended is the value of AnnotationReconcile that the hub writes.
+const ReconcileSuspended = "suspended"
+
+// Suspended reads the value of an annotation that can suspend, as kro does:
+// "suspended", or "disabled" as in older releases, in any case.
+func Suspended(value string) bool {
+	return strings.EqualFold(value, ReconcileSuspended) || strings.EqualFold(value, "disabled")
+}
 
 // Values of AnnotationShrunk.
 const (

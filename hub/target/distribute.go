@@ -73,7 +73,7 @@ func (r *Reconciler) write(ctx context.Context, w, live *workv1.ManifestWork) er
 	updated.Spec = w.Spec
 	updated.Labels = overlay(live.Labels, w.Labels)
 	updated.Annotations = overlay(live.Annotations, w.Annotations)
-	for _, optional := range []string{kronvoyv1alpha1.AnnotationObserve, kronvoyv1alpha1.AnnotationShrunk} {
+	for _, optional := range []string{kronvoyv1alpha1.AnnotationObserve, kronvoyv1alpha1.AnnotationShrunk, kronvoyv1alpha1.AnnotationReconcile} {
 		if _, wanted := w.Annotations[optional]; !wanted {
 			delete(updated.Annotations, optional)
 		}
@@ -152,9 +152,9 @@ func (h *hashes) forgetReport(work types.UID) {
 }
 
 type knownHash struct {
-	generation                int64
-	policies, observe, shrunk string
-	hash                      string
+	generation                           int64
+	policies, observe, shrunk, reconcile string
+	hash                                 string
 }
 
 func (h *hashes) of(w *workv1.ManifestWork) string {
@@ -165,6 +165,7 @@ func (h *hashes) of(w *workv1.ManifestWork) string {
 		policies:   w.Annotations[kronvoyv1alpha1.AnnotationManifestPolicies],
 		observe:    w.Annotations[kronvoyv1alpha1.AnnotationObserve],
 		shrunk:     w.Annotations[kronvoyv1alpha1.AnnotationShrunk],
+		reconcile:  w.Annotations[kronvoyv1alpha1.AnnotationReconcile],
 	}
 	if known, found := h.known[w.UID]; found {
 		if now.hash = known.hash; now == known {

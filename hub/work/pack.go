@@ -103,6 +103,10 @@ func assemble(in Input, chunk int, manifests []manifest, before *workv1.Manifest
 			w.Annotations[kronvoyv1alpha1.AnnotationShrunk] = kronvoyv1alpha1.ShrunkByTeardown
 		}
 	}
+	if before != nil && in.Graph == nil && kronvoyv1alpha1.Suspended(before.Annotations[kronvoyv1alpha1.AnnotationReconcile]) {
+		// What waits for its wave is not put right before it goes.
+		w.Annotations[kronvoyv1alpha1.AnnotationReconcile] = kronvoyv1alpha1.ReconcileSuspended
+	}
 	w.Annotations[kronvoyv1alpha1.AnnotationHash] = HashOf(w)
 	// Not part of the hash: a revision that renders the same is no change for
 	// the cluster.
@@ -155,7 +159,7 @@ func HashOf(w *workv1.ManifestWork) string {
 		}
 		manifests = append(manifests, decoded)
 	}
-	return hash.Of(map[string]any{
+	content := map[string]any{
 		"manifests": manifests,
 		"configs":   w.Spec.ManifestConfigs,
 		"delete":    w.Spec.DeleteOption,
@@ -163,7 +167,12 @@ func HashOf(w *workv1.ManifestWork) string {
 		"policies":  w.Annotations[kronvoyv1alpha1.AnnotationManifestPolicies],
 		"observe":   w.Annotations[kronvoyv1alpha1.AnnotationObserve],
 		"shrunk":    w.Annotations[kronvoyv1alpha1.AnnotationShrunk],
-	})
+	}
+	// Only where it is there: the hash of every other work stays what it was.
+	if reconcile, marked := w.Annotations[kronvoyv1alpha1.AnnotationReconcile]; marked {
+		content["reconcile"] = reconcile
+	}
+	return hash.Of(content)
 }
 
 // encode writes compact JSON; the values are plain structs and maps of

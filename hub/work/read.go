@@ -27,6 +27,9 @@ type Feedback struct {
 	// Failures are manifests that the agent could not apply as they stand, by
 	// node id.
 	Failures map[string]string
+	// Terminating are objects that somebody deleted and that are not gone yet,
+	// in a sentence, by node id. The agent applies them again when they are.
+	Terminating map[string]string
 	// Answered is true when the agent has judged every work as it stands.
 	Answered bool
 	// Deleting lists what left the works and still exists.
@@ -46,7 +49,7 @@ type answer struct {
 // observed. A value counts whenever it is there; a field counts as absent only
 // if the live object carried the manifest shipped last.
 func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kronvoyv1alpha1.WorkReport) (Feedback, error) {
-	feedback := Feedback{Observed: map[string]graph.Observed{}, Failures: map[string]string{}, Answered: true}
+	feedback := Feedback{Observed: map[string]graph.Observed{}, Failures: map[string]string{}, Terminating: map[string]string{}, Answered: true}
 	answers := map[string][]answer{}
 	for _, w := range works {
 		report := reports[w.Name]
@@ -79,9 +82,7 @@ func readNode(feedback *Feedback, node *graph.Node, answers []answer) {
 	slices.SortFunc(answers, func(a, b answer) int { return cmp.Compare(a.policy.Index, b.policy.Index) })
 	observed := graph.Observed{}
 	for _, a := range answers {
-		if failure := a.failure(); failure != "" && feedback.Failures[node.ID] == "" {
-			feedback.Failures[node.ID] = failure
-		}
+		feedback.note(node.ID, a)
 		if a.status == nil {
 			// Shipped, not answered: nothing was observed, but which manifest
 			// is on its way is known.
@@ -95,16 +96,23 @@ func readNode(feedback *Feedback, node *graph.Node, answers []answer) {
 	feedback.Observed[node.ID] = observed
 }
 
-// failure is what the agent said of a manifest it could not apply.
-func (a answer) failure() string {
+// note keeps the first thing that the agent said of a manifest of the node that
+// it has not applied as it stands. To wait is no failure.
+func (f *Feedback) note(node string, a answer) {
 	if a.status == nil {
-		return ""
+		return
 	}
 	applied := findCondition(a.status.Conditions, workv1.ManifestApplied)
 	if applied == nil || applied.Status == metav1.ConditionTrue || applied.ObservedGeneration != a.work.Generation {
-		return ""
+		return
 	}
-	return fmt.Sprintf("%s: %s: %s", describe(a.id), applied.Reason, applied.Message)
+	switch applied.Reason {
+	case kronvoyv1alpha1.ReasonSuspended:
+	case kronvoyv1alpha1.ReasonTerminating:
+		f.Terminating[node] = cmp.Or(f.Terminating[node], applied.Message)
+	default:
+		f.Failures[node] = cmp.Or(f.Failures[node], fmt.Sprintf("%s: %s: %s", describe(a.id), applied.Reason, applied.Message))
+	}
 }
 
 func (a answer) object(node *graph.Node) graph.ObservedObject {

@@ -59,6 +59,7 @@ type world struct {
 	works   []*workv1.ManifestWork
 	reports map[string]*kronvoyv1alpha1.WorkReport
 	last    graph.Evaluation
+	suspended bool
 	// mute keeps the agent from answering; stuck names objects that do not go.
 	mute  bool
 	stuck map[string]bool
@@ -93,6 +94,9 @@ func (w *world) step(teardown bool) Plan {
 	plan, err := Build(in)
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	if w.suspended && !teardown {
+		plan = Suspend(w.works)
 	}
 	w.write(plan)
 	if !w.mute {

@@ -31,7 +31,11 @@ func (r *run) adopt(ctx context.Context, item *Item, st *objectState) Outcome {
 	if err != nil {
 		return r.failed(item, st, light, err)
 	}
-	if !r.ours(item, full, captured) {
+	ours := r.ours(item, full, captured)
+	if item.Suspended && (!ours || captured == nil) {
+		return r.withheld(item, light)
+	}
+	if !ours {
 		return r.takeOver(ctx, item, st, body, full)
 	}
 	st.uid, st.existed = full.GetUID(), true

@@ -63,7 +63,7 @@ func (r *run) object(ctx context.Context, item *Item) Outcome {
 		st.baseline, st.equalAt = nil, ""
 		return Outcome{
 			Item: item, Action: ActionFailed, Live: obj, Reason: kronvoyv1alpha1.ReasonTerminating,
-			Message: fmt.Sprintf("%s is being deleted; it is applied again when it is gone", item),
+			Message: terminating(item, obj),
 		}
 	case item.createOnly():
 		st.foreign = !owns(obj, r.owner.UID)
@@ -82,6 +82,16 @@ func (r *run) object(ctx context.Context, item *Item) Outcome {
 		return r.complete(item, obj, ActionUnchanged)
 	}
 	return r.compare(ctx, item, st, obj)
+}
+
+// terminating says that somebody deleted an object that is wanted, and what
+// keeps it.
+func terminating(item *Item, obj *unstructured.Unstructured) string {
+	text := fmt.Sprintf("%s is being deleted", item)
+	if why := waitsFor(obj); why != "" {
+		text += ", " + why
+	}
+	return text + "; it is applied again when it is gone"
 }
 
 func (i *Item) createOnly() bool { return i.Strategy == workv1.UpdateStrategyTypeCreateOnly }
@@ -140,6 +150,9 @@ func (r *run) create(ctx context.Context, item *Item, st *objectState) Outcome {
 			return r.postponed(item, nil, wait)
 		}
 	}
+	if item.Suspended {
+		return r.withheld(item, nil)
+	}
 	body, err := r.body(item, nil)
 	if err != nil {
 		return r.failed(item, st, nil, err)
@@ -160,6 +173,16 @@ func (r *run) create(ctx context.Context, item *Item, st *objectState) Outcome {
 		outcome.Action = ActionCorrected
 	}
 	return outcome
+}
+
+// withheld is the outcome of a manifest that a suspended work does not apply:
+// the object stays as it is, or stays away. What asks for it has no say in
+// drift: drift policies do that, see Item.Drift.
+func (r *run) withheld(item *Item, obj *unstructured.Unstructured) Outcome {
+	return Outcome{
+		Item: item, Action: ActionUnchanged, Live: obj, Reason: kronvoyv1alpha1.ReasonSuspended,
+		Message: fmt.Sprintf("%s is not applied while reconciliation is suspended", item),
+	}
 }
 
 // ssa is one server-side apply.

@@ -26,8 +26,9 @@ const (
 )
 
 // prune deletes what is in the inventory and no longer in the work. The gates:
-//   - every manifest was read and applied, so the work is known in full; a
-//     teardown does not ask, else one bad manifest would keep all objects;
+//   - every manifest was read and applied, so the work is known in full, and
+//     the work is not suspended; a teardown does not ask, else one bad manifest
+//     would keep all objects;
 //   - the watches have shown all kinds, so the inventory is known in full;
 //   - the object has this inventory as owner, and no other work wants it.
 func (r *run) prune(ctx context.Context, changes *ChangeSet) {
@@ -50,14 +51,17 @@ func (r *run) prune(ctx context.Context, changes *ChangeSet) {
 			continue
 		}
 		leavers++
-		if complete && (changes.applied() || r.w.Teardown) {
+		if complete && (changes.applied() && !r.w.Suspended || r.w.Teardown) {
 			r.leave(ctx, key, changes)
 			continue
 		}
 		// It is still there: the hub must not take it for gone.
 		why := "kept until everything else in the work is applied"
-		if !complete {
+		switch {
+		case !complete:
 			why = r.a.unseen(inv)
+		case r.w.Suspended:
+			why = "kept while reconciliation is suspended"
 		}
 		r.stay(key, why)
 	}

@@ -16,6 +16,9 @@ import (
 // forced, so that the server says who owns what we are about to change:
 // fields that were ours are drift, all others a conflict.
 func (r *run) update(ctx context.Context, item *Item, st *objectState, obj *unstructured.Unstructured) Outcome {
+	if item.Suspended {
+		return r.withheld(item, obj)
+	}
 	body, err := r.body(item, obj)
 	if err != nil {
 		return r.failed(item, st, obj, err)

@@ -30,6 +30,8 @@ type Work struct {
 	// Shrunk is set when manifests left the work and the hub waits to hear that
 	// their objects are gone; Teardown when all of them will leave.
 	Shrunk, Teardown bool
+	// Suspended is set while no object of the work may be written.
+	Suspended bool
 	// PolicyErr is set when an annotation cannot be read: then nothing of the
 	// work may be applied, as its policies are unknown.
 	PolicyErr error
@@ -56,6 +58,8 @@ type Item struct {
 	Adopt    Adoption
 	Policy   kronvoyv1alpha1.ManifestPolicy
 	Ignore   []drift.Pattern
+	// Suspended is the work's.
+	Suspended bool
 
 	Feedback []workv1.FeedbackRule
 	Rules    []workv1.ConditionRule
@@ -116,6 +120,7 @@ func NewWork(work *workv1.ManifestWork, mapper Mapper) *Work {
 		Delete:     work.Spec.DeleteOption,
 		Shrunk:     work.Annotations[kronvoyv1alpha1.AnnotationShrunk] != "",
 		Teardown:   work.Annotations[kronvoyv1alpha1.AnnotationShrunk] == kronvoyv1alpha1.ShrunkByTeardown,
+		Suspended:  kronvoyv1alpha1.Suspended(work.Annotations[kronvoyv1alpha1.AnnotationReconcile]),
 	}
 	policies, err := kronvoyv1alpha1.ParseManifestPolicies(work.Annotations)
 	if err == nil && policies != nil && len(policies) != len(work.Spec.Workload.Manifests) {
@@ -136,7 +141,7 @@ func NewWork(work *workv1.ManifestWork, mapper Mapper) *Work {
 		if policies != nil {
 			item.apply(policies[ordinal])
 		}
-		item.Observe = observe[ordinal]
+		item.Observe, item.Suspended = observe[ordinal], w.Suspended
 		item.Orphan = item.Orphan || orphaned(work.Spec.DeleteOption, item.Key)
 		if w.PolicyErr != nil {
 			item.fail(kronvoyv1alpha1.ReasonInvalidPolicy, w.PolicyErr)
@@ -247,8 +252,12 @@ func (i *Item) apply(policy kronvoyv1alpha1.ManifestPolicy) {
 	i.Ignore = patterns
 }
 
-// Drift gives the manifest's drift policy.
+// Drift gives the manifest's drift policy. While the work is suspended drift is
+// only shown.
 func (i *Item) Drift() kronvoyv1alpha1.DriftPolicy {
+	if i.Suspended && i.Policy.Drift != kronvoyv1alpha1.DriftIgnore {
+		return kronvoyv1alpha1.DriftReport
+	}
 	if i.Policy.Drift == "" {
 		return kronvoyv1alpha1.DriftCorrect
 	}

@@ -319,7 +319,7 @@ func Slim(work *workv1.ManifestWork) *workv1.ManifestWork {
 	slim.Annotations = map[string]string{}
 	for _, name := range []string{
 		kronvoyv1alpha1.AnnotationHash, kronvoyv1alpha1.AnnotationManifestPolicies,
-		kronvoyv1alpha1.AnnotationObserve, kronvoyv1alpha1.AnnotationShrunk,
+		kronvoyv1alpha1.AnnotationObserve, kronvoyv1alpha1.AnnotationShrunk, kronvoyv1alpha1.AnnotationReconcile,
 	} {
 		if value, ok := work.Annotations[name]; ok {
 			slim.Annotations[name] = value
