@@ -12,7 +12,6 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -27,7 +26,6 @@ import (
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
-	"github.com/kronvoy/kronvoy/hub/convert"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/revision"
@@ -36,10 +34,6 @@ import (
 // Finalizer keeps a definition until its last instance is gone; the name is
 // kro's.
 const Finalizer = "kro.run/finalizer"
-
-// instancesRecheck is how often a definition under deletion looks whether its
-// instances are gone.
-const instancesRecheck = 2 * time.Second
 
 // Clock gives the time; conditions carry it.
 type Clock interface{ Now() time.Time }
@@ -55,6 +49,8 @@ type Reconciler struct {
 	Clock     Clock
 
 	written index.Written[string]
+	stated  statements
+	kro     kroWatch
 }
 
 // SetupWithManager registers the controller.
@@ -63,7 +59,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	crd.SetGroupVersionKind(apiextensionsv1.SchemeGroupVersion.WithKind("CustomResourceDefinition"))
 	return ctrl.NewControllerManagedBy(mgr).Named("definition").
 		For(&krov1alpha1.ResourceGraphDefinition{}, builder.WithPredicates(predicate.Or(
-			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, r.stated.byOthers()))).
 		WatchesRawSource(source.Kind(mgr.GetCache(), crd, handler.TypedEnqueueRequestsFromMapFunc(
 			func(ctx context.Context, obj *metav1.PartialObjectMetadata) []reconcile.Request {
 				return r.concernedBy(ctx, obj)
@@ -83,115 +79,124 @@ func (r *Reconciler) concernedBy(ctx context.Context, crd *metav1.PartialObjectM
 	var requests []reconcile.Request
 	for i := range definitions.Items {
 		rgd := &definitions.Items[i]
-		if rgd.Name == crd.Labels[labelDefinitionName] || rgd.Status.State != krov1alpha1.Active {
+		if rgd.Name == crd.Labels[graph.LabelDefinition] || rgd.Status.State != krov1alpha1.Active {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKey{Name: rgd.Name}})
 		}
 	}
 	return requests
 }
 
-// Reconcile runs load, teardown or compile, serve and status, in this order.
+// Reconcile runs load, teardown or compile, serve and status, in this order. A
+// definition that kro's controller looks after is left alone.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	rgd := &krov1alpha1.ResourceGraphDefinition{}
 	if err := r.Client.Get(ctx, req.NamespacedName, rgd); err != nil {
 		r.written.Forget(req.Name)
+		r.stated.forget(req.Name)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if r.written.Behind(req.Name, rgd) {
 		return index.Later(), nil
 	}
-	before := rgd.DeepCopy()
+	sign, err := r.kro.live(ctx, r.Reader, r.Clock.Now(), rgd.Name)
+	if err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if sign != "" {
+		r.Store.yield(rgd)
+		return reconcile.Result{RequeueAfter: kroRecheck}, r.writeStatus(ctx, rgd.DeepCopy(), rgd, &outcome{kro: sign})
+	}
+	if r.Store.resume(rgd.Name) {
+		r.Kinds.Changed(r.lastKind(rgd))
+	}
+	return r.reconcile(ctx, rgd)
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition) (reconcile.Result, error) {
 	if rgd.DeletionTimestamp != nil {
 		return r.teardown(ctx, rgd)
 	}
+	before := rgd.DeepCopy()
 	if controllerutil.AddFinalizer(rgd, Finalizer) {
 		if err := r.Client.Patch(ctx, rgd, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 			return reconcile.Result{}, fmt.Errorf("adding the finalizer to definition %s: %w", rgd.Name, err)
 		}
 		before = rgd.DeepCopy()
 	}
-	outcome, err := r.serve(ctx, rgd)
-	if err != nil {
-		outcome.err = err
-	} else {
+	o := &outcome{}
+	err := r.serve(ctx, rgd, o)
+	if result, settled := index.Settle(reconcile.Result{}, err); err != nil && settled == nil {
+		// Somebody else was faster: no fault to tell of.
+		return result, nil
+	}
+	if err == nil {
 		r.Store.judge(rgd.Name)
 	}
-	if statusErr := r.writeStatus(ctx, before, rgd, outcome); err == nil {
+	if statusErr := r.writeStatus(ctx, before, rgd, o); err == nil {
 		err = statusErr
 	}
 	return index.Settle(reconcile.Result{}, err)
 }
 
-// outcome is what came of one attempt to serve a definition.
-type outcome struct {
-	graph  *graph.Graph
-	issues graph.Issues
-	// conflict names another owner of the CRD, or what its update would break.
-	conflict string
-	// kindReady and watching are reached in this order.
-	kindReady, watching bool
-	revisionNumber      int64
-	err                 error
-}
-
 // serve compiles the definition, makes sure of its CRD, and switches instances
 // over to it. An invalid definition changes nothing that runs: the last good
 // revision goes on serving.
-func (r *Reconciler) serve(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition) (*outcome, error) {
-	o := &outcome{}
-	var source graph.Source
-	source, err := convert.Source(rgd)
-	if err != nil {
-		o.issues = graph.Issues{{Path: "spec", Offset: -1, Reason: "Unreadable", Message: err.Error()}}
-	} else {
-		o.graph, o.issues = graph.Compile(source, r.Store.resolver)
-	}
+func (r *Reconciler) serve(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition, o *outcome) error {
+	o.graph, o.issues = r.Store.Compile(rgd)
 	if o.graph == nil {
-		return o, r.serveLastGood(ctx, rgd, o)
+		return r.serveLastGood(ctx, rgd, o)
 	}
-	kind, err := r.ensureCRD(ctx, rgd, o.graph)
+	kind, err := r.ensureKind(ctx, rgd, o.graph)
 	if err != nil {
-		return o, err
+		o.kind = unmet(reasonFailed, err.Error())
+		return err
 	}
-	o.conflict, o.kindReady = cmp.Or(kind.conflict, kind.blocked), kind.established
-	if kind.blocked != "" {
-		// The kind is as it was, and so are its instances.
+	if kind.kept {
 		err := r.serveLastGood(ctx, rgd, o)
-		o.kindReady = false
-		return o, err
+		o.kind = unmet(reasonFailed, kind.fault)
+		return err
 	}
+	o.kind = kind.verdict()
 	if !kind.established {
-		return o, nil
+		return nil
 	}
 	stored, err := r.ensureRevision(ctx, rgd, o.graph)
 	if err != nil {
-		return o, err
+		o.revisions = unmet(reasonFailed, err.Error())
+		return err
 	}
-	o.revisionNumber = stored.Revision
-	return o, r.start(ctx, rgd.Name, stored.Name, o)
+	return r.start(Serving{Definition: rgd.Name, Revision: stored.Name, Graph: o.graph}, stored.Revision, o)
+}
+
+// ensureKind is ensureCRD; watches of a kind end with its CRD, and begin anew.
+func (r *Reconciler) ensureKind(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition, g *graph.Graph) (kindState, error) {
+	kind, err := r.ensureCRD(ctx, rgd, g)
+	if err == nil && kind.created {
+		err = r.Kinds.Remove(ctx, g.GroupVersionKind())
+	}
+	return kind, err
 }
 
 // start serves a graph whose kind is established.
-func (r *Reconciler) start(ctx context.Context, definition, revisionName string, o *outcome) error {
-	g := o.graph
-	old, known := r.Store.Serving(g.GroupVersionKind().GroupKind())
-	r.Store.serve(Serving{Definition: definition, Revision: revisionName, Graph: g})
-	if err := r.Kinds.Ensure(g.GroupVersionKind()); err != nil {
+func (r *Reconciler) start(serving Serving, number int64, o *outcome) error {
+	gvk := serving.Graph.GroupVersionKind()
+	old, known := r.Store.Serving(gvk.GroupKind())
+	r.Store.serve(serving)
+	o.revisionNumber, o.revisions = number, met("Resolved", fmt.Sprintf("revision %d is stored and served", number))
+	if err := r.Kinds.Ensure(gvk); err != nil {
+		o.controller = unmet("FailedToStart", err.Error())
 		return err
 	}
-	o.watching = true
-	if known && old.Revision != revisionName {
-		r.Kinds.Changed(g.GroupVersionKind())
+	o.controller = met("Running", "instances are watched")
+	if known && old.Revision != serving.Revision {
+		r.Kinds.Changed(gvk)
 	}
 	return nil
 }
 
-// serveLastGood finds the newest stored revision after a restart.
+// serveLastGood serves the newest stored revision, if there is one, with the
+// CRD that it generates.
 func (r *Reconciler) serveLastGood(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition, o *outcome) error {
-	if _, serving := r.Store.kindOf(rgd.Name); serving {
-		o.kindReady, o.watching = true, true
-		return nil
-	}
 	revisions, err := r.revisions(ctx, rgd.Name)
 	if err != nil {
 		return err
@@ -204,12 +209,15 @@ func (r *Reconciler) serveLastGood(ctx context.Context, rgd *krov1alpha1.Resourc
 	if err != nil {
 		return err
 	}
-	last := &outcome{graph: g}
-	if err := r.start(ctx, rgd.Name, newest.Name, last); err != nil {
+	kind, err := r.ensureKind(ctx, rgd, g)
+	if err != nil {
 		return err
 	}
-	o.kindReady, o.watching, o.revisionNumber = true, true, newest.Revision
-	return nil
+	o.kind = kind.verdict()
+	if !kind.established && !kind.kept {
+		return nil
+	}
+	return r.start(Serving{Definition: rgd.Name, Revision: newest.Name, Graph: g}, newest.Revision, o)
 }
 
 func (r *Reconciler) revisions(ctx context.Context, definition string) ([]appsv1.ControllerRevision, error) {
@@ -282,66 +290,6 @@ func (r *Reconciler) prune(ctx context.Context, revisions []appsv1.ControllerRev
 		r.Store.drop(old.Name)
 	}
 	return nil
-}
-
-// teardown keeps a definition until its last instance is gone: without it
-// nobody would take the instances' finalizers off.
-func (r *Reconciler) teardown(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition) (reconcile.Result, error) {
-	if !controllerutil.ContainsFinalizer(rgd, Finalizer) {
-		return reconcile.Result{}, nil
-	}
-	gvk, err := r.lastKind(rgd)
-	if err != nil {
-		return reconcile.Result{}, err
-	}
-	left, err := r.instances(ctx, gvk)
-	if err != nil {
-		return reconcile.Result{}, err
-	}
-	before := rgd.DeepCopy()
-	if left {
-		// After a restart nobody else would see the instances go.
-		serveErr := r.serveLastGood(ctx, rgd, &outcome{})
-		r.Store.judge(rgd.Name)
-		o := &outcome{err: fmt.Errorf("instances of %s still exist: delete them, or take their finalizer %s off", gvk.Kind, kronvoyv1alpha1.FinalizerInstance)}
-		if err := r.writeStatus(ctx, before, rgd, o); err != nil {
-			return reconcile.Result{}, err
-		}
-		return reconcile.Result{RequeueAfter: instancesRecheck}, serveErr
-	}
-	if err := r.Kinds.Remove(ctx, gvk); err != nil {
-		return reconcile.Result{}, err
-	}
-	r.Store.withdraw(rgd.Name)
-	controllerutil.RemoveFinalizer(rgd, Finalizer)
-	return reconcile.Result{}, client.IgnoreNotFound(r.Client.Patch(ctx, rgd, client.MergeFrom(before)))
-}
-
-func (r *Reconciler) lastKind(rgd *krov1alpha1.ResourceGraphDefinition) (runtimeschema.GroupVersionKind, error) {
-	if gvk, serving := r.Store.kindOf(rgd.Name); serving {
-		return gvk, nil
-	}
-	if rgd.Spec.Schema == nil {
-		return runtimeschema.GroupVersionKind{}, nil
-	}
-	return runtimeschema.GroupVersionKind{Group: rgd.Spec.Schema.Group, Version: rgd.Spec.Schema.APIVersion, Kind: rgd.Spec.Schema.Kind}, nil
-}
-
-// instances is true while any instance of the kind exists.
-func (r *Reconciler) instances(ctx context.Context, gvk runtimeschema.GroupVersionKind) (bool, error) {
-	if gvk.Kind == "" {
-		return false, nil
-	}
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
-	err := r.Reader.List(ctx, list, client.Limit(1))
-	if apierrors.IsNotFound(err) || isNoMatch(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("looking for instances of %s: %w", gvk, err)
-	}
-	return len(list.Items) > 0, nil
 }
 
 func unmarshal(raw []byte, into any) error { return utiljson.Unmarshal(raw, into) }

@@ -42,6 +42,8 @@ type Store struct {
 	graphs  map[string]*graph.Graph
 	serving map[runtimeschema.GroupKind]Serving
 	judged  map[string]bool
+	// yielded are the kinds of definitions that another controller looks after.
+	yielded map[string]runtimeschema.GroupKind
 }
 
 // NewStore makes an empty store; definition revisions are read from the hub's
@@ -50,7 +52,17 @@ func NewStore(reader client.Reader, namespace string, resolver schema.Resolver) 
 	return &Store{
 		reader: reader, namespace: namespace, resolver: resolver,
 		graphs: map[string]*graph.Graph{}, serving: map[runtimeschema.GroupKind]Serving{}, judged: map[string]bool{},
+		yielded: map[string]runtimeschema.GroupKind{},
 	}
+}
+
+// Compile compiles a definition as the hub serves it. Nothing is kept.
+func (s *Store) Compile(rgd *krov1alpha1.ResourceGraphDefinition) (*graph.Graph, graph.Issues) {
+	source, err := convert.Source(rgd)
+	if err != nil {
+		return nil, graph.Issues{{Path: "spec", Offset: -1, Reason: "Unreadable", Message: err.Error()}}
+	}
+	return graph.Compile(source, s.resolver)
 }
 
 // Graph returns the compiled graph of a definition revision; one that is not
@@ -92,11 +104,7 @@ func (s *Store) compileRevision(stored *appsv1.ControllerRevision) (*graph.Graph
 	if err := unmarshal(d.Spec, &rgd.Spec); err != nil {
 		return nil, fmt.Errorf("reading definition revision %s: %w", stored.Name, err)
 	}
-	source, err := convert.Source(rgd)
-	if err != nil {
-		return nil, fmt.Errorf("definition revision %s: %w", stored.Name, err)
-	}
-	g, issues := graph.Compile(source, s.resolver)
+	g, issues := s.Compile(rgd)
 	if g == nil {
 		return nil, fmt.Errorf("definition revision %s no longer compiles: %w", stored.Name, issues.Err())
 	}
@@ -158,14 +166,48 @@ func (s *Store) withdraw(definition string) {
 	}
 }
 
-// kindOf is the kind a definition serves now.
-func (s *Store) kindOf(definition string) (runtimeschema.GroupVersionKind, bool) {
+// servingOf is what a definition serves now.
+func (s *Store) servingOf(definition string) (Serving, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, serving := range s.serving {
 		if serving.Definition == definition {
-			return serving.Graph.GroupVersionKind(), true
+			return serving, true
 		}
 	}
-	return runtimeschema.GroupVersionKind{}, false
+	return Serving{}, false
+}
+
+// yield notes that another controller looks after a definition.
+func (s *Store) yield(rgd *krov1alpha1.ResourceGraphDefinition) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kind := runtimeschema.GroupKind{}
+	if rgd.Spec.Schema != nil {
+		kind = runtimeschema.GroupKind{Group: rgd.Spec.Schema.Group, Kind: rgd.Spec.Schema.Kind}
+	}
+	s.yielded[rgd.Name] = kind
+}
+
+// resume ends yield; it is true when there was something to end.
+func (s *Store) resume(definition string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, yielded := s.yielded[definition]
+	delete(s.yielded, definition)
+	return yielded
+}
+
+// Yielded says whether another controller looks after a kind: then nothing is
+// written for its instances, and what runs stays as it is. Who asks should ask
+// again after a while.
+func (s *Store) Yielded(kind runtimeschema.GroupKind) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, yielded := range s.yielded {
+		if yielded == kind {
+			return true
+		}
+	}
+	return false
 }
