@@ -123,7 +123,7 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 			Client: c, Reader: reader, Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
 			Events: local.GetEventRecorder("kronvoy"), Placer: placer,
 		}).SetupWithManager(local, watched),
-		(&rollout.Reconciler{Client: c, Namespace: opts.Namespace, Placer: placer}).SetupWithManager(local, watched),
+		(&rollout.Reconciler{Client: c, Namespace: opts.Namespace, Placer: placer, Store: store}).SetupWithManager(local, watched),
 		(&target.Reconciler{
 			Client: c, Reader: reader, Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
 			AllowedNamespaces: opts.AllowedNamespaces,

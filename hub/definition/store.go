@@ -198,9 +198,11 @@ func (s *Store) resume(definition string) bool {
 	return yielded
 }
 
+// YieldedRecheck is when to ask Yielded again.
+const YieldedRecheck = kroRecheck
+
 // Yielded says whether another controller looks after a kind: then nothing is
-// written for its instances, and what runs stays as it is. Who asks should ask
-// again after a while.
+// written for its instances, and what runs stays as it is.
 func (s *Store) Yielded(kind runtimeschema.GroupKind) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

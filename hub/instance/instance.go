@@ -105,6 +105,9 @@ type scope struct {
 // Reconcile runs load, teardown or finalizer, revision and status, in this
 // order.
 func (r *Reconciler) Reconcile(ctx context.Context, req kinds.Request) (reconcile.Result, error) {
+	if r.Store.Yielded(req.GVK().GroupKind()) {
+		return reconcile.Result{RequeueAfter: definition.YieldedRecheck}, nil
+	}
 	return index.Settle(r.reconcile(ctx, req))
 }
 

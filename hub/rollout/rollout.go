@@ -25,6 +25,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/clusters"
+	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/revision"
@@ -37,6 +38,7 @@ type Reconciler struct {
 	// Namespace of the hub: revisions of cluster-scoped instances live there.
 	Namespace string
 	Placer    Placer
+	Store     *definition.Store
 }
 
 // SetupWithManager registers the controller.
@@ -142,6 +144,9 @@ func owners(revisions []appsv1.ControllerRevision) []kinds.Request {
 
 // Reconcile gathers, decides and writes Targets.
 func (r *Reconciler) Reconcile(ctx context.Context, req kinds.Request) (reconcile.Result, error) {
+	if r.Store.Yielded(req.GVK().GroupKind()) {
+		return reconcile.Result{RequeueAfter: definition.YieldedRecheck}, nil
+	}
 	instance := kinds.Object(req.GVK())
 	err := r.Client.Get(ctx, client.ObjectKey{Namespace: req.Namespace, Name: req.Name}, instance)
 	if err != nil || instance.GetDeletionTimestamp() != nil {

@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
@@ -94,6 +95,9 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	s := &scope{target: target, identity: work.IdentityOf(target.Spec.Instance)}
+	if r.Store.Yielded(schema.GroupKind{Group: s.identity.Group, Kind: s.identity.Kind}) {
+		return reconcile.Result{RequeueAfter: definition.YieldedRecheck}, nil
+	}
 	var err error
 	if s.works, s.reports, err = index.Works(ctx, r.Client, target.Namespace, s.identity); err != nil {
 		return reconcile.Result{}, err
