@@ -214,6 +214,8 @@ type manifest struct {
 	paths    []string
 	rules    []string
 	observe  []string
+	// selection travels with the manifest.
+	selection *kronvoyv1alpha1.Selection
 }
 
 func (w *world) configMap(name string, data ...string) *manifest {
@@ -264,7 +266,7 @@ func (w *world) fill(work *workv1.ManifestWork, manifests ...*manifest) {
 	w.t.Helper()
 	work.Spec = workv1.ManifestWorkSpec{}
 	var policies []kronvoyv1alpha1.ManifestPolicy
-	observe := map[string][]string{}
+	observe := kronvoyv1alpha1.Observe{Fields: map[int][]string{}}
 	for i, m := range manifests {
 		object := m.object.DeepCopy()
 		content, err := json.Marshal(object.Object)
@@ -284,7 +286,10 @@ func (w *world) fill(work *workv1.ManifestWork, manifests ...*manifest) {
 		work.Spec.Workload.Manifests = append(work.Spec.Workload.Manifests, workv1.Manifest{RawExtension: runtime.RawExtension{Raw: content}})
 		policies = append(policies, m.policy)
 		if len(m.observe) > 0 {
-			observe[fmt.Sprint(i)] = m.observe
+			observe.Fields[i] = m.observe
+		}
+		if m.selection != nil {
+			observe.Selections = append(observe.Selections, *m.selection)
 		}
 		work.Spec.ManifestConfigs = append(work.Spec.ManifestConfigs, w.config(m, hash))
 	}

@@ -32,8 +32,8 @@ const (
 	// AnnotationManifestPolicies on a work holds one ManifestPolicy per
 	// manifest, in order, as compact JSON.
 	AnnotationManifestPolicies = "kronvoy.io/manifest-policies"
-	// AnnotationObserve on a work holds the fields that OCM's feedback cannot
-	// carry, as compact JSON: manifest ordinal to paths.
+	// AnnotationObserve on a work holds what OCM's feedback cannot carry, lists
+	// and objects above all, as compact JSON: see Observe.
 	AnnotationObserve = "kronvoy.io/observe"
 	// AnnotationShrunk is on a work that manifests have left, as ShrunkByUpdate
 	// or ShrunkByTeardown: the agent must bring the report's observedHash up to

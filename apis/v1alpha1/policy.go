@@ -3,7 +3,8 @@ package v1alpha1
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // DriftPolicy says what an agent does about a field that somebody changed.
@@ -67,26 +68,54 @@ func ParseManifestPolicies(annotations map[string]string) ([]ManifestPolicy, err
 	return policies, nil
 }
 
-// Observe lists, by manifest ordinal, the fields to return in a WorkReport.
-type Observe map[int][]string
+// MaxObserveBytes bounds AnnotationObserve: all annotations of an object have
+// 256 KiB.
+const MaxObserveBytes = 128 << 10
 
-// ParseObserve reads AnnotationObserve.
+// Observe is what AnnotationObserve says: what the agent returns in a WorkReport
+// because OCM's feedback cannot carry it.
+type Observe struct {
+	// Fields lists paths in the live object of a manifest, by its ordinal.
+	Fields map[int][]string `json:"fields,omitempty"`
+	// Selections are lists of objects that no manifest names.
+	Selections []Selection `json:"selections,omitempty"`
+}
+
+// Selection is a list of objects that an agent is to make and keep up.
+type Selection struct {
+	// Node is the id of the graph's node; it is in a work once.
+	Node string `json:"node"`
+	// Hash names all else in here. A report repeats it, and so says which
+	// selection it answers.
+	Hash string `json:"hash,omitempty"`
+	// Group, Version and Resource say what to list.
+	Group    string `json:"group,omitempty"`
+	Version  string `json:"version"`
+	Resource string `json:"resource"`
+	// Namespace to look in; empty for all, and for cluster-scoped kinds.
+	Namespace string `json:"namespace,omitempty"`
+	// Selector of labels; an empty one selects everything.
+	Selector metav1.LabelSelector `json:"selector"`
+	// Paths are the fields to return of each object, beside its name and
+	// namespace; the empty path is the whole object.
+	Paths []string `json:"paths,omitempty"`
+}
+
+// IsEmpty is true when nothing is asked for.
+func (o Observe) IsEmpty() bool { return len(o.Fields) == 0 && len(o.Selections) == 0 }
+
+// ParseObserve reads AnnotationObserve; a work without it asks for nothing.
 func ParseObserve(annotations map[string]string) (Observe, error) {
+	var observe Observe
 	text, ok := annotations[AnnotationObserve]
 	if !ok {
-		return nil, nil
+		return observe, nil
 	}
-	var raw map[string][]string
-	if err := json.Unmarshal([]byte(text), &raw); err != nil {
-		return nil, fmt.Errorf("reading annotation %s: %w", AnnotationObserve, err)
+	if len(text) > MaxObserveBytes {
+		return Observe{}, fmt.Errorf("reading annotation %s: it has %d bytes, and %d are allowed", AnnotationObserve, len(text), MaxObserveBytes)
 	}
-	observe := make(Observe, len(raw))
-	for key, paths := range raw {
-		ordinal, err := strconv.Atoi(key)
-		if err != nil {
-			return nil, fmt.Errorf("reading annotation %s: ordinal %q: %w", AnnotationObserve, key, err)
-		}
-		observe[ordinal] = paths
+	if err := json.Unmarshal([]byte(text), &observe); err != nil {
+		return Observe{}, fmt.Errorf("reading annotation %s: %w", AnnotationObserve, err)
 	}
 	return observe, nil
 }

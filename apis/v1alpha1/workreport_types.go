@@ -42,6 +42,12 @@ type WorkReportStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=2000
 	Values []ReportedValue `json:"values,omitempty"`
+	// Selections answer those of the work's kronvoy.io/observe annotation, by
+	// node. One that the agent has no first list of is not in here.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
+	Selections []SelectionReport `json:"selections,omitempty"`
 	// Deleting lists the objects that left the work and still exist.
 	// +optional
 	// +listType=atomic
@@ -101,6 +107,60 @@ type ReportedValue struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=1024
 	Path string `json:"path"`
+	// Value of the field, as JSON.
+	// +required
+	Value apiextensionsv1.JSON `json:"value"`
+}
+
+// SelectionReport is what a selection has found on the cluster.
+type SelectionReport struct {
+	// Node is the id of the graph's node.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Node string `json:"node"`
+	// Hash is that of the selection that this answers.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Hash string `json:"hash,omitempty"`
+	// Listed is true when items are all that match. Otherwise nothing is known,
+	// and the message says why.
+	// +optional
+	Listed bool `json:"listed,omitempty"`
+	// Message says why there is no list.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+	// Items are the objects that match, by namespace and name.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
+	Items []SelectedObject `json:"items,omitempty"`
+}
+
+// SelectedObject is one object that a selection has found.
+type SelectedObject struct {
+	// Namespace of the object; empty for a cluster-scoped one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+	// Name of the object.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// Values are the fields that were asked for and exist. They share the
+	// limits of the report's own values.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=200
+	Values []SelectedValue `json:"values,omitempty"`
+}
+
+// SelectedValue is one field of an object that a selection has found.
+type SelectedValue struct {
+	// Path of the field; empty for the whole object.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Path string `json:"path,omitempty"`
 	// Value of the field, as JSON.
 	// +required
 	Value apiextensionsv1.JSON `json:"value"`

@@ -52,12 +52,14 @@ type TooLargeError struct {
 	Node   string
 	Object string
 	Bytes  int
+	// Limit is what there is room for.
+	Limit int
 }
 
 // Error says what, how large and what to do.
 func (e TooLargeError) Error() string {
 	return fmt.Sprintf("node %q renders %s with %d bytes, and a ManifestWork holds at most %d: split it, or keep its data elsewhere",
-		e.Node, e.Object, e.Bytes, maxObjectBytes)
+		e.Node, e.Object, e.Bytes, e.Limit)
 }
 
 // Build plans one step. It never takes away what is merely unresolved: a node
@@ -65,7 +67,7 @@ func (e TooLargeError) Error() string {
 // absent means deleted. Objects leave wave by wave, the highest first, and a
 // wave leaves only when nothing of an earlier one is still being deleted.
 func Build(in Input) (Plan, error) {
-	shipped, err := shippedManifests(in.Previous)
+	shipped, selections, err := shippedBefore(in.Previous)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -73,6 +75,11 @@ func Build(in Input) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	chosen, refused := wantedSelections(in, selections)
+	if wanted, err = carry(in, wanted, chosen, shipped); err != nil {
+		return Plan{}, err
+	}
+	tooLarge = append(tooLarge, refused...)
 	leaving := leavingManifests(shipped, wanted)
 	plan := Plan{TooLarge: tooLarge, Remaining: len(leaving)}
 	stay := leaving
@@ -85,23 +92,27 @@ func Build(in Input) (Plan, error) {
 	return plan.write(in, chunks), nil
 }
 
-// shippedManifests takes all previous works apart. Works that are already
-// being deleted hold nothing any more.
-func shippedManifests(previous []*workv1.ManifestWork) (map[workv1.ResourceIdentifier]manifest, error) {
-	shipped := map[workv1.ResourceIdentifier]manifest{}
+// shippedBefore takes all previous works apart: their manifests, and their
+// selections by node. Works that are already being deleted hold nothing any
+// more.
+func shippedBefore(previous []*workv1.ManifestWork) (map[workv1.ResourceIdentifier]manifest, map[string]kronvoyv1alpha1.Selection, error) {
+	shipped, chosen := map[workv1.ResourceIdentifier]manifest{}, map[string]kronvoyv1alpha1.Selection{}
 	for _, w := range previous {
 		if w.DeletionTimestamp != nil {
 			continue
 		}
-		manifests, err := manifestsOf(w, chunkOf(w.Name))
+		manifests, selections, err := takeApart(w)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, m := range manifests {
 			shipped[m.key()] = m
 		}
+		for _, s := range selections {
+			chosen[s.Node] = s
+		}
 	}
-	return shipped, nil
+	return shipped, chosen, nil
 }
 
 // wantedManifests are the rendered objects, and for every node that could not
@@ -116,9 +127,6 @@ func wantedManifests(in Input, shipped map[workv1.ResourceIdentifier]manifest) (
 		node := in.Graph.Node(result.ID)
 		if result.State == graph.Excluded {
 			continue
-		}
-		if node.Selects {
-			return nil, nil, "", fmt.Errorf("node %q refers to external objects by selector, which is not supported on a cluster yet: refer to one object by its name", node.ID)
 		}
 		if result.State == graph.Pending || result.State == graph.Held || result.State == graph.Failed {
 			unresolved = cmp.Or(unresolved, result.ID)
@@ -141,7 +149,7 @@ func wantedManifests(in Input, shipped map[workv1.ResourceIdentifier]manifest) (
 				m.chunk = before.chunk
 			}
 			if len(m.raw) > maxObjectBytes || m.projected() > maxProjectedBytes {
-				tooLarge = append(tooLarge, TooLargeError{Node: result.ID, Object: describe(m.id), Bytes: len(m.raw)})
+				tooLarge = append(tooLarge, TooLargeError{Node: result.ID, Object: describe(m.id), Bytes: len(m.raw), Limit: maxObjectBytes})
 				unresolved = cmp.Or(unresolved, result.ID)
 				if before, found := shipped[m.key()]; found {
 					wanted = append(wanted, before)

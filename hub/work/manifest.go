@@ -22,6 +22,8 @@ type manifest struct {
 	config  workv1.ManifestConfigOption
 	policy  kronvoyv1alpha1.ManifestPolicy
 	observe []string
+	// selections travel with the manifest; see carry.
+	selections []kronvoyv1alpha1.Selection
 	// chunk the manifest was shipped in, -1 if it is new.
 	chunk int
 }
@@ -43,6 +45,9 @@ func (m manifest) projected() int {
 		for _, path := range rule.JsonPaths {
 			size += 2*len(path.Path) + 128
 		}
+	}
+	for i := range m.selections {
+		size += len(encode(m.selections[i]))
 	}
 	return size
 }
@@ -78,7 +83,7 @@ func newManifest(in Input, node *graph.Node, index int, object map[string]any) (
 	m.config = configure(in.Identity, node, m.id, rendered)
 	for _, read := range node.Reads {
 		if !read.Scalar {
-			m.observe = append(m.observe, read.Path)
+			m.observe = append(m.observe, observedPath(read))
 		}
 	}
 	return m, nil
@@ -194,6 +199,10 @@ func feedbackPaths(node *graph.Node) []workv1.JsonPath {
 	return paths
 }
 
+// observedPath is how a read is called in the observe annotation and in reports;
+// empty for the whole object.
+func observedPath(read graph.Read) string { return strings.TrimPrefix(jsonPath(read.Fields), ".") }
+
 // jsonPath writes fields in client-go's JSONPath dialect.
 func jsonPath(fields []string) string {
 	var b strings.Builder
@@ -232,16 +241,17 @@ func shippedHash(raw []byte) string {
 	return meta.Metadata.Annotations[kronvoyv1alpha1.AnnotationHash]
 }
 
-// manifestsOf takes a work apart.
-func manifestsOf(w *workv1.ManifestWork, chunk int) ([]manifest, error) {
+// takeApart gives the manifests of a work, and the selections it carries.
+func takeApart(w *workv1.ManifestWork) ([]manifest, []kronvoyv1alpha1.Selection, error) {
 	policies, err := kronvoyv1alpha1.ParseManifestPolicies(w.Annotations)
 	if err != nil {
-		return nil, fmt.Errorf("work %s/%s: %w", w.Namespace, w.Name, err)
+		return nil, nil, fmt.Errorf("work %s/%s: %w", w.Namespace, w.Name, err)
 	}
 	observe, err := kronvoyv1alpha1.ParseObserve(w.Annotations)
 	if err != nil {
-		return nil, fmt.Errorf("work %s/%s: %w", w.Namespace, w.Name, err)
+		return nil, nil, fmt.Errorf("work %s/%s: %w", w.Namespace, w.Name, err)
 	}
+	chunk := chunkOf(w.Name)
 	manifests := make([]manifest, 0, len(w.Spec.Workload.Manifests))
 	for i, shipped := range w.Spec.Workload.Manifests {
 		if i >= len(policies) || i >= len(w.Spec.ManifestConfigs) {
@@ -254,11 +264,11 @@ func manifestsOf(w *workv1.ManifestWork, chunk int) ([]manifest, error) {
 			raw:     shipped.Raw,
 			config:  w.Spec.ManifestConfigs[i],
 			policy:  policies[i],
-			observe: observe[i],
+			observe: observe.Fields[i],
 			chunk:   chunk,
 		})
 	}
-	return manifests, nil
+	return manifests, observe.Selections, nil
 }
 
 // extension wraps raw for a ManifestWork.

@@ -3,7 +3,6 @@ package work
 import (
 	"encoding/json"
 	"slices"
-	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
@@ -81,20 +80,21 @@ func assemble(in Input, chunk int, manifests []manifest, before *workv1.Manifest
 		},
 	}
 	policies := make([]kronvoyv1alpha1.ManifestPolicy, 0, len(manifests))
-	observe := map[string][]string{}
+	observe := kronvoyv1alpha1.Observe{Fields: map[int][]string{}}
 	for i, m := range manifests {
 		w.Spec.Workload.Manifests = append(w.Spec.Workload.Manifests, m.extension())
 		w.Spec.ManifestConfigs = append(w.Spec.ManifestConfigs, m.config)
 		policies = append(policies, m.policy)
 		if len(m.observe) > 0 {
-			observe[strconv.Itoa(i)] = m.observe
+			observe.Fields[i] = m.observe
 		}
+		observe.Selections = append(observe.Selections, m.selections...)
 	}
 	w.Annotations = map[string]string{
 		kronvoyv1alpha1.AnnotationInstance:         in.Identity.String(),
 		kronvoyv1alpha1.AnnotationManifestPolicies: encode(policies),
 	}
-	if len(observe) > 0 {
+	if !observe.IsEmpty() {
 		w.Annotations[kronvoyv1alpha1.AnnotationObserve] = encode(observe)
 	}
 	if shrunk(manifests, before, in) {
@@ -175,8 +175,8 @@ func HashOf(w *workv1.ManifestWork) string {
 	return hash.Of(content)
 }
 
-// encode writes compact JSON; the values are plain structs and maps of
-// strings, which always encode.
+// encode writes compact JSON; the values are plain structs and maps, which
+// always encode.
 func encode(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil {

@@ -62,9 +62,14 @@ func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kron
 		}
 		applied := findCondition(w.Status.Conditions, workv1.WorkApplied)
 		feedback.Answered = feedback.Answered && applied != nil && applied.ObservedGeneration == w.Generation
-		manifests, err := manifestsOf(w, chunkOf(w.Name))
+		manifests, selections, err := takeApart(w)
 		if err != nil {
 			return Feedback{}, err
+		}
+		for _, s := range selections {
+			if node := g.Node(s.Node); node != nil && node.Selects {
+				readSelection(&feedback, node, s, report)
+			}
 		}
 		for _, m := range manifests {
 			answers[m.policy.Node] = append(answers[m.policy.Node], answer{m, w, statusOf(w, m.id), report})
@@ -134,9 +139,10 @@ func (a answer) object(node *graph.Node) graph.ObservedObject {
 		}
 	}
 	shipped := shippedHash(a.raw)
+	observed := fieldsByPath(node)
 	budget := maxReportBytes
 	for _, value := range a.reported() {
-		path, known := fields[value.Path]
+		path, known := observed[value.Path]
 		budget -= len(value.Value.Raw)
 		if !known || len(value.Value.Raw) > maxValueBytes || budget < 0 {
 			continue

@@ -110,6 +110,8 @@ type Outcome struct {
 type ChangeSet struct {
 	Work     *Work
 	Outcomes []Outcome
+	// Selections are what the work's selections find, in their order.
+	Selections []Selected
 	// Deleting are the objects that left the work and still exist.
 	Deleting []kronvoyv1alpha1.DeletingObject
 	// Shrunk is set when objects left the work, now or while this process
@@ -220,11 +222,11 @@ func (a *Applier) apply(ctx context.Context, w *Work, kept bool) (*ChangeSet, er
 			return nil, fmt.Errorf("applying work %q: %w", w.Name, ctx.Err())
 		}
 	}
-	changes := &ChangeSet{Work: w, Outcomes: r.outcomes}
+	changes := &ChangeSet{Work: w, Outcomes: r.outcomes, Selections: a.selected(w)}
 	if !kept {
 		r.prune(ctx, changes)
 	}
-	r.watch(w.Items)
+	r.watch(w.Items, w.Selections)
 	r.summarize(changes)
 	return changes, nil
 }
@@ -259,13 +261,18 @@ func (r *run) prepare(ctx context.Context) error {
 	}
 	r.owner = ownerReference(r.st.inventory.name, r.st.inventory.uid)
 	r.outcomes = make([]Outcome, len(r.w.Items))
-	r.watch(r.w.Items)
+	r.watch(r.w.Items, r.w.Selections)
 	return nil
 }
 
 // watch asks for exactly the watches that the work needs now.
-func (r *run) watch(items []*Item) {
+func (r *run) watch(items []*Item, selections []*Selection) {
 	var watches []live.Watch
+	for _, s := range selections {
+		if s.Problem == nil {
+			watches = append(watches, s.Watch)
+		}
+	}
 	keys := map[live.Key]bool{}
 	for resource := range r.st.inventory.kinds {
 		watches = append(watches, live.Watch{Resource: resource})
@@ -277,7 +284,7 @@ func (r *run) watch(items []*Item) {
 		keys[item.Key] = true
 		st := r.st.objects[item.Key]
 		if item.ReadOnly() || item.createOnly() || (st != nil && st.foreign) {
-			watches = append(watches, live.Watch(item.Key))
+			watches = append(watches, live.ByName(item.Key))
 		}
 	}
 	for key := range r.st.inventory.objects {

@@ -111,7 +111,7 @@ func (r *run) stateOf(item *Item) *objectState {
 // find gives the object as it is now. What a watch does not show is read live:
 // it may have lost the label that the watch selects by.
 func (r *run) find(ctx context.Context, item *Item) (*unstructured.Unstructured, error) {
-	byName := r.a.live.Synced(live.Watch(item.Key))
+	byName := r.a.live.Synced(live.ByName(item.Key))
 	if byName || r.a.live.Synced(live.Watch{Resource: item.Key.Resource}) {
 		if obj := r.a.live.Get(item.Key); obj != nil {
 			return obj, nil

@@ -25,7 +25,7 @@ func (a *Applier) Teardown(ctx context.Context, w *Work) (*ChangeSet, bool, erro
 		return nil, true, nil
 	}
 	r.owner = ownerReference(st.inventory.name, st.inventory.uid)
-	r.watch(nil)
+	r.watch(nil, nil)
 	changes := &ChangeSet{Work: w, Shrunk: true}
 	if !a.scan(st.inventory, r.now) {
 		for key := range st.inventory.objects {

@@ -25,6 +25,8 @@ type Work struct {
 	Hash string
 	// Items are the manifests in order.
 	Items []*Item
+	// Selections are the lists that the hub wants back.
+	Selections []*Selection
 	// Delete says how objects leave.
 	Delete *workv1.DeleteOption
 	// Shrunk is set when manifests left the work and the hub waits to hear that
@@ -141,12 +143,15 @@ func NewWork(work *workv1.ManifestWork, mapper Mapper) *Work {
 		if policies != nil {
 			item.apply(policies[ordinal])
 		}
-		item.Observe, item.Suspended = observe[ordinal], w.Suspended
+		item.Observe, item.Suspended = observe.Fields[ordinal], w.Suspended
 		item.Orphan = item.Orphan || orphaned(work.Spec.DeleteOption, item.Key)
 		if w.PolicyErr != nil {
 			item.fail(kronvoyv1alpha1.ReasonInvalidPolicy, w.PolicyErr)
 		}
 		w.Items = append(w.Items, item)
+	}
+	for _, s := range observe.Selections {
+		w.Selections = append(w.Selections, newSelection(s))
 	}
 	w.refuseDuplicates()
 	return w

@@ -128,7 +128,7 @@ func TestNothingIsAppliedUnderPoliciesThatCannotBeRead(t *testing.T) {
 	for name, annotations := range map[string]map[string]string{
 		"no-json":           {kronvoyv1alpha1.AnnotationManifestPolicies: `[`},
 		"too-few":           {kronvoyv1alpha1.AnnotationManifestPolicies: `[]`},
-		"no-observe-json":   {kronvoyv1alpha1.AnnotationObserve: `{"x":1}`},
+		"no-observe-json":   {kronvoyv1alpha1.AnnotationObserve: `{"fields":1}`},
 		"a-bad-ignore-path": {kronvoyv1alpha1.AnnotationManifestPolicies: `[{"ignorePaths":["a["]}]`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package feedback
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -60,6 +61,11 @@ type Field struct {
 	Path string
 	// JSON of the value.
 	JSON []byte
+}
+
+// Equal says whether two fields are the same.
+func (f Field) Equal(other Field) bool {
+	return f.Path == other.Path && bytes.Equal(f.JSON, other.JSON)
 }
 
 // Observed reads the fields that a WorkReport returns, whatever their type.

@@ -3,8 +3,9 @@
 // with its first user and stops it with its last, and reads an object live
 // where a watch cannot answer.
 //
-// What it holds is light: no managed fields, and nothing that carries no
-// kronvoy.io/managed label unless it was asked for by name.
+// What it holds is light: no managed fields, nothing that carries no
+// kronvoy.io/managed label unless it was asked for by name, and of what labels
+// select only the fields that somebody asked for.
 package live
 
 import (
@@ -38,12 +39,24 @@ func (k Key) String() string {
 	return text + k.Name
 }
 
-// Watch names what to watch: all managed objects of a resource or, where Name
-// is set, that one object whatever its labels.
+// Watch names what to watch: all managed objects of a resource; where Name is
+// set, that one object whatever its labels; where Selects is set, what its
+// labels select, whoever manages it.
 type Watch struct {
 	Resource  schema.GroupVersionResource
 	Namespace string
 	Name      string
+	// Selects makes it a list of the objects in the namespace, or in all, that
+	// match Labels, a selector as the API takes it. Of each the fields at Paths
+	// are held.
+	Selects bool
+	Labels  string
+	Paths   Paths
+}
+
+// ByName watches one object.
+func ByName(key Key) Watch {
+	return Watch{Resource: key.Resource, Namespace: key.Namespace, Name: key.Name}
 }
 
 // Event says that an object changed; Owners are its owner references before
@@ -131,7 +144,7 @@ func (c *Cache) Use(user string, watches []Watch) {
 // dropFresh forgets answers that no watch will ever outdate.
 func (c *Cache) dropFresh(gone Watch) {
 	for key := range c.fresh {
-		if key.Resource == gone.Resource && (gone.Name == "" || Watch(key) == gone) {
+		if key.Resource == gone.Resource && !gone.Selects && (gone.Name == "" || ByName(key) == gone) {
 			delete(c.fresh, key)
 		}
 	}
@@ -165,7 +178,7 @@ func (c *Cache) Get(key Key) *unstructured.Unstructured {
 	if obj := c.fresh[key]; obj != nil {
 		return obj
 	}
-	for _, candidate := range []Watch{{Resource: key.Resource}, Watch(key)} {
+	for _, candidate := range []Watch{{Resource: key.Resource}, ByName(key)} {
 		if w := c.watches[candidate]; w != nil {
 			if obj := w.get(key); obj != nil {
 				return obj
@@ -196,7 +209,7 @@ func (c *Cache) Put(key Key, obj *unstructured.Unstructured) *unstructured.Unstr
 	slim := lighten(obj)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, candidate := range []Watch{{Resource: key.Resource}, Watch(key)} {
+	for _, candidate := range []Watch{{Resource: key.Resource}, ByName(key)} {
 		w := c.watches[candidate]
 		if w == nil {
 			continue

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
@@ -34,6 +33,8 @@ type watch struct {
 	cancel   context.CancelFunc
 	// problem is the last error of a watch that has seen nothing yet.
 	problem string
+	// troubles keep a selection from being listed or watched.
+	troubles [2]trouble
 }
 
 func (c *Cache) newWatch(key Watch) *watch {
@@ -43,41 +44,49 @@ func (c *Cache) newWatch(key Watch) *watch {
 		&unstructured.Unstructured{},
 		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{byOwner: ownerUIDs}},
 	)
+	hold, changed := func(u *unstructured.Unstructured) any { return lighten(u) }, w.changed
+	if key.Selects {
+		hold, changed = taker(key.Paths.list()), w.selectionChanged
+	}
 	// Neither call can fail before the informer runs.
 	_ = w.informer.SetTransform(func(obj any) (any, error) {
 		if u, ok := obj.(*unstructured.Unstructured); ok {
-			return lighten(u), nil
+			return hold(u), nil
 		}
 		return obj, nil
 	})
 	_ = w.informer.SetWatchErrorHandlerWithContext(w.failed)
 	_, _ = w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { w.changed(nil, obj) },
-		UpdateFunc: func(old, obj any) { w.changed(old, obj) },
-		DeleteFunc: func(obj any) { w.changed(obj, nil) },
+		AddFunc:    func(obj any) { changed(nil, obj) },
+		UpdateFunc: func(old, obj any) { changed(old, obj) },
+		DeleteFunc: func(obj any) { changed(obj, nil) },
 	})
 	return w
 }
 
 func (w *watch) listWatch() *cache.ListWatch {
-	var resource dynamic.ResourceInterface = w.cache.client.Resource(w.key.Resource)
-	if w.key.Name != "" {
-		resource = w.cache.client.Resource(w.key.Resource).Namespace(w.key.Namespace)
-	}
+	resource := w.cache.client.Resource(w.key.Resource).Namespace(w.key.Namespace)
 	narrow := func(options metav1.ListOptions) metav1.ListOptions {
-		if w.key.Name != "" {
+		switch {
+		case w.key.Selects:
+			options.LabelSelector = w.key.Labels
+		case w.key.Name != "":
 			options.FieldSelector = fields.OneTermEqualSelector("metadata.name", w.key.Name).String()
-		} else {
+		default:
 			options.LabelSelector = selectManaged
 		}
 		return options
 	}
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			return resource.List(ctx, narrow(options))
+			list, err := resource.List(ctx, narrow(options))
+			w.answered(ctx, listing, err)
+			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (apiwatch.Interface, error) {
-			return resource.Watch(ctx, narrow(options))
+			events, err := resource.Watch(ctx, narrow(options))
+			w.answered(ctx, watching, err)
+			return events, err
 		},
 	}
 }

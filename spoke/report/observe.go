@@ -45,6 +45,9 @@ type Observation struct {
 	Conditions []metav1.Condition
 	Manifests  []workv1.ManifestCondition
 	Report     kronvoyv1alpha1.WorkReportStatus
+	// Unlisted are the nodes whose selections have no first list yet: what was
+	// said of them stays.
+	Unlisted map[string]bool
 	// MustReport is set when the hub waits for a report, even an empty one.
 	MustReport bool
 	// Deleting is set while the work itself is deleted: then only the report
@@ -108,6 +111,9 @@ func (o *Observer) Observe(changes *apply.ChangeSet) *Observation {
 		obs.MustReport = obs.MustReport || len(outcome.Item.Observe) > 0
 		obs.Manifests = append(obs.Manifests, manifestStatus(work, outcome, j))
 		obs.Report.Values = appendValues(obs.Report.Values, outcome, j, &size)
+	}
+	for i := range changes.Selections {
+		obs.addSelection(&changes.Selections[i], &size)
 	}
 	o.mu.Lock()
 	o.judged[work.Name] = judged

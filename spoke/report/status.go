@@ -70,12 +70,14 @@ func mergeConditions(old, fresh []metav1.Condition, now time.Time, keep func(met
 // that matters. The hash alone is no news unless the hub waits for it.
 func reportStatus(obs *Observation, before *kronvoyv1alpha1.WorkReportStatus) *kronvoyv1alpha1.WorkReportStatus {
 	after := obs.Report
+	after.Selections = keepUnlisted(obs, before.Selections)
 	if obs.MustReport && (before.ObservedHash != after.ObservedHash || before.ObservedGeneration != after.ObservedGeneration) {
 		return &after
 	}
 	same := before.DeepCopy()
 	same.ObservedHash, same.ObservedGeneration = after.ObservedHash, after.ObservedGeneration
 	same.Values, after.Values = canonicalValues(same.Values), canonicalValues(after.Values)
+	same.Selections, after.Selections = canonicalSelections(same.Selections), canonicalSelections(after.Selections)
 	if equality.Semantic.DeepEqual(same, &after) {
 		return nil
 	}
@@ -87,13 +89,19 @@ func reportStatus(obs *Observation, before *kronvoyv1alpha1.WorkReportStatus) *k
 func canonicalValues(values []kronvoyv1alpha1.ReportedValue) []kronvoyv1alpha1.ReportedValue {
 	canonical := slices.Clone(values)
 	for i := range canonical {
-		var content any
-		if json.Unmarshal(canonical[i].Value.Raw, &content) != nil {
-			continue
-		}
-		if text, err := json.Marshal(content); err == nil {
-			canonical[i].Value.Raw = text
-		}
+		canonical[i].Value.Raw = canonicalJSON(canonical[i].Value.Raw)
 	}
 	return canonical
+}
+
+func canonicalJSON(raw []byte) []byte {
+	var content any
+	if json.Unmarshal(raw, &content) != nil {
+		return raw
+	}
+	text, err := json.Marshal(content)
+	if err != nil {
+		return raw
+	}
+	return text
 }

@@ -261,7 +261,7 @@ func (w *Writer) patch(ctx context.Context, obj client.Object, status any) error
 func reportContent(status *kronvoyv1alpha1.WorkReportStatus) map[string]any {
 	return map[string]any{
 		"observedHash": status.ObservedHash, "observedGeneration": status.ObservedGeneration,
-		"values": orNull(status.Values), "deleting": orNull(status.Deleting), "findings": orNull(status.Findings),
+		"values": orNull(status.Values), "selections": orNull(status.Selections), "deleting": orNull(status.Deleting), "findings": orNull(status.Findings),
 		"findingCount": status.FindingCount, "corrections": status.Corrections,
 	}
 }
