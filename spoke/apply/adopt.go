@@ -22,6 +22,9 @@ func (r *run) adopt(ctx context.Context, item *Item, st *objectState) Outcome {
 	case full == nil:
 		return r.create(ctx, item, st)
 	}
+	if full, err = r.inherit(ctx, item, full); err != nil {
+		return r.failed(item, st, nil, err)
+	}
 	light := r.a.live.Put(item.Key, full)
 	body, err := r.body(item, full)
 	if err != nil {

@@ -63,15 +63,12 @@ type Stack struct {
 // Start builds what is missing, starts the fleet, installs Kronvoy and waits
 // until its processes are ready. On failure nothing is left behind.
 func Start(ctx context.Context, options Options) (_ *Stack, err error) {
-	root, err := moduleRoot()
+	root, err := FindRoot()
 	if err != nil {
 		return nil, err
 	}
-	if options.Progress == nil {
-		options.Progress = io.Discard
-	}
-	s := &Stack{root: root, options: options, Agents: map[string]*fleet.Process{}}
-	options.Fleet.Progress = options.Progress
+	s := newStack(root, options)
+	options.Fleet.Progress = s.options.Progress
 	built := make(chan error, 1)
 	go func() { built <- s.build(ctx) }()
 	s.Fleet, err = fleet.Start(ctx, options.Fleet)
@@ -90,6 +87,28 @@ func Start(ctx context.Context, options Options) (_ *Stack, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// On builds and installs Kronvoy on a fleet that runs already and that the
+// caller stops.
+func On(ctx context.Context, f *fleet.Fleet, options Options) (*Stack, error) {
+	root, err := FindRoot()
+	if err != nil {
+		return nil, err
+	}
+	s := newStack(root, options)
+	s.Fleet = f
+	if err := s.build(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.install(ctx)
+}
+
+func newStack(root string, options Options) *Stack {
+	if options.Progress == nil {
+		options.Progress = io.Discard
+	}
+	return &Stack{root: root, options: options, Agents: map[string]*fleet.Process{}}
 }
 
 // Stop ends everything.
@@ -306,8 +325,8 @@ func freePort() (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
 }
 
-// moduleRoot finds the folder of go.mod above the working directory.
-func moduleRoot() (string, error) {
+// FindRoot finds the repository's folder above the working directory.
+func FindRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
