@@ -2,7 +2,6 @@ package graph
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/google/cel-go/cel"
 
@@ -32,7 +31,9 @@ func (c *compiler) fits(t *cel.Type, d *schema.Decl, depth int) bool {
 	}
 	switch d.Form {
 	case schema.Dyn:
-		return fitsDyn(t, d)
+		// JSON has no bytes; everything else is for the cluster to judge, the values
+		// of a union such as int-or-string too.
+		return t.Kind() != cel.BytesKind
 	case schema.String:
 		return t.Kind() == cel.StringKind
 	case schema.Timestamp:
@@ -53,25 +54,6 @@ func (c *compiler) fits(t *cel.Type, d *schema.Decl, depth int) bool {
 		return c.fitsMap(t, d, depth)
 	case schema.Struct:
 		return c.fitsStruct(t, d, depth)
-	}
-	return false
-}
-
-// fitsDyn accepts anything where nothing is declared, except bytes, which JSON
-// does not have.
-func fitsDyn(t *cel.Type, d *schema.Decl) bool {
-	if len(d.Scalars) == 0 {
-		return t.Kind() != cel.BytesKind
-	}
-	switch t.Kind() {
-	case cel.StringKind:
-		return slices.Contains(d.Scalars, "string")
-	case cel.IntKind, cel.UintKind:
-		return slices.Contains(d.Scalars, "integer") || slices.Contains(d.Scalars, "number")
-	case cel.DoubleKind:
-		return slices.Contains(d.Scalars, "number")
-	case cel.BoolKind:
-		return slices.Contains(d.Scalars, "boolean")
 	}
 	return false
 }

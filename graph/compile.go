@@ -230,6 +230,7 @@ func (c *compiler) assemble(order dag.Order, crd *apiextensionsv1.CustomResource
 		g.nodes = append(g.nodes, c.nodes[i].node)
 		g.plans = append(g.plans, c.nodes[i].plan)
 	}
+	g.findRivals()
 	reads := c.reads()
 	for _, i := range order.Nodes {
 		d := c.nodes[i]
@@ -242,6 +243,20 @@ func (c *compiler) assemble(order dag.Order, crd *apiextensionsv1.CustomResource
 		}
 	}
 	return g
+}
+
+// findRivals finds the nodes that may render an object which another one renders.
+func (g *Graph) findRivals() {
+	count := map[string]int{}
+	for i, n := range g.nodes {
+		g.plans[i].kindKey = n.GVK.GroupKind().String()
+		if n.Kind == Template {
+			count[g.plans[i].kindKey]++
+		}
+	}
+	for i, n := range g.nodes {
+		g.plans[i].rivals = n.Kind == Template && count[g.plans[i].kindKey] > 1
+	}
 }
 
 // indices finds the nodes among some variables, ascending.

@@ -159,13 +159,16 @@ func (c *compiler) dimension(d *draft, entry map[string]string, at string, use f
 		if x == nil {
 			return dimension{}, nil, false
 		}
-		list, _ := expr.Unwrap(x.Type)
-		if list.Kind() != cel.ListKind {
+		if x.Type.Kind() != cel.ListKind {
+			suggestion := ""
+			if _, optional := expr.Unwrap(x.Type); optional {
+				suggestion = "say what holds without a value, as in .orValue([])"
+			}
 			c.issue(Issue{Path: at, Offset: segment.Offset, Reason: "TypeMismatch", Snippet: excerpt(segment.Text, 0),
-				Message: "forEach needs a list, but the expression is " + expr.TypeName(x.Type)})
+				Message: "forEach needs a list, but the expression is " + expr.TypeName(x.Type), Suggestion: suggestion})
 			return dimension{}, nil, false
 		}
-		return dimension{path: at, iterator: name, expr: x}, list.Parameters()[0], true
+		return dimension{path: at, iterator: name, expr: x}, x.Type.Parameters()[0], true
 	}
 	return dimension{}, nil, false
 }

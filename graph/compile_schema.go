@@ -181,6 +181,5 @@ func (c *compiler) statusText(s, at string) (*statusPlan, *apiextensionsv1.JSONS
 	if value.kind == textPlan {
 		return out, &apiextensionsv1.JSONSchemaProps{Type: "string"}
 	}
-	inner, _ := expr.Unwrap(value.expr.Type)
-	return out, schema.Infer(inner, c.env.Struct)
+	return out, schema.Infer(value.expr.Type, c.env.Struct)
 }

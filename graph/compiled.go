@@ -45,6 +45,10 @@ type nodePlan struct {
 	fillNamespace bool
 	ready         []condition
 	collection    bool
+	// kindKey names the kind among all kinds, whatever its version; rivals is true
+	// when another node renders objects of it.
+	kindKey string
+	rivals  bool
 	// selects is true for an external reference by selector, whose template is the
 	// selection.
 	selects bool

@@ -15,9 +15,12 @@ import (
 func (g *Graph) Evaluate(b Bindings) (Evaluation, Issues) {
 	e := newEvaluator(g, b)
 	out := Evaluation{Nodes: make([]NodeResult, len(g.nodes)), Ready: true}
+	e.results = out.Nodes
 	for i := range g.nodes {
-		e.results = out.Nodes
 		out.Nodes[i] = e.node(i)
+	}
+	e.failRivals()
+	for i := range out.Nodes {
 		switch out.Nodes[i].State {
 		case Ready, Excluded:
 		default:
@@ -67,6 +70,49 @@ func (e *evaluator) node(i int) NodeResult {
 		e.ready(i, &result)
 	}
 	return result
+}
+
+// failRivals fails all nodes that render one and the same object: which of them is
+// meant is not known, and each would undo the other. What was shipped of them
+// before stays as it is.
+func (e *evaluator) failRivals() {
+	owner := map[string]int{}
+	for i := range e.results {
+		plan := e.g.plans[i]
+		if !plan.rivals {
+			continue
+		}
+		for _, object := range e.results[i].Objects {
+			identity := plan.kindKey + " " + identityOf(object)
+			first, taken := owner[identity]
+			if !taken {
+				owner[identity] = i
+				continue
+			}
+			if first != i {
+				e.failRival(first, i, identity)
+				e.failRival(i, first, identity)
+			}
+		}
+	}
+	for i := range e.results {
+		if issue := e.results[i].Issue; issue != nil && issue.Reason == reasonConflict {
+			e.results[i].Objects = nil
+		}
+	}
+}
+
+// reasonConflict is the Reason of an Issue about two nodes that render one object.
+const reasonConflict = "IdentityConflict"
+
+func (e *evaluator) failRival(i, other int, identity string) {
+	r := &e.results[i]
+	if r.Issue != nil && r.Issue.Reason == reasonConflict {
+		return
+	}
+	r.State, r.WaitsFor = Failed, nil
+	r.Issue = &Issue{Path: e.g.plans[i].path, Offset: -1, Reason: reasonConflict,
+		Message: fmt.Sprintf("%s renders %s, and so does %s", e.g.nodes[i].ID, shorten(identity), e.g.nodes[other].ID)}
 }
 
 // include decides whether a node is part of the graph, and returns true when

@@ -119,9 +119,6 @@ func (e *evaluator) items(d dimension) ([]any, *outcome) {
 	if outcome != nil {
 		return nil, outcome
 	}
-	if optional, ok := result.(*types.Optional); ok && optional.HasValue() {
-		result = optional.GetValue()
-	}
 	list, ok := result.(traits.Lister)
 	if !ok {
 		return nil, failed(&Issue{Path: d.path, Offset: -1, Reason: "TypeMismatch", Snippet: excerpt(d.expr.Source, 0),

@@ -35,7 +35,7 @@ func (p *projection) object(s *statusPlan) (any, bool) {
 			out[field.key] = value
 		}
 	}
-	return out, len(out) > 0 || len(s.fields) == 0
+	return out, len(out) > 0
 }
 
 // list keeps the places of its elements: one that has no value yet is null, as

@@ -66,6 +66,9 @@ type planner struct {
 	// mayOmit tells whether the value at a path may be left out by omit(); nil
 	// when none may.
 	mayOmit func(at string) bool
+	// lax planners judge expressions alone, not what stands there already: below
+	// an object that keeps unknown fields anything may, as in kro.
+	lax bool
 }
 
 // value plans one value of declaration d at a path.
@@ -73,6 +76,11 @@ func (p *planner) value(v any, d *schema.Decl, at string, depth int) *plan {
 	if depth > maxDepth {
 		p.c.issue(Issue{Path: at, Offset: -1, Reason: "TooDeep", Message: fmt.Sprintf("the template is nested deeper than %d levels", maxDepth)})
 		return &plan{path: at}
+	}
+	if d.Open && !p.lax {
+		lax := *p
+		lax.lax = true
+		p = &lax
 	}
 	switch v := v.(type) {
 	case map[string]any:
@@ -101,8 +109,7 @@ func (p *planner) object(v map[string]any, d *schema.Decl, at string, depth int)
 		elem, found := elemDecl(d, key)
 		fieldPath := path.Key(at, key)
 		if !found {
-			p.c.issue(Issue{Path: fieldPath, Offset: -1, Reason: "UnknownField",
-				Message: fmt.Sprintf("unknown field %q", suggest.Shorten(key, 80)), Suggestion: suggest.DidYouMean(key, d.FieldNames())})
+			p.unknownField(fieldPath, key, d)
 			elem = schema.Anything()
 		}
 		value := p.value(v[key], elem, fieldPath, depth+1)
@@ -196,7 +203,18 @@ func describeScalar(v any) string {
 	return fmt.Sprintf("a %T", v)
 }
 
+func (p *planner) unknownField(at, key string, d *schema.Decl) {
+	if p.lax {
+		return
+	}
+	p.c.issue(Issue{Path: at, Offset: -1, Reason: "UnknownField",
+		Message: fmt.Sprintf("unknown field %q", suggest.Shorten(key, 80)), Suggestion: suggest.DidYouMean(key, d.FieldNames())})
+}
+
 func (p *planner) mismatch(at string, d *schema.Decl, got string) {
+	if p.lax {
+		return
+	}
 	p.c.issue(Issue{Path: at, Offset: -1, Reason: "TypeMismatch", Message: fmt.Sprintf("expected %s, got %s", d, got)})
 }
 
@@ -210,7 +228,7 @@ func (p *planner) text(s string, d *schema.Decl, at string) *plan {
 	if t.Standalone() {
 		return p.standalone(t.Segments[0], d, at)
 	}
-	if !isText(d) {
+	if !isText(d) && !p.lax {
 		p.c.issue(Issue{Path: at, Offset: 0, Reason: "TypeMismatch", Snippet: shorten(s),
 			Message:    fmt.Sprintf("expected %s, but text around an expression makes it a string", d),
 			Suggestion: "let one ${…} span the whole value"})

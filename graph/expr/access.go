@@ -77,12 +77,15 @@ type accessWalker struct {
 	env    *Env
 	locals map[string][]string
 	out    []Access
+	// foreign are the names that are no variables: CEL takes names of types for
+	// values.
+	foreign []ast.Expr
 }
 
-func (e *Env) accesses(a *ast.AST) []Access {
+func (e *Env) accesses(a *ast.AST) ([]Access, []ast.Expr) {
 	w := &accessWalker{env: e, locals: map[string][]string{}}
 	w.walk(a.Expr())
-	return w.out
+	return w.out, w.foreign
 }
 
 func (w *accessWalker) walk(e ast.Expr) {
@@ -94,6 +97,10 @@ func (w *accessWalker) walk(e ast.Expr) {
 		return
 	}
 	switch e.Kind() {
+	case ast.IdentKind:
+		if len(w.locals[e.AsIdent()]) == 0 {
+			w.foreign = append(w.foreign, e)
+		}
 	case ast.SelectKind:
 		w.walk(e.AsSelect().Operand())
 	case ast.CallKind:

@@ -49,12 +49,18 @@ func (e *Env) Compile(source string) (*Expr, []Fault) {
 	if issues.Err() != nil {
 		return nil, e.faults(source, nil, issues)
 	}
+	if names := rooted(parsed.NativeRep()); len(names) > 0 {
+		return nil, e.unknownNames(source, parsed.NativeRep(), names)
+	}
 	checked, issues := e.cel.Check(parsed)
 	if issues.Err() != nil {
 		return nil, e.faults(source, parsed, issues)
 	}
 	native := checked.NativeRep()
-	accesses := e.accesses(native)
+	accesses, foreign := e.accesses(native)
+	if len(foreign) > 0 {
+		return nil, e.unknownNames(source, native, foreign)
+	}
 	x := &Expr{
 		Source:    source,
 		Type:      checked.OutputType(),
@@ -86,6 +92,36 @@ func roots(accesses []Access) []string {
 		}
 	}
 	sort.Strings(out)
+	return out
+}
+
+// rooted are the names with a dot before them, as in .schema, which CEL looks up
+// from the root of a container. There is none here, and kro knows no such names.
+func rooted(a *ast.AST) []ast.Expr {
+	var out []ast.Expr
+	ast.PostOrderVisit(a.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() == ast.IdentKind && strings.HasPrefix(e.AsIdent(), ".") {
+			out = append(out, e)
+		}
+	}))
+	return out
+}
+
+// unknownNames are the faults of names that stand for no variable.
+func (e *Env) unknownNames(source string, a *ast.AST, names []ast.Expr) []Fault {
+	out := make([]Fault, 0, min(len(names), maxFaultsPerExpression))
+	for _, name := range names[:min(len(names), maxFaultsPerExpression)] {
+		text := name.AsIdent()
+		f := Fault{Offset: byteOffset(source, a.SourceInfo().GetStartLocation(name.ID())), Reason: "UnknownIdentifier",
+			Message: fmt.Sprintf("unknown identifier %q", text)}
+		switch plain, dot := strings.CutPrefix(text, "."); {
+		case dot:
+			f.Suggestion = "write " + plain
+		default:
+			f.Suggestion = "a type is no value: compare with type(…) of a value of that type"
+		}
+		out = append(out, f)
+	}
 	return out
 }
 

@@ -101,16 +101,17 @@ func object(properties map[string]spec.Schema) spec.Schema {
 // deeper is accepted as it is.
 const maxInferredDepth = 10
 
-// Infer returns the structural schema of a CEL type's JSON. structs finds the
+// Infer returns the structural schema of a CEL type's JSON, as kro describes it:
+// an optional may be null, and a duration is anything. structs finds the
 // declarations of struct types.
 func Infer(t *cel.Type, structs func(name string) (*Decl, bool)) *apiextensionsv1.JSONSchemaProps {
 	switch t.Kind() {
-	case cel.StringKind, cel.BytesKind:
+	case cel.StringKind:
 		return &apiextensionsv1.JSONSchemaProps{Type: "string"}
+	case cel.BytesKind:
+		return &apiextensionsv1.JSONSchemaProps{Type: "string", Format: "byte"}
 	case cel.TimestampKind:
 		return &apiextensionsv1.JSONSchemaProps{Type: "string", Format: "date-time"}
-	case cel.DurationKind:
-		return &apiextensionsv1.JSONSchemaProps{Type: "string"}
 	case cel.IntKind, cel.UintKind:
 		return &apiextensionsv1.JSONSchemaProps{Type: "integer"}
 	case cel.DoubleKind:
@@ -136,16 +137,17 @@ func AnyProps() *apiextensionsv1.JSONSchemaProps {
 	return &apiextensionsv1.JSONSchemaProps{XPreserveUnknownFields: ptr.To(true)}
 }
 
-// props is the structural schema of a declaration's JSON, types only.
+// props is the structural schema of a declaration's JSON, types only. Times
+// inside of an object are anything, as in kro: there they may be null.
 func (d *Decl) props(depth int) *apiextensionsv1.JSONSchemaProps {
 	if depth > maxInferredDepth {
 		return AnyProps()
 	}
 	switch d.Form {
-	case String, Bytes, Duration:
+	case String:
 		return &apiextensionsv1.JSONSchemaProps{Type: "string"}
-	case Timestamp:
-		return &apiextensionsv1.JSONSchemaProps{Type: "string", Format: "date-time"}
+	case Bytes:
+		return &apiextensionsv1.JSONSchemaProps{Type: "string", Format: "byte"}
 	case Int:
 		return &apiextensionsv1.JSONSchemaProps{Type: "integer"}
 	case Double:

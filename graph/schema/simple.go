@@ -12,8 +12,14 @@ import (
 	"github.com/kronvoy/kronvoy/graph/internal/suggest"
 )
 
-// maxSimpleDepth bounds the nesting of a SimpleSchema, custom types included.
-const maxSimpleDepth = 16
+// The bounds of nesting.
+const (
+	// maxFieldDepth of fields, custom types included. kro has no bound; CEL types
+	// have one, see maxDepth.
+	maxFieldDepth = 50
+	// maxTypeDepth of one type's text, as in [][]string; it is kro's.
+	maxTypeDepth = 16
+)
 
 // maxSchemaSize bounds the fields of a SimpleSchema with its custom types
 // expanded: a type that uses another twice doubles it.
@@ -63,9 +69,9 @@ func (c *simpleCompiler) fault(f Fault) {
 // construction.
 func (c *simpleCompiler) object(fields map[string]any, at string, depth int, stack []string) *apiextensionsv1.JSONSchemaProps {
 	out := &apiextensionsv1.JSONSchemaProps{Type: "object"}
-	if depth > maxSimpleDepth {
+	if depth > maxFieldDepth {
 		c.fault(Fault{Path: at, Offset: -1, Reason: "TooDeep",
-			Message: fmt.Sprintf("the schema is nested deeper than %d levels", maxSimpleDepth)})
+			Message: fmt.Sprintf("the schema is nested deeper than %d levels", maxFieldDepth)})
 		return out
 	}
 	hasDefault := false
@@ -112,7 +118,7 @@ func (c *simpleCompiler) field(v any, at string, depth int, stack []string) (*ap
 	case map[string]any:
 		return c.object(v, at, depth, stack), false
 	case string:
-		return c.text(v, at, depth, stack)
+		return c.text(v, at, stack)
 	}
 	c.fault(Fault{Path: at, Offset: -1, Reason: "InvalidType",
 		Message:    fmt.Sprintf("a field is a type, as in `string`, or a map of fields, not %s", describe(v)),
@@ -121,7 +127,7 @@ func (c *simpleCompiler) field(v any, at string, depth int, stack []string) (*ap
 }
 
 // text compiles `type | marker=value …`.
-func (c *simpleCompiler) text(s, at string, depth int, stack []string) (*apiextensionsv1.JSONSchemaProps, bool) {
+func (c *simpleCompiler) text(s, at string, stack []string) (*apiextensionsv1.JSONSchemaProps, bool) {
 	if len(s) > maxSimpleLength {
 		c.fault(Fault{Path: at, Offset: 0, Reason: "TooLong", Snippet: snippet(s),
 			Message: fmt.Sprintf("a type is at most %d bytes long", maxSimpleLength)})
@@ -129,7 +135,7 @@ func (c *simpleCompiler) text(s, at string, depth int, stack []string) (*apiexte
 	}
 	typeText, markerText, hasMarkers := strings.Cut(s, "|")
 	lead := len(typeText) - len(strings.TrimLeft(typeText, " \t\r\n"))
-	out, required := c.typeExpr(strings.TrimSpace(typeText), s, at, lead, depth, stack)
+	out, required := c.typeExpr(strings.TrimSpace(typeText), s, at, lead, 0, stack)
 	if !hasMarkers {
 		return out, required
 	}
@@ -165,9 +171,9 @@ func (c *simpleCompiler) typeExpr(t, whole, at string, offset, depth int, stack 
 		c.fault(Fault{Path: at, Offset: offset, Reason: "UnknownType", Message: message, Snippet: snippet(whole), Suggestion: suggestion})
 		return &apiextensionsv1.JSONSchemaProps{Type: "object", XPreserveUnknownFields: ptr.To(true)}, false
 	}
-	if depth > maxSimpleDepth {
+	if depth > maxTypeDepth {
 		c.fault(Fault{Path: at, Offset: offset, Reason: "TooDeep", Snippet: snippet(whole),
-			Message: fmt.Sprintf("the schema is nested deeper than %d levels", maxSimpleDepth)})
+			Message: fmt.Sprintf("the type is nested deeper than %d levels", maxTypeDepth)})
 		return &apiextensionsv1.JSONSchemaProps{Type: "object", XPreserveUnknownFields: ptr.To(true)}, false
 	}
 	switch t {

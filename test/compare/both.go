@@ -64,13 +64,13 @@ func (e *Engines) Run(in Input) (kro, ours Outcome, err error) {
 	if err != nil {
 		return kro, ours, err
 	}
-	observations, err := observations(kroGraph, instance, in.Live)
+	observations, err := e.kro.observations(kroGraph, instance, in.Live)
 	if err != nil {
 		return kro, ours, err
 	}
 	maps.Copy(observations, in.Observed)
 	for name, observed := range observations {
-		if kro.Passes[name], err = PassOfKro(kroGraph, runtime.DeepCopyJSON(instance), observed); err != nil {
+		if kro.Passes[name], err = e.kro.Pass(kroGraph, runtime.DeepCopyJSON(instance), observed); err != nil {
 			return kro, ours, err
 		}
 		ours.Passes[name] = PassOfOurs(ourGraph, instance, observed)
@@ -123,9 +123,9 @@ func defaulted(crd *apiextensionsv1.CustomResourceDefinition, instance map[strin
 
 // observations are what a cluster reports as it proceeds: none, part (the first
 // half of the nodes is there) and all.
-func observations(g *krograph.Graph, instance map[string]any, live Objects) (map[string]Objects, error) {
+func (k *Kro) observations(g *krograph.Graph, instance map[string]any, live Objects) (map[string]Objects, error) {
 	none, part, all := Objects{}, Objects{}, Objects{}
-	if err := observe(g, instance, live, all, g.TopologicalOrder); err != nil {
+	if err := k.observe(g, instance, live, all, g.TopologicalOrder); err != nil {
 		return nil, err
 	}
 	half := g.TopologicalOrder[:(len(g.TopologicalOrder)+1)/2]
@@ -135,7 +135,7 @@ func observations(g *krograph.Graph, instance map[string]any, live Objects) (map
 		}
 	}
 	for _, observed := range []Objects{none, part} {
-		if err := observe(g, instance, live, observed, nil); err != nil {
+		if err := k.observe(g, instance, live, observed, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -145,9 +145,9 @@ func observations(g *krograph.Graph, instance map[string]any, live Objects) (map
 // observe adds what becomes visible when some nodes are applied, until nothing
 // more comes: their objects, and always what selectors find. A node that is not
 // reached yet is not looked at.
-func observe(g *krograph.Graph, instance map[string]any, live, observed Objects, applied []string) error {
+func (k *Kro) observe(g *krograph.Graph, instance map[string]any, live, observed Objects, applied []string) error {
 	for range len(g.Nodes) + 1 {
-		pass, err := PassOfKro(g, runtime.DeepCopyJSON(instance), observed)
+		pass, err := k.Pass(g, runtime.DeepCopyJSON(instance), observed)
 		if err != nil {
 			return err
 		}

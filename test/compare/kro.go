@@ -19,7 +19,10 @@ import (
 var limits = krograph.Config{MaxCollectionSize: 1000, MaxCollectionDimensionSize: 10}
 
 // Kro is kro's engine, reading types from the resolver that ours reads.
-type Kro struct{ builder *krograph.Builder }
+type Kro struct {
+	builder *krograph.Builder
+	mapper  apimeta.RESTMapper
+}
 
 // NewKro returns kro's engine over some types. It knows all that kro can express:
 // the gate of omit() is open.
@@ -27,11 +30,12 @@ func NewKro(types schema.Resolver) (*Kro, error) {
 	if err := features.FeatureGate.SetFromMap(map[string]bool{string(features.CELOmitFunction): true}); err != nil {
 		return nil, fmt.Errorf("opening kro's gate of omit(): %w", err)
 	}
-	b, err := krograph.NewBuilder(nil, nil, krograph.WithSchemaResolver(kroSchemas{types}), krograph.WithRESTMapper(kroMapper{types: types}))
+	mapper := kroMapper{types: types}
+	b, err := krograph.NewBuilder(nil, nil, krograph.WithSchemaResolver(kroSchemas{types}), krograph.WithRESTMapper(mapper))
 	if err != nil {
 		return nil, fmt.Errorf("making kro's builder: %w", err)
 	}
-	return &Kro{builder: b}, nil
+	return &Kro{builder: b, mapper: mapper}, nil
 }
 
 // Build compiles a definition as kro's controller does; group and scope are

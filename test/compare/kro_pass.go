@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	upstreamv1alpha1 "github.com/kubernetes-sigs/kro/api/v1alpha1"
+	"github.com/kubernetes-sigs/kro/pkg/controller/instance/applyset"
 	krograph "github.com/kubernetes-sigs/kro/pkg/graph"
 	kroruntime "github.com/kubernetes-sigs/kro/pkg/runtime"
 )
@@ -32,9 +33,10 @@ func describeKro(g *krograph.Graph) Outcome {
 	return out
 }
 
-// PassOfKro evaluates a graph in the order that kro's controller does it: is the
-// node part of the graph, what is wanted of it, what was observed, is it ready.
-func PassOfKro(g *krograph.Graph, instance map[string]any, observed Objects) (Pass, error) {
+// Pass evaluates a graph in the order that kro's controller does it: is the node
+// part of the graph, what is wanted of it, what was observed, is it ready; and at
+// the end, may all of it be applied together.
+func (k *Kro) Pass(g *krograph.Graph, instance map[string]any, observed Objects) (Pass, error) {
 	rt, err := kroruntime.FromGraph(g, limits, kroruntime.WithInstance(&unstructured.Unstructured{Object: instance}))
 	if err != nil {
 		return Pass{}, fmt.Errorf("making kro's runtime: %w", err)
@@ -44,6 +46,11 @@ func PassOfKro(g *krograph.Graph, instance map[string]any, observed Objects) (Pa
 		result := kroNode(node, observed[node.Spec.Meta.ID])
 		out.Nodes[node.Spec.Meta.ID] = result
 		out.Ready = out.Ready && (result.State == Ready || result.State == Excluded)
+	}
+	if err := k.project(g, out, instance); errors.Is(err, applyset.ErrDuplicateResource) {
+		return Pass{Conflict: true}, nil
+	} else if err != nil {
+		return Pass{}, fmt.Errorf("preparing to apply with kro: %w", err)
 	}
 	out.Conditions, out.Incomplete = kroConditions(rt.Instance())
 	instances, err := rt.Instance().GetDesired()
@@ -58,6 +65,22 @@ func PassOfKro(g *krograph.Graph, instance map[string]any, observed Objects) (Pa
 		out.Status = status
 	}
 	return out, nil
+}
+
+// project asks kro whether the rendered objects can be applied together.
+func (k *Kro) project(g *krograph.Graph, pass Pass, instance map[string]any) error {
+	var resources []applyset.Resource
+	for id, node := range pass.Nodes {
+		if kind := g.Nodes[id].Meta.Type; kind == krograph.NodeTypeExternal || kind == krograph.NodeTypeExternalCollection {
+			continue
+		}
+		for i, object := range node.Objects {
+			resources = append(resources, applyset.Resource{ID: fmt.Sprintf("%s-%d", id, i), Object: &unstructured.Unstructured{Object: object}})
+		}
+	}
+	parent := &unstructured.Unstructured{Object: instance}
+	_, err := applyset.New(applyset.Config{RESTMapper: k.mapper, ParentNamespace: parent.GetNamespace()}, parent).Project(resources)
+	return err
 }
 
 func kroConditions(instance *kroruntime.Node) ([]Condition, bool) {
@@ -150,6 +173,9 @@ func comparableCRD(crd *apiextensionsv1.CustomResourceDefinition) (description a
 			}
 			delete(status.Properties, name)
 		}
+		// The text that kro infers for the status is its own.
+		withoutDescriptions(&status)
+		v.Schema.OpenAPIV3Schema.Properties["status"] = status
 		// The columns that are printed when the author names none: their text is ours.
 		for k := range v.AdditionalPrinterColumns {
 			if c := &v.AdditionalPrinterColumns[k]; slices.Contains([]string{"State", "Ready", "Age"}, c.Name) {
@@ -169,6 +195,20 @@ func comparableCRD(crd *apiextensionsv1.CustomResourceDefinition) (description a
 	}
 	_, err := json.Marshal(out)
 	return out, err != nil
+}
+
+func withoutDescriptions(p *apiextensionsv1.JSONSchemaProps) {
+	p.Description = ""
+	for name, property := range p.Properties {
+		withoutDescriptions(&property)
+		p.Properties[name] = property
+	}
+	if p.Items != nil && p.Items.Schema != nil {
+		withoutDescriptions(p.Items.Schema)
+	}
+	if p.AdditionalProperties != nil && p.AdditionalProperties.Schema != nil {
+		withoutDescriptions(p.AdditionalProperties.Schema)
+	}
 }
 
 func preserves(p apiextensionsv1.JSONSchemaProps) bool {

@@ -7,16 +7,12 @@ import (
 	"github.com/kronvoy/kronvoy/graph"
 )
 
-// reasonNotYet is the Reason of an Issue about a feature that is still missing.
-const reasonNotYet = "NotSupportedYet"
-
 // refusalOf turns issues into a refusal.
 func refusalOf(issues graph.Issues) Outcome {
 	out := Outcome{Refused: true, Refusal: issues.Err().Error()}
 	for _, issue := range issues {
 		out.Reasons = append(out.Reasons, issue.Reason)
 	}
-	out.NotYet = slices.Contains(out.Reasons, reasonNotYet)
 	return out
 }
 
@@ -36,6 +32,9 @@ func describeOurs(g *graph.Graph) Outcome {
 // PassOfOurs evaluates a graph with our engine.
 func PassOfOurs(g *graph.Graph, instance map[string]any, observed Objects) Pass {
 	e, issues := g.Evaluate(OurBindings(g, instance, observed))
+	if slices.ContainsFunc(issues, func(i graph.Issue) bool { return i.Reason == "IdentityConflict" }) {
+		return Pass{Conflict: true}
+	}
 	out := Pass{Nodes: map[string]NodeOutcome{}, Ready: e.Ready, Incomplete: e.ConditionsIncomplete}
 	for _, c := range e.Conditions {
 		out.Conditions = append(out.Conditions, Condition(c))

@@ -16,8 +16,6 @@ type Outcome struct {
 	Refused bool   `json:"refused"`
 	// Reasons of our issues; kro has none.
 	Reasons []string `json:"-"`
-	// NotYet is true when the refusal is about a feature that is still missing.
-	NotYet bool `json:"-"`
 
 	CRD any `json:"crd,omitempty"`
 	// InvalidCRD is true when the generated kind cannot even be written down.
@@ -47,8 +45,11 @@ const (
 
 // Pass is one evaluation.
 type Pass struct {
-	Nodes  map[string]NodeOutcome `json:"nodes,omitempty"`
-	Status any                    `json:"status,omitempty"`
+	// Conflict is true when two nodes render one object. Nothing else is then said:
+	// kro applies nothing at all, we nothing of the two.
+	Conflict bool                   `json:"conflict,omitempty"`
+	Nodes    map[string]NodeOutcome `json:"nodes,omitempty"`
+	Status   any                    `json:"status,omitempty"`
 	// StatusFails is true when some field of the status could not be evaluated.
 	StatusFails bool `json:"statusFails,omitempty"`
 	Ready       bool `json:"ready"`
@@ -89,7 +90,7 @@ func (o Outcome) fails() bool {
 		return true
 	}
 	for _, p := range o.Passes {
-		if p.StatusFails || p.Incomplete {
+		if p.StatusFails || p.Incomplete || p.Conflict {
 			return true
 		}
 		for _, n := range p.Nodes {

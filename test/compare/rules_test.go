@@ -1,58 +1,32 @@
 package compare
 
 import (
-	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 )
 
 // rules is how many rules of kro's behaviour there are.
 const rules = 48
 
-// elsewhere are the rules that are about controllers and API servers, which no
-// engine alone can show, with the reason and the place where they are tested.
-var elsewhere = map[int]string{
-	30: "conditions are evaluated on each pass; that a flip creates and prunes is the controller's, see test/e2e",
-	33: "each pass starts anew, and all cases are evaluated for several observations; requeues are the controller's",
-	43: "taking over objects that exist is the agent's, see spoke/apply and test/e2e",
-	44: "two nodes with one identity are found when manifests are gathered, see hub/work",
-	45: "objects that are being deleted are the agent's, see spoke",
-	46: "marks of ApplySets are not written, see the differences from kro",
-	48: "deleting a definition is the controller's, see hub/definition and test/e2e",
+// byControllers are the rules about what controllers and API servers do, which no
+// engine alone can show. Each has a test on real API servers, with Rule and the
+// number in its name.
+var byControllers = map[int]string{
+	43: "objects that exist are taken over",
+	45: "an object that is being deleted stops what depends on it",
+	48: "deleting a definition leaves its instances alone",
 }
 
-// notYet are cases that our engine cannot do yet, with the feature that is
-// missing. A case that starts to pass must be taken out.
-var notYet = map[string]string{}
-
-// knownDifferences are cases in which our engine differs without meaning to, with
-// how. A case that starts to pass must be taken out.
-var knownDifferences = map[string]string{
-	"08-a-wrong-type-beside-unknown-fields":               "where unknown fields are kept, kro does not check those that are known; we do",
-	"13-a-list-of-structs-with-a-wrong-field":             "kro compares map literals inside of lists with the struct that is expected; we do not",
-	"13-a-text-for-a-time":                                "kro refuses text for a time; we accept it",
-	"13-an-integer-for-a-number":                          "kro refuses an integer for a number; we accept it",
-	"13-bytes-for-bytes":                                  "kro accepts bytes for a field of bytes and fails to write them; we write them",
-	"14-nested-deeper-than-it-may-be":                     "kro bounds how deep types are nested in a text, not how deep fields are; we bound both",
-	"34-an-optional-that-is-not-resolved":                 "kro refuses an optional list in forEach; we accept it",
-	"39-an-empty-object":                                  "kro leaves an empty object of the status out, and types it as nothing; we keep it",
-	"14-a-name-with-a-leading-dot":                        "kro refuses .schema, which CEL takes for schema; we accept it",
-	"14-a-type-is-no-value":                               "we know the names of types as values, kro does not",
-	"16-a-duration-as-a-result":                           "kro infers anything for a duration, we text; kro describes every time as one of creation",
-	"22-a-dependent-of-one-that-fails":                    "kro fails a node whose dependency fails in readyWhen; we hold it",
-	"27-an-exclusion-that-a-dependency-could-also-decide": "we exclude a node as soon as one condition says so; kro first waits for all that could exclude it",
-	"28-a-condition-written-like-a-readyWhen":             "kro takes a condition for a readyWhen that is written in the same way, and fails",
-	"36-an-empty-collection-that-reads-what-is-not-there": "an empty collection in kro waits for what its items would read; ours is ready",
-	"28-a-condition-that-fails":                           "kro fails a node whose dependency fails in includeWhen; we hold it",
-	"39-a-list-of-objects":                                "types of whole objects: kro leaves times open and escapes the names of fields in the kind",
-	"39-optionals-in-the-status":                          "kro infers anything for an optional, we the type that it holds",
-	"39-the-whole-resource":                               "types of whole objects: kro leaves times open and escapes the names of fields in the kind",
-	"39-types-are-inferred":                               "kro infers an object without fields for an unstructured one, so that the API server prunes all of it",
-	"40-a-collection-of-which-nothing-is-known":           "the status in kro reads a collection as empty before any of it exists; ours waits",
-	"41-a-condition-for-each-of-a-list":                   "a condition in kro reads a collection as empty before any of it exists; ours waits",
-	"41-conditions-of-one-type-at-run-time":               "a condition in kro reads a collection as empty before any of it exists; ours waits",
-	"40-a-list-whose-first-element-is-not-known":          "we let elements of lists be null, kro writes null where its kind does not allow it",
-	"40-a-list-whose-last-element-is-not-known":           "we let elements of lists be null, kro writes null where its kind does not allow it",
-}
+// awaited are those of them whose test is still to be written.
+var awaited = []int{43, 45, 48}
 
 // everyRuleIsCovered holds that each rule has a case that works and one that is
 // refused, fails or waits for ever.
@@ -61,6 +35,7 @@ func everyRuleIsCovered(t *testing.T, verdicts map[string]verdict) {
 	if len(verdicts) < wantCases {
 		t.Errorf("there are %d cases, want at least %d", len(verdicts), wantCases)
 	}
+	tests := testsOfRules(t)
 	accepting, refusing := map[int]int{}, map[int]int{}
 	for name, v := range verdicts {
 		switch {
@@ -73,26 +48,60 @@ func everyRuleIsCovered(t *testing.T, verdicts map[string]verdict) {
 		}
 	}
 	for rule := 1; rule <= rules; rule++ {
-		_, excused := elsewhere[rule]
+		what, controllers := byControllers[rule]
 		switch {
-		case excused && accepting[rule]+refusing[rule] > 0:
-			t.Errorf("rule %d has cases, and is said to be covered elsewhere", rule)
-		case excused:
+		case controllers && accepting[rule]+refusing[rule] > 0:
+			t.Errorf("rule %d has cases, and is said to be about controllers", rule)
+		case controllers && len(tests[rule]) == 0 && !slices.Contains(awaited, rule):
+			t.Errorf("rule %d (%s) has no test on real API servers: none has Rule%d in its name", rule, what, rule)
+		case controllers:
+			t.Logf("rule %d (%s): %v", rule, what, tests[rule])
 		case accepting[rule] == 0:
 			t.Errorf("rule %d has no case that is accepted", rule)
 		case refusing[rule] == 0:
 			t.Errorf("rule %d has no case that is refused", rule)
 		}
 	}
-	t.Logf("%d cases; %s", len(verdicts), fmt.Sprintf("%d of %d rules, %d elsewhere", len(accepting), rules, len(elsewhere)))
-	for name := range notYet {
-		if _, found := verdicts[name]; !found {
-			t.Errorf("notYet: there is no case %s", name)
+	t.Logf("%d cases for %d of %d rules, %d are about controllers", len(verdicts), len(accepting), rules, len(byControllers))
+}
+
+var ruleInName = regexp.MustCompile(`Rule([0-9]+)`)
+
+// testsOfRules finds the tests of the project that name a rule.
+func testsOfRules(t *testing.T) map[int][]string {
+	t.Helper()
+	out := map[int][]string{}
+	const root = "../.."
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && file != root && strings.HasPrefix(entry.Name(), "."):
+			return filepath.SkipDir
+		case entry.IsDir() || !strings.HasSuffix(file, "_test.go"):
+			return nil
 		}
-	}
-	for name := range knownDifferences {
-		if _, found := verdicts[name]; !found {
-			t.Errorf("knownDifferences: there is no case %s", name)
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
 		}
+		for _, d := range parsed.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv != nil || !strings.HasPrefix(f.Name.Name, "Test") {
+				continue
+			}
+			for _, match := range ruleInName.FindAllStringSubmatch(f.Name.Name, -1) {
+				rule, err := strconv.Atoi(match[1])
+				if err != nil {
+					return err
+				}
+				out[rule] = append(out[rule], f.Name.Name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	return out
 }
