@@ -116,6 +116,14 @@ func TestObservedFieldsAreJSON(t *testing.T) {
 	}
 }
 
+func TestTheEmptyPathIsTheWholeObject(t *testing.T) {
+	content := map[string]any{"kind": "ConfigMap", "data": map[string]any{"color": "red"}}
+	got, err := feedback.Observed(content, []string{""})
+	if err != nil || len(got) != 1 || string(got[0].JSON) != `{"data":{"color":"red"},"kind":"ConfigMap"}` {
+		t.Errorf("observed %v, %v", got, err)
+	}
+}
+
 func TestRulesAreJudgedByWhatIsWrong(t *testing.T) {
 	const (
 		isTrue, isFalse = metav1.ConditionTrue, metav1.ConditionFalse

@@ -107,9 +107,13 @@ func Hash(object map[string]any) string {
 	return hash
 }
 
-// field evaluates a JSONPath; an error means the path itself is wrong.
+// field evaluates a JSONPath, of which the empty one is the whole object; an
+// error means the path itself is wrong.
 func field(object map[string]any, path string) (any, bool, error) {
 	path = strings.TrimSuffix(strings.TrimPrefix(path, "{"), "}")
+	if path == "" {
+		return object, true, nil
+	}
 	if names, ok := plain(path); ok {
 		value, found := walk(object, names)
 		return value, found, nil
