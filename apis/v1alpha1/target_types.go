@@ -115,6 +115,19 @@ type TargetStatus struct {
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:Type=object
 	Values *runtime.RawExtension `json:"values,omitempty"`
+	// Conditions are the author's, as this cluster gives them.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=256
+	Conditions []TargetCondition `json:"conditions,omitempty"`
+	// Issues name the author's status fields and conditions that cannot be
+	// evaluated on this cluster, and why.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:MaxLength=1024
+	Issues []string `json:"issues,omitempty"`
 	// Drift counts what was changed on the cluster by others.
 	// +optional
 	Drift DriftSummary `json:"drift,omitzero"`
@@ -122,6 +135,10 @@ type TargetStatus struct {
 	// +optional
 	Clocks Clocks `json:"clocks,omitzero"`
 }
+
+// NodeDeleting is the state of a node of which somebody else deleted an object
+// that is not gone yet. The other states are the engine's.
+const NodeDeleting = "Deleting"
 
 // NodeStatus is the state of one node of the graph on one cluster.
 type NodeStatus struct {
@@ -142,6 +159,32 @@ type NodeStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
+}
+
+// TargetCondition is one of the author's conditions on one cluster. Its times
+// are the instance's.
+type TargetCondition struct {
+	// Type of the condition.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=316
+	Type string `json:"type"`
+	// Status of the condition.
+	// +required
+	// +kubebuilder:validation:Enum=True;False;Unknown
+	Status metav1.ConditionStatus `json:"status"`
+	// Reason the author gives.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
+	// Message the author gives.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32768
+	Message string `json:"message,omitempty"`
+	// Kept is true when the condition cannot be judged now, and is what was
+	// found last.
+	// +optional
+	Kept bool `json:"kept,omitempty"`
 }
 
 // DriftSummary counts drift findings of one Target.

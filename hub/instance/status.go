@@ -43,6 +43,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 	in := status.Input{
 		Generation:    s.instance.GetGeneration(),
 		Deleting:      s.instance.GetDeletionTimestamp() != nil,
+		Suspended:     rollout.Suspended(s.instance),
 		Targets:       s.targets,
 		Regions:       r.regions(ctx, s.targets),
 		Previous:      previous,
@@ -59,9 +60,13 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 		in.Revision = s.newest.Name
 	}
 	if s.served {
-		in.FleetField = s.serving.Graph.FleetField()
-	} else if !in.Deleting {
-		in.GraphMessage = "no accepted definition serves this kind"
+		in.FleetField, in.AuthorConditions = s.serving.Graph.FleetField(), s.serving.Graph.HasConditions()
+	} else {
+		in.FleetField = status.FleetFieldIn(previous)
+		in.AuthorConditions = status.HadAuthorConditions(previous, in.FleetField)
+		if !in.Deleting {
+			in.GraphMessage = "no accepted definition serves this kind"
+		}
 	}
 	summary := status.Summarize(in)
 	if equality.Semantic.DeepEqual(previous, summary) {
@@ -71,7 +76,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 	if wait := r.pace.next(req, r.Clock.Now(), onItsWay); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
-	r.announce(s, previous, summary)
+	r.announce(s, previous, summary, in.FleetField)
 	return reconcile.Result{}, r.patchStatus(ctx, req, s, summary)
 }
 
@@ -110,26 +115,15 @@ func (r *Reconciler) patchStatus(ctx context.Context, req kinds.Request, s *scop
 }
 
 // announce records an event when the instance fails, and when it recovers.
-func (r *Reconciler) announce(s *scope, previous, summary map[string]any) {
+func (r *Reconciler) announce(s *scope, previous, summary map[string]any, fleetField string) {
 	before, _ := previous["state"].(string)
 	switch after, _ := summary["state"].(string); {
 	case after == before:
 	case after == status.Error:
-		r.Events.Eventf(s.instance, nil, corev1.EventTypeWarning, "Failed", "Summarize", "%s", readyMessage(summary))
+		r.Events.Eventf(s.instance, nil, corev1.EventTypeWarning, "Failed", "Summarize", "%s", status.Fault(summary, fleetField))
 	case after == status.Active && before == status.Error:
 		r.Events.Eventf(s.instance, nil, corev1.EventTypeNormal, "Recovered", "Summarize", "ready on all clusters again")
 	}
-}
-
-func readyMessage(summary map[string]any) string {
-	conditions, _ := summary["conditions"].([]any)
-	for _, c := range conditions {
-		if m, ok := c.(map[string]any); ok && m["type"] == "Ready" {
-			message, _ := m["message"].(string)
-			return message
-		}
-	}
-	return ""
 }
 
 func (r *Reconciler) regions(ctx context.Context, targets []kronvoyv1alpha1.Target) map[string]string {

@@ -153,6 +153,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req kinds.Request) (reconcil
 		// hub/instance takes Targets down.
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
+	if Suspended(instance) {
+		// Every cluster keeps what it has, and none gets or loses anything.
+		return reconcile.Result{}, nil
+	}
 	identity := work.Identity{Group: req.Group, Version: req.Version, Kind: req.Kind, Namespace: req.Namespace, Name: req.Name}
 	newest, err := r.newestRevision(ctx, instance, identity)
 	if err != nil || newest == nil {

@@ -9,30 +9,77 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
 
+// The types of the built-in conditions: kro's first four, then Kronvoy's.
+const (
+	InstanceManaged = "InstanceManaged"
+	GraphResolved   = "GraphResolved"
+	ResourcesReady  = "ResourcesReady"
+	Ready           = "Ready"
+
+	Placed        = "Placed"
+	Progressing   = "Progressing"
+	Drifted       = "Drifted"
+	StatusDiffers = "StatusDiffers"
+)
+
+// Reasons of ResourcesReady, as in kro.
+const (
+	// ReasonAllResourcesReady: every cluster is ready at the newest revision.
+	ReasonAllResourcesReady = "AllResourcesReady"
+	// ReasonNotReady: a cluster is not, or failed.
+	ReasonNotReady = "NotReady"
+	// ReasonResourceDeleting: nothing failed, but on some cluster somebody
+	// deleted an object that is not gone yet. All others are kept up meanwhile.
+	ReasonResourceDeleting = "ResourceDeleting"
+	// ReasonSuspended: the instance is left as it is.
+	ReasonSuspended = "ReconciliationSuspended"
+	// ReasonUnderDeletion: the instance is on its way out.
+	ReasonUnderDeletion = "UnderDeletion"
+)
+
+// OnOneCluster are kro's built-in conditions as an instance would have them
+// that runs on one cluster alone and is not deleted.
+func OnOneCluster(target *kronvoyv1alpha1.Target, suspended bool) []metav1.Condition {
+	targets := []kronvoyv1alpha1.Target{*target}
+	in := Input{Suspended: suspended, Revision: target.Status.Revision, Placed: true}
+	var own []metav1.Condition
+	for _, c := range summarizeConditions(in, targets, tally(targets, in.Revision), nil) {
+		switch c.Type {
+		case InstanceManaged, GraphResolved, ResourcesReady, Ready:
+			c.Message = shorten(c.Message)
+			own = append(own, c)
+		}
+	}
+	return own
+}
+
 // summarizeConditions are kro's InstanceManaged, GraphResolved,
 // ResourcesReady and Ready, with Kronvoy's Placed, Progressing, Drifted and,
 // when there is something to say, StatusDiffers.
 func summarizeConditions(in Input, targets []kronvoyv1alpha1.Target, c counters, differing []string) []metav1.Condition {
-	managed := condition("InstanceManaged", true, "Managed", "the instance has its finalizer")
-	graph := condition("GraphResolved", in.GraphMessage == "", "Resolved", "the definition is compiled")
+	managed := condition(InstanceManaged, true, "Managed", "the instance has its finalizer")
+	graph := condition(GraphResolved, in.GraphMessage == "", "Resolved", "the definition is compiled")
 	if in.GraphMessage != "" {
 		graph.Reason, graph.Message = "ResolutionFailed", in.GraphMessage
 	}
-	placed := condition("Placed", in.Placed && c.placed > 0, in.PlacedReason, in.PlacedMessage)
+	placed := condition(Placed, in.Placed && c.placed > 0, in.PlacedReason, in.PlacedMessage)
 	if placed.Status == metav1.ConditionTrue && placed.Message == "" {
 		placed.Message = fmt.Sprintf("on %d clusters", c.placed)
 	}
 	resources := resourcesReady(in, targets, c)
-	progressing := condition("Progressing", c.placed > 0 && (c.progressing > 0 || c.updated < c.placed), "Complete",
+	progressing := condition(Progressing, c.placed > 0 && (c.progressing > 0 || c.updated < c.placed), "Complete",
 		fmt.Sprintf("%d of %d clusters have revision %s", c.updated, c.placed, in.Revision))
 	if progressing.Status == metav1.ConditionTrue {
 		progressing.Reason = "ClustersProgressing"
+	}
+	if in.Suspended {
+		progressing = condition(Progressing, false, ReasonSuspended, progressing.Message)
 	}
 	drifted := drift(targets)
 	ready := root(managed, graph, placed, resources)
 	conditions := []metav1.Condition{managed, graph, placed, resources, progressing, drifted, ready}
 	if len(differing) > 0 {
-		conditions = append(conditions, condition("StatusDiffers", true, "ClustersDisagree",
+		conditions = append(conditions, condition(StatusDiffers, true, "ClustersDisagree",
 			"clusters give different values, so these fields are left out: "+join(differing, 10)))
 	}
 	return conditions
@@ -48,14 +95,22 @@ func condition(kind string, holds bool, reason, message string) metav1.Condition
 
 func resourcesReady(in Input, targets []kronvoyv1alpha1.Target, c counters) metav1.Condition {
 	if in.Deleting {
-		return metav1.Condition{Type: "ResourcesReady", Status: metav1.ConditionUnknown, Reason: "UnderDeletion",
+		return metav1.Condition{Type: ResourcesReady, Status: metav1.ConditionUnknown, Reason: ReasonUnderDeletion,
 			Message: fmt.Sprintf("%d clusters are still being cleaned up", c.placed)}
 	}
+	if in.Suspended {
+		return condition(ResourcesReady, false, ReasonSuspended,
+			fmt.Sprintf("reconciliation is suspended by the annotation %s", kronvoyv1alpha1.AnnotationInstanceReconcile))
+	}
 	if c.placed > 0 && c.ready == c.placed {
-		return condition("ResourcesReady", true, "AllResourcesReady", fmt.Sprintf("all resources are ready on %d clusters", c.placed))
+		return condition(ResourcesReady, true, ReasonAllResourcesReady, fmt.Sprintf("all resources are ready on %d clusters", c.placed))
 	}
 	if c.placed == 0 {
-		return condition("ResourcesReady", false, "NotReady", "no cluster has this instance yet")
+		return condition(ResourcesReady, false, ReasonNotReady, "no cluster has this instance yet")
+	}
+	reason := ReasonNotReady
+	if c.failed == 0 && slices.ContainsFunc(targets, terminating) {
+		reason = ReasonResourceDeleting
 	}
 	worst := slices.Clone(targets)
 	slices.SortStableFunc(worst, func(a, b kronvoyv1alpha1.Target) int { return severity(b) - severity(a) })
@@ -69,8 +124,15 @@ func resourcesReady(in Input, targets []kronvoyv1alpha1.Target, c counters) meta
 			missing = append(missing, t.Namespace+": "+text)
 		}
 	}
-	return condition("ResourcesReady", false, "NotReady",
+	return condition(ResourcesReady, false, reason,
 		fmt.Sprintf("%d of %d clusters are ready; %s", c.ready, c.placed, join(missing, 3)))
+}
+
+// terminating is true where somebody deleted an object that is not gone yet.
+func terminating(t kronvoyv1alpha1.Target) bool {
+	return t.DeletionTimestamp == nil && slices.ContainsFunc(t.Status.Nodes, func(n kronvoyv1alpha1.NodeStatus) bool {
+		return n.State == kronvoyv1alpha1.NodeDeleting
+	})
 }
 
 func drift(targets []kronvoyv1alpha1.Target) metav1.Condition {
@@ -81,31 +143,39 @@ func drift(targets []kronvoyv1alpha1.Target) metav1.Condition {
 		}
 	}
 	if len(where) == 0 {
-		return condition("Drifted", false, "InSync", "what runs is what was applied")
+		return condition(Drifted, false, "InSync", "what runs is what was applied")
 	}
-	return condition("Drifted", true, "DriftFound", join(where, 3))
+	return condition(Drifted, true, "DriftFound", join(where, 3))
 }
 
 // root is Ready: true when all parts are, else the first part's reason.
 func root(parts ...metav1.Condition) metav1.Condition {
 	for _, part := range parts {
 		if part.Status != metav1.ConditionTrue {
-			return metav1.Condition{Type: "Ready", Status: part.Status, Reason: part.Reason, Message: part.Message}
+			return metav1.Condition{Type: Ready, Status: part.Status, Reason: part.Reason, Message: part.Message}
 		}
 	}
-	return condition("Ready", true, "Ready", "")
+	return condition(Ready, true, "Ready", "")
 }
 
-// keepTimes moves the transition time only when the status flips, and the
-// generation with every look.
-func keepTimes(conditions []metav1.Condition, in Input) []any {
-	before := previousConditions(in.Previous)
+// ofInstance are the built-in conditions, which are always of the instance as it
+// is now.
+func ofInstance(conditions []metav1.Condition, in Input) []metav1.Condition {
+	out := slices.Clone(conditions)
+	for i := range out {
+		out[i].ObservedGeneration = in.Generation
+		out[i].Message = shorten(out[i].Message)
+	}
+	return out
+}
+
+// stamp moves the transition time only when the status flips.
+func stamp(conditions []metav1.Condition, previous []any, in Input) []any {
+	before := byType(previous)
 	out := make([]any, 0, len(conditions))
 	for _, c := range conditions {
-		c.ObservedGeneration = in.Generation
-		c.Message = shorten(c.Message)
 		c.LastTransitionTime = in.Now
-		if old, known := before[c.Type]; known && old.Status == c.Status {
+		if old, known := before[c.Type]; known && old.Status == c.Status && !old.LastTransitionTime.IsZero() {
 			c.LastTransitionTime = old.LastTransitionTime
 		}
 		out = append(out, toMap(c))

@@ -28,8 +28,11 @@ const (
 // Input is all that Summarize depends on.
 type Input struct {
 	Generation int64
-	// Deleting is true when the instance is on its way out.
-	Deleting bool
+	// Deleting is true when the instance is on its way out, Suspended when it is
+	// left as it is.
+	Deleting, Suspended bool
+	// AuthorConditions is true when the definition has conditions of its own.
+	AuthorConditions bool
 	// Revision is the newest one; clusters that have it are updated.
 	Revision string
 	// PlacedReason and PlacedMessage say where the instance runs, or why
@@ -69,18 +72,79 @@ func Summarize(in Input) map[string]any {
 	count := tally(targets, in.Revision)
 
 	status, differing := authorValues(targets)
-	conditions := summarizeConditions(in, targets, count, differing)
-	status["state"] = state(in, count, conditions)
-	status["conditions"] = keepTimes(conditions, in)
-	status[cmp.Or(in.FleetField, "fleet")] = fleet(in, targets, count)
+	conditions := ofInstance(summarizeConditions(in, targets, count, differing), in)
+	issues := authorIssues(targets)
+	status["state"] = state(in, targets, count, conditions, issues)
+	summary := fleet(in, targets, count)
+	if len(issues) > 0 {
+		summary["issues"] = issues
+	}
+	if in.AuthorConditions {
+		// The author's are the instance's, so the built-in ones stand here.
+		summary["conditions"] = stamp(conditions, builtinIn(in.Previous, in.FleetField), in)
+		status["conditions"] = authorConditions(in, targets, find(conditions, ResourcesReady))
+	} else {
+		before, _ := in.Previous["conditions"].([]any)
+		status["conditions"] = stamp(conditions, before, in)
+	}
+	status[cmp.Or(in.FleetField, defaultFleetField)] = summary
 	return status
+}
+
+// Where the fleet's summary is: in the second field where the author has one of
+// the first name.
+const (
+	defaultFleetField = "fleet"
+	otherFleetField   = "kronvoyFleet"
+)
+
+// FleetFieldIn finds the fleet's summary in a status: for an instance whose
+// definition cannot be asked.
+func FleetFieldIn(status map[string]any) string {
+	if _, there := status[otherFleetField]; there {
+		return otherFleetField
+	}
+	return defaultFleetField
+}
+
+// HadAuthorConditions says whether the conditions of a status are the author's:
+// for an instance whose definition cannot be asked.
+func HadAuthorConditions(status map[string]any, fleetField string) bool {
+	return builtinIn(status, fleetField) != nil
+}
+
+// Fault says in a sentence what keeps a summarised instance from being ready,
+// or what of the author's status cannot be evaluated.
+func Fault(status map[string]any, fleetField string) string {
+	conditions := builtinIn(status, fleetField)
+	if conditions == nil {
+		conditions, _ = status["conditions"].([]any)
+	}
+	if ready := byType(conditions)[Ready]; ready.Status != metav1.ConditionTrue {
+		return ready.Message
+	}
+	summary, _ := status[cmp.Or(fleetField, defaultFleetField)].(map[string]any)
+	issues, _ := summary["issues"].([]any)
+	if len(issues) == 0 {
+		return ""
+	}
+	first, _ := issues[0].(string)
+	return first
+}
+
+// builtinIn are the built-in conditions in the fleet's summary; nil when they
+// are not there.
+func builtinIn(status map[string]any, fleetField string) []any {
+	summary, _ := status[cmp.Or(fleetField, defaultFleetField)].(map[string]any)
+	conditions, _ := summary["conditions"].([]any)
+	return conditions
 }
 
 func tally(targets []kronvoyv1alpha1.Target, revision string) counters {
 	c := counters{placed: int64(len(targets))}
 	for i := range targets {
 		t := &targets[i]
-		updated := t.Status.Revision == revision && t.Status.ObservedGeneration == t.Generation
+		updated := current(t, revision)
 		if updated {
 			c.updated++
 		}
@@ -99,6 +163,11 @@ func tally(targets []kronvoyv1alpha1.Target, revision string) counters {
 		}
 	}
 	return c
+}
+
+// current is true when a Target's status speaks of the revision.
+func current(t *kronvoyv1alpha1.Target, revision string) bool {
+	return t.Status.Revision == revision && t.Status.ObservedGeneration == t.Generation
 }
 
 // authorValues are the author's status fields: one cluster's as they are,
@@ -160,8 +229,14 @@ func fleet(in Input, targets []kronvoyv1alpha1.Target, c counters) map[string]an
 		rows = rows[:maxRows]
 	}
 	clusters := make([]any, 0, len(rows))
+	room := maxNodes
 	for i := range rows {
-		clusters = append(clusters, row(&rows[i], in.Regions[rows[i].Namespace]))
+		r := row(&rows[i], in.Regions[rows[i].Namespace])
+		if nodes := waiting(&rows[i], min(room, maxRowNodes)); len(nodes) > 0 {
+			r["nodes"] = nodes
+			room -= len(nodes)
+		}
+		clusters = append(clusters, r)
 	}
 	summary["clusters"] = clusters
 	return summary
@@ -187,7 +262,7 @@ func severity(t kronvoyv1alpha1.Target) int {
 func row(t *kronvoyv1alpha1.Target, region string) map[string]any {
 	ready := 0
 	for _, node := range t.Status.Nodes {
-		if node.State == "Ready" || node.State == "Excluded" {
+		if settled(node) {
 			ready++
 		}
 	}
@@ -215,18 +290,24 @@ func row(t *kronvoyv1alpha1.Target, region string) map[string]any {
 	return r
 }
 
-func state(in Input, c counters, conditions []metav1.Condition) string {
+// state is Active when all is well, as far as it is looked after: a suspended
+// instance is not asked for its newest revision, as in kro.
+func state(in Input, targets []kronvoyv1alpha1.Target, c counters, conditions []metav1.Condition, issues []any) string {
 	switch {
 	case in.Deleting:
 		return Deleting
-	case c.failed > 0 || in.GraphMessage != "":
+	case c.failed > 0 || in.GraphMessage != "" || len(issues) > 0:
 		return Error
-	case find(conditions, "Ready").Status == metav1.ConditionTrue:
+	case find(conditions, Ready).Status == metav1.ConditionTrue:
+		return Active
+	case in.Suspended && len(targets) > 0 && !slices.ContainsFunc(targets, unready):
 		return Active
 	default:
 		return InProgress
 	}
 }
+
+func unready(t kronvoyv1alpha1.Target) bool { return t.Status.State != kronvoyv1alpha1.TargetReady }
 
 func find(conditions []metav1.Condition, kind string) metav1.Condition {
 	for _, c := range conditions {
@@ -245,27 +326,39 @@ func join(items []string, limit int) string {
 	return strings.Join(items, ", ")
 }
 
-func shorten(text string) string {
-	if len(text) <= maxMessage {
+func shorten(text string) string { return cut(text, maxMessage) }
+
+// cut bounds a text to a number of bytes.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
 		return text
 	}
-	return strings.ToValidUTF8(text[:maxMessage-3], "") + "..."
+	return strings.ToValidUTF8(text[:limit-3], "") + "..."
 }
 
-// toMap turns a condition into unstructured content.
+// toMap turns a condition into unstructured content. What an author does not
+// say is left out, as in kro.
 func toMap(c metav1.Condition) map[string]any {
 	m := map[string]any{
-		"type": c.Type, "status": string(c.Status), "reason": c.Reason, "message": c.Message,
-		"observedGeneration": c.ObservedGeneration,
+		"type": c.Type, "status": string(c.Status),
 		"lastTransitionTime": c.LastTransitionTime.UTC().Format("2006-01-02T15:04:05Z"),
+	}
+	if c.Reason != "" {
+		m["reason"] = c.Reason
+	}
+	if c.Message != "" {
+		m["message"] = c.Message
+	}
+	if c.ObservedGeneration != 0 {
+		m["observedGeneration"] = c.ObservedGeneration
 	}
 	return m
 }
 
-// previousConditions reads the conditions of a status; what does not decode
-// counts as absent.
-func previousConditions(status map[string]any) map[string]metav1.Condition {
-	raw, err := json.Marshal(status["conditions"])
+// byType reads the conditions of a status; what does not decode counts as
+// absent.
+func byType(conditions []any) map[string]metav1.Condition {
+	raw, err := json.Marshal(conditions)
 	if err != nil {
 		return nil
 	}

@@ -92,11 +92,16 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 	}
 	status.State, status.Message = summarize(s, status.Nodes)
 	status.Message = shorten(status.Message)
-	if s.blocked != "" {
+	switch {
+	case s.blocked != "":
 		// Nothing was decided: what was known stays.
 		status.Revision, status.Nodes, status.Drift = old.Revision, old.Nodes, old.Drift
+	case s.suspended:
+		// Nothing was shipped.
+		status.Revision = old.Revision
 	}
 	status.Values = values(s, old)
+	status.Conditions, status.Issues = authored(s, status)
 	if old.State != status.State || status.Clocks.StateSince == nil {
 		status.Clocks.StateSince = &now
 	}
@@ -130,6 +135,14 @@ func summarize(s *scope, nodes []kronvoyv1alpha1.NodeStatus) (kronvoyv1alpha1.Ta
 	if s.waiting != "" {
 		return kronvoyv1alpha1.TargetPending, "waits for " + s.waiting
 	}
+	if s.suspended && len(s.works) == 0 && len(nodes) > 0 {
+		return kronvoyv1alpha1.TargetPending, "nothing is shipped while reconciliation is suspended"
+	}
+	for _, node := range nodes {
+		if node.State == kronvoyv1alpha1.NodeDeleting {
+			return kronvoyv1alpha1.TargetProgressing, node.ID + ": " + node.Message
+		}
+	}
 	for _, node := range nodes {
 		if node.State != string(graph.Ready) && node.State != string(graph.Excluded) {
 			return kronvoyv1alpha1.TargetProgressing, node.ID + " waits for " + strings.Join(node.WaitsFor, ", ")
@@ -162,6 +175,8 @@ func nodes(s *scope) []kronvoyv1alpha1.NodeStatus {
 			node.Message = shorten(result.Issue.Error())
 		case s.feedback.Failures[result.ID] != "":
 			node.State, node.Message = string(graph.Failed), shorten(s.feedback.Failures[result.ID])
+		case s.feedback.Terminating[result.ID] != "" && result.State != graph.Excluded:
+			node.State, node.Message = kronvoyv1alpha1.NodeDeleting, shorten(s.feedback.Terminating[result.ID])
 		}
 		out = append(out, node)
 	}

@@ -68,12 +68,16 @@ type scope struct {
 	works    []*workv1.ManifestWork
 	reports  map[string]*kronvoyv1alpha1.WorkReport
 
-	instance    *unstructured.Unstructured
-	revision    revision.Instance
-	graph       *graph.Graph
-	cluster     *clusterv1.ManagedCluster
+	instance *unstructured.Unstructured
+	revision revision.Instance
+	graph    *graph.Graph
+	cluster  *clusterv1.ManagedCluster
+	// suspended is true while nothing of the instance may be written here.
+	suspended   bool
 	feedback    work.Feedback
+	bindings    graph.Bindings
 	evaluation  graph.Evaluation
+	issues      graph.Issues
 	plan        work.Plan
 	unreachable bool
 	// blocked says why nothing can be decided; the works stay as they are.
@@ -137,6 +141,7 @@ func (r *Reconciler) load(ctx context.Context, s *scope) (wait bool, err error) 
 	if err != nil {
 		return false, fmt.Errorf("reading instance %s: %w", ref, err)
 	}
+	s.suspended = rollout.Suspended(s.instance)
 	stored := &appsv1.ControllerRevision{}
 	key := client.ObjectKey{Namespace: rollout.RevisionNamespace(s.instance, r.Namespace), Name: s.target.Spec.Revision}
 	err = r.Client.Get(ctx, key, stored)
@@ -180,17 +185,21 @@ func (r *Reconciler) evaluate(s *scope) {
 		s.blocked = refused
 		return
 	}
-	object := map[string]any{
-		"apiVersion": s.instance.GetAPIVersion(),
-		"kind":       s.instance.GetKind(),
-		"metadata":   s.instance.Object["metadata"],
-		"spec":       s.revision.Spec,
-	}
-	s.evaluation, _ = s.graph.Evaluate(graph.Bindings{
-		Instance: object,
+	s.bindings = graph.Bindings{
+		Instance: map[string]any{
+			"apiVersion": s.instance.GetAPIVersion(),
+			"kind":       s.instance.GetKind(),
+			"metadata":   s.instance.Object["metadata"],
+			"spec":       s.revision.Spec,
+		},
 		Cluster:  convert.GraphCluster(s.cluster),
 		Observed: s.feedback.Observed,
-	})
+	}
+	s.evaluation, s.issues = s.graph.Evaluate(s.bindings)
+	if s.suspended {
+		s.plan = work.Suspend(s.works)
+		return
+	}
 	s.plan, err = work.Build(work.Input{
 		Identity: s.identity, InstanceUID: string(s.instance.GetUID()),
 		Cluster: s.target.Namespace, Revision: s.target.Spec.Revision,
@@ -202,7 +211,7 @@ func (r *Reconciler) evaluate(s *scope) {
 
 // ship writes the works, after the namespace they need is there.
 func (r *Reconciler) ship(ctx context.Context, s *scope) error {
-	if len(s.plan.Works) > 0 && needsNamespace(s) {
+	if len(s.plan.Works) > 0 && !s.suspended && needsNamespace(s) {
 		ready, err := r.ensureNamespace(ctx, s.target.Namespace, s.identity.Namespace)
 		if err != nil {
 			return err

@@ -53,12 +53,12 @@ func compile(t *testing.T, nodes ...graph.NodeSource) *graph.Graph {
 // world plays hub and agent: it writes what Build plans, answers as an agent
 // does, and reads back.
 type world struct {
-	t       *testing.T
-	graph   *graph.Graph
-	spec    map[string]any
-	works   []*workv1.ManifestWork
-	reports map[string]*kronvoyv1alpha1.WorkReport
-	last    graph.Evaluation
+	t         *testing.T
+	graph     *graph.Graph
+	spec      map[string]any
+	works     []*workv1.ManifestWork
+	reports   map[string]*kronvoyv1alpha1.WorkReport
+	last      graph.Evaluation
 	suspended bool
 	// mute keeps the agent from answering; stuck names objects that do not go.
 	mute  bool
