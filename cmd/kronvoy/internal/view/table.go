@@ -23,8 +23,8 @@ func WriteInstances(w io.Writer, instances []Instance) error {
 	return table.Flush()
 }
 
-// WriteInstance prints one instance with one line for each cluster. Scalars of
-// the author's status become columns.
+// WriteInstance prints one instance with one line for each cluster, and one for
+// each node that is not ready. Scalars of the author's status become columns.
 func WriteInstance(w io.Writer, i Instance, wide bool) error {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(w, "%s/%s in namespace %s: %s, %d of %d clusters ready\n", strings.ToLower(i.Kind), i.Name, dash(i.Namespace), i.State, i.Ready, i.Placed)
@@ -42,6 +42,28 @@ func WriteInstance(w io.Writer, i Instance, wide bool) error {
 		}
 		cells = append(cells, dash(message(c, wide)))
 		fmt.Fprintln(table, strings.Join(cells, "\t"))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	return writeNodes(w, i.Clusters, wide)
+}
+
+func writeNodes(w io.Writer, clusters []Cluster, wide bool) error {
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	header := "\nCLUSTER\tNODE\tSTATE\tWAITS FOR\n"
+	for _, c := range clusters {
+		for _, n := range c.Nodes {
+			why := strings.Join(n.WaitsFor, ", ")
+			if n.Message != "" {
+				why = n.Message
+			}
+			if !wide {
+				why = clip(why, 90)
+			}
+			fmt.Fprintf(table, "%s%s\t%s\t%s\t%s\n", header, c.Name, n.ID, n.State, dash(why))
+			header = ""
+		}
 	}
 	return table.Flush()
 }

@@ -43,6 +43,15 @@ type Cluster struct {
 	Drift    string         `json:"drift,omitempty"`
 	Since    string         `json:"since,omitempty"`
 	Values   map[string]any `json:"values,omitempty"`
+	Nodes    []Node         `json:"nodes,omitempty"`
+}
+
+// Node is a node that is not ready on a cluster.
+type Node struct {
+	ID       string   `json:"id"`
+	State    string   `json:"state"`
+	WaitsFor []string `json:"waitsFor,omitempty"`
+	Message  string   `json:"message,omitempty"`
 }
 
 // AllReady is true when every cluster has the newest revision and is ready.
@@ -153,7 +162,7 @@ func read(obj *unstructured.Unstructured) Instance {
 	instance.Revision = text(fleet, "revision")
 	instance.Placed, instance.Ready = number(fleet, "placed"), number(fleet, "ready")
 	instance.Drifted, instance.Failed = number(fleet, "drifted"), number(fleet, "failed")
-	instance.Message = readyMessage(status)
+	instance.Message = fault(status, fleet)
 	rows, _ := fleet["clusters"].([]any)
 	for _, r := range rows {
 		row, _ := r.(map[string]any)
@@ -161,19 +170,48 @@ func read(obj *unstructured.Unstructured) Instance {
 		instance.Clusters = append(instance.Clusters, Cluster{
 			Name: text(row, "name"), Region: text(row, "region"), State: text(row, "state"), Revision: text(row, "revision"),
 			Ready: text(row, "ready"), Message: text(row, "message"), Drift: text(row, "drift"), Since: text(row, "since"), Values: values,
+			Nodes: nodes(row),
 		})
 	}
 	return instance
 }
 
-func readyMessage(status map[string]any) string {
-	conditions, _ := status["conditions"].([]any)
+// fault says why an instance is not ready: the built-in conditions say it, which
+// stand in the fleet's summary where the definition has its own. An instance may
+// be ready, and its author's status at fault all the same.
+func fault(status, fleet map[string]any) string {
+	conditions, ok := fleet["conditions"].([]any)
+	if !ok {
+		conditions, _ = status["conditions"].([]any)
+	}
 	for _, c := range conditions {
 		if condition, ok := c.(map[string]any); ok && condition["type"] == "Ready" && condition["status"] != "True" {
 			return text(condition, "message")
 		}
 	}
-	return ""
+	issues, _ := fleet["issues"].([]any)
+	if len(issues) == 0 {
+		return ""
+	}
+	first, _ := issues[0].(string)
+	return first
+}
+
+func nodes(row map[string]any) []Node {
+	listed, _ := row["nodes"].([]any)
+	var out []Node
+	for _, n := range listed {
+		node, _ := n.(map[string]any)
+		waits, _ := node["waitsFor"].([]any)
+		read := Node{ID: text(node, "id"), State: text(node, "state"), Message: text(node, "message")}
+		for _, wait := range waits {
+			if path, ok := wait.(string); ok {
+				read.WaitsFor = append(read.WaitsFor, path)
+			}
+		}
+		out = append(out, read)
+	}
+	return out
 }
 
 // addTargets completes the rows from the Targets of all clusters.
@@ -192,9 +230,15 @@ func addTargets(ctx context.Context, c client.Client, instance *Instance) error 
 		if known[t.Namespace] || ref.Kind != instance.Kind || ref.Namespace != instance.Namespace || ref.Name != instance.Name {
 			continue
 		}
-		instance.Clusters = append(instance.Clusters, Cluster{
+		row := Cluster{
 			Name: t.Namespace, State: string(t.Status.State), Revision: t.Status.Revision, Message: t.Status.Message, Drift: t.Status.Drift.Last,
-		})
+		}
+		for _, node := range t.Status.Nodes {
+			if node.State != "Ready" && node.State != "Excluded" {
+				row.Nodes = append(row.Nodes, Node{ID: node.ID, State: node.State, WaitsFor: node.WaitsFor, Message: node.Message})
+			}
+		}
+		instance.Clusters = append(instance.Clusters, row)
 	}
 	slices.SortFunc(instance.Clusters, func(a, b Cluster) int { return cmp.Compare(a.Name, b.Name) })
 	return nil
