@@ -230,38 +230,48 @@ func setDefault(s *apiextensionsv1.JSONSchemaProps, m marker) *markerError {
 	return nil
 }
 
-// literal encodes a marker's value as JSON of the schema's type.
+// literal encodes a marker's value as JSON of the schema's type. What Go takes for
+// a number or a boolean is one, as in kro, though JSON may write it in another way.
 func literal(s *apiextensionsv1.JSONSchemaProps, m marker) ([]byte, *markerError) {
-	if s.Type == "string" {
-		raw, err := json.Marshal(m.value)
-		if err != nil {
-			return nil, markerErrorf("%s cannot be encoded: %v", m.name, err)
-		}
-		return raw, nil
-	}
-	mismatch := &markerError{message: fmt.Sprintf("%s %q is no %s", m.name, m.value, s.Type)}
 	var v any
-	if err := json.Unmarshal([]byte(m.value), &v); err != nil {
-		return nil, mismatch
-	}
-	ok := true
+	var err error
 	switch s.Type {
+	case "string":
+		v = m.value
 	case "integer":
-		_, e := strconv.ParseInt(m.value, 10, 64)
-		ok = e == nil
-	case "number":
-		_, ok = v.(float64)
+		v, err = strconv.ParseInt(m.value, 10, 64)
 	case "boolean":
-		_, ok = v.(bool)
-	case "array":
-		_, ok = v.([]any)
-	case "object":
-		_, ok = v.(map[string]any)
+		v, err = strconv.ParseBool(m.value)
+	case "number":
+		if json.Valid([]byte(m.value)) {
+			v = json.Number(m.value)
+		} else {
+			v, err = strconv.ParseFloat(m.value, 64)
+		}
+	default:
+		v, err = composite(s.Type, m.value)
 	}
-	if !ok {
-		return nil, mismatch
+	if err == nil {
+		var raw []byte
+		if raw, err = json.Marshal(v); err == nil {
+			return raw, nil
+		}
 	}
-	return []byte(m.value), nil
+	return nil, markerErrorf("%s %q is no %s", m.name, m.value, s.Type)
+}
+
+// composite checks a list or an object, which stays as it is written.
+func composite(typ, text string) (json.RawMessage, error) {
+	var v any
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		return nil, err
+	}
+	_, isList := v.([]any)
+	_, isObject := v.(map[string]any)
+	if typ == "array" && !isList || typ == "object" && !isObject {
+		return nil, fmt.Errorf("it is no %s", typ)
+	}
+	return json.RawMessage(text), nil
 }
 
 func setEnum(s *apiextensionsv1.JSONSchemaProps, m marker) *markerError {
