@@ -20,9 +20,9 @@ import (
 	"github.com/kronvoy/kronvoy/graph/schema/evolution"
 )
 
-// annotationAllowBreaking on a definition lets changes of its kind through that
+// AnnotationAllowBreaking on a definition lets changes of its kind through that
 // may break instances or clients.
-const annotationAllowBreaking = "kro.run/allow-breaking-changes"
+const AnnotationAllowBreaking = "kro.run/allow-breaking-changes"
 
 // kindState is how the kind of a definition stands.
 type kindState struct {
@@ -156,7 +156,7 @@ const maxBreakingBytes = 30 << 10
 // BreakingAllowed says whether the author lets changes of the kind through that
 // may break instances or clients.
 func BreakingAllowed(rgd *krov1alpha1.ResourceGraphDefinition) bool {
-	return rgd.Annotations[annotationAllowBreaking] == "true"
+	return rgd.Annotations[AnnotationAllowBreaking] == "true"
 }
 
 // BreakingChanges is what an update of the CRD would break.
@@ -179,7 +179,7 @@ func blocked(crd string, breaking []evolution.Change) string {
 		}
 		b.WriteString(text)
 	}
-	fmt.Fprintf(&b, ". Instances are served as before; the annotation %s: \"true\" on the definition lets the changes through", annotationAllowBreaking)
+	fmt.Fprintf(&b, ". Instances are served as before; the annotation %s: \"true\" on the definition lets the changes through", AnnotationAllowBreaking)
 	return b.String()
 }
 

@@ -39,8 +39,8 @@ func TestBlocked(t *testing.T) {
 		want          []string
 	}{
 		"none":            {live: crdWith("a"), desired: crdWith("a", "b")},
-		"each of some":    {live: crdWith("a", "b", "c", "d"), desired: crdWith(), want: []string{"CRD apps.kro.run", "spec.a: ", "spec.b: ", "spec.c: ", "spec.d: ", annotationAllowBreaking}},
-		"more than fit":   {live: crdWith(many...), desired: crdWith(), want: []string{"spec.field0: ", " more", annotationAllowBreaking}},
+		"each of some":    {live: crdWith("a", "b", "c", "d"), desired: crdWith(), want: []string{"CRD apps.kro.run", "spec.a: ", "spec.b: ", "spec.c: ", "spec.d: ", AnnotationAllowBreaking}},
+		"more than fit":   {live: crdWith(many...), desired: crdWith(), want: []string{"spec.field0: ", " more", AnnotationAllowBreaking}},
 		"nothing changes": {live: crdWith("a"), desired: crdWith("a")},
 	}
 	for name, test := range tests {

@@ -107,7 +107,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{RequeueAfter: kroRecheck}, r.writeStatus(ctx, rgd.DeepCopy(), rgd, &outcome{kro: sign})
 	}
 	if r.Store.resume(rgd.Name) {
-		r.Kinds.Changed(r.lastKind(rgd))
+		r.Kinds.Changed(specKind(rgd))
 	}
 	return r.reconcile(ctx, rgd)
 }

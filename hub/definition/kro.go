@@ -33,8 +33,9 @@ const (
 	kroQuiet = 5 * time.Minute
 	// kroRecheck is how often the hub looks whether kro has gone.
 	kroRecheck = 5 * time.Second
-	// kroLeaseFresh is how long Leases that were read count.
-	kroLeaseFresh = 2 * time.Second
+	// kroLeaseFresh is how long Leases that were read count: after a start all
+	// definitions are looked at, and need not read them each.
+	kroLeaseFresh = 250 * time.Millisecond
 )
 
 // liveKro says what shows that kro's controller is at work; empty if nothing
@@ -95,8 +96,7 @@ func (w *kroWatch) live(ctx context.Context, reader client.Reader, now time.Time
 	return liveKro(now, leases, meta.ManagedFields), nil
 }
 
-// current are kro's Leases. After a start all definitions are looked at at once
-// and need not read them each.
+// current are kro's Leases.
 func (w *kroWatch) current(ctx context.Context, reader client.Reader, now time.Time) ([]coordinationv1.Lease, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -182,11 +182,7 @@ func (s *Store) servingOf(definition string) (Serving, bool) {
 func (s *Store) yield(rgd *krov1alpha1.ResourceGraphDefinition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kind := runtimeschema.GroupKind{}
-	if rgd.Spec.Schema != nil {
-		kind = runtimeschema.GroupKind{Group: rgd.Spec.Schema.Group, Kind: rgd.Spec.Schema.Kind}
-	}
-	s.yielded[rgd.Name] = kind
+	s.yielded[rgd.Name] = specKind(rgd).GroupKind()
 }
 
 // resume ends yield; it is true when there was something to end.

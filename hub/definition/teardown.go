@@ -3,9 +3,11 @@ package definition
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
@@ -15,6 +17,7 @@ import (
 
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/graph"
 )
 
 // instancesRecheck is how often a definition under deletion looks whether its
@@ -30,10 +33,15 @@ func (r *Reconciler) teardown(ctx context.Context, rgd *krov1alpha1.ResourceGrap
 	if !controllerutil.ContainsFinalizer(rgd, Finalizer) {
 		return reconcile.Result{}, nil
 	}
-	gvk := r.lastKind(rgd)
-	left, err := r.instances(ctx, gvk)
+	gvk, owned, err := r.ownKind(ctx, rgd)
 	if err != nil {
 		return reconcile.Result{}, err
+	}
+	var left *metav1.PartialObjectMetadataList
+	if owned {
+		if left, err = r.instances(ctx, gvk); err != nil {
+			return reconcile.Result{}, err
+		}
 	}
 	before := rgd.DeepCopy()
 	if left != nil {
@@ -46,29 +54,44 @@ func (r *Reconciler) teardown(ctx context.Context, rgd *krov1alpha1.ResourceGrap
 		}
 		return reconcile.Result{RequeueAfter: instancesRecheck}, serveErr
 	}
-	if err := r.Kinds.Remove(ctx, gvk); err != nil {
-		return reconcile.Result{}, err
+	if owned {
+		if err := r.Kinds.Remove(ctx, gvk); err != nil {
+			return reconcile.Result{}, err
+		}
 	}
 	r.Store.withdraw(rgd.Name)
 	controllerutil.RemoveFinalizer(rgd, Finalizer)
 	return reconcile.Result{}, client.IgnoreNotFound(r.Client.Patch(ctx, rgd, client.MergeFrom(before)))
 }
 
-func (r *Reconciler) lastKind(rgd *krov1alpha1.ResourceGraphDefinition) runtimeschema.GroupVersionKind {
+// ownKind is the kind that a definition generates, and whether it is its own: a
+// definition that another one, or a CRD of somebody else's, was in the way of
+// has no instances.
+func (r *Reconciler) ownKind(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition) (runtimeschema.GroupVersionKind, bool, error) {
 	if serving, ok := r.Store.servingOf(rgd.Name); ok {
-		return serving.Graph.GroupVersionKind()
+		return serving.Graph.GroupVersionKind(), true, nil
 	}
-	if rgd.Spec.Schema == nil {
+	gvk := specKind(rgd)
+	var crds apiextensionsv1.CustomResourceDefinitionList
+	if err := r.Reader.List(ctx, &crds, client.MatchingLabels{graph.LabelOwned: "true", graph.LabelDefinition: rgd.Name}); err != nil {
+		return gvk, false, fmt.Errorf("looking for the CRD of definition %s: %w", rgd.Name, err)
+	}
+	return gvk, slices.ContainsFunc(crds.Items, func(crd apiextensionsv1.CustomResourceDefinition) bool {
+		return crd.Spec.Group == gvk.Group && crd.Spec.Names.Kind == gvk.Kind
+	}), nil
+}
+
+// specKind is the kind that a definition generates; empty if it does not say.
+func specKind(rgd *krov1alpha1.ResourceGraphDefinition) runtimeschema.GroupVersionKind {
+	s := rgd.Spec.Schema
+	if s == nil {
 		return runtimeschema.GroupVersionKind{}
 	}
-	return runtimeschema.GroupVersionKind{Group: rgd.Spec.Schema.Group, Version: rgd.Spec.Schema.APIVersion, Kind: rgd.Spec.Schema.Kind}
+	return runtimeschema.GroupVersionKind{Group: s.Group, Version: s.APIVersion, Kind: s.Kind}
 }
 
 // instances are some instances of the kind; nil when none exists.
 func (r *Reconciler) instances(ctx context.Context, gvk runtimeschema.GroupVersionKind) (*metav1.PartialObjectMetadataList, error) {
-	if gvk.Kind == "" {
-		return nil, nil
-	}
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
 	err := r.Reader.List(ctx, list, client.Limit(maxNamed))
