@@ -151,9 +151,7 @@ func (a answer) object(node *graph.Node) graph.ObservedObject {
 			setField(object, path, decoded)
 		}
 	}
-	// A field in a report that lags behind the status would count as absent.
-	complete := len(a.observe) == 0 || a.report != nil && a.report.Status.ObservedGeneration == a.work.Generation
-	current := a.judgedNow(workv1.ManifestApplied) && (node.Kind == graph.External || liveHash == shipped) && complete
+	current := a.judgedNow(workv1.ManifestApplied) && (node.Kind == graph.External || liveHash == shipped) && a.complete(node)
 	if current {
 		holdParents(object, node.Reads)
 	}
@@ -164,6 +162,26 @@ func (a answer) object(node *graph.Node) graph.ObservedObject {
 		Partial:      true,
 		Verdict:      a.verdict(node, current),
 	}
+}
+
+// complete is true when the agent was asked for every field that is read now and
+// has answered: otherwise one that is only not known yet would count as absent.
+// A report may lag behind the status, and what it is to hold is in an annotation,
+// so that the work's hash tells and not its generation.
+func (a answer) complete(node *graph.Node) bool {
+	asked := map[string]bool{}
+	for _, rule := range a.config.FeedbackRules {
+		for _, path := range rule.JsonPaths {
+			asked[path.Name] = true
+		}
+	}
+	for _, read := range node.Reads {
+		if read.Scalar && !asked[read.Path] || !read.Scalar && !slices.Contains(a.observe, observedPath(read)) {
+			return false
+		}
+	}
+	return len(a.observe) == 0 || a.report != nil && a.report.Status.ObservedGeneration == a.work.Generation &&
+		a.report.Status.ObservedHash == a.work.Annotations[kronvoyv1alpha1.AnnotationHash]
 }
 
 // judgedNow is true when the condition was found true of the work as it stands.
