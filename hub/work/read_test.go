@@ -1,9 +1,13 @@
 package work
 
 import (
+	"encoding/json"
+	"strings"
+	"sync"
 	"testing"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	workv1 "open-cluster-management.io/api/work/v1"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
@@ -59,4 +63,50 @@ func observeOf(t *testing.T, w *world) kronvoyv1alpha1.Observe {
 		t.Fatal(err)
 	}
 	return observe
+}
+
+// FuzzRead takes anything for a cluster's answer: it may be wrong, but it breaks
+// nothing, and a list is one only as the answer to what was asked.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(`{"report":{"selections":[{"node":"found","hash":"HASH","listed":true,"items":[{"name":"x","values":[{"path":"data.color","value":"red"}]}]}]}}`))
+	f.Add([]byte(`{"report":{"selections":[{"node":"found","hash":"HASH","listed":true,"items":[{"values":[{"path":"data.color","value":{}},{"path":"","value":[1]}]}]}]}}`))
+	f.Add([]byte(`{"report":{"selections":[{"node":"found","hash":"HASH","message":"no"}],"values":[{"resource":"configmaps","namespace":"shop","name":"a","path":"data","value":3}]}}`))
+	f.Add([]byte(`{"status":{"resourceStatus":{"manifests":[{"resourceMeta":{"resource":"configmaps","namespace":"shop","name":"a"},` +
+		`"conditions":[{"type":"Applied","status":"True","observedGeneration":1}],"statusFeedback":{"values":[{"name":"data.value","fieldValue":{"type":"JsonRaw","jsonRaw":"{"}}]}}]}}}`))
+	var once sync.Once
+	var base *world
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		once.Do(func() {
+			base = newWorld(t, choice(t))
+			base.steps(2)
+		})
+		asked := base.selections()[0]
+		var answer struct {
+			Status workv1.ManifestWorkStatus
+			Report kronvoyv1alpha1.WorkReportStatus
+		}
+		if json.Unmarshal([]byte(strings.ReplaceAll(string(raw), "HASH", asked.Hash)), &answer) != nil {
+			return
+		}
+		work := base.works[0].DeepCopy()
+		work.Status = answer.Status
+		feedback, err := Read(base.graph, []*workv1.ManifestWork{work}, map[string]*kronvoyv1alpha1.WorkReport{work.Name: {Status: answer.Report}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered := false
+		for _, s := range answer.Report.Selections {
+			answered = answered || s.Hash == asked.Hash && s.Listed
+		}
+		if feedback.Observed["found"].Listed && !answered {
+			t.Error("there is a list that is no answer")
+		}
+		base.graph.Evaluate(graph.Bindings{
+			Instance: map[string]any{
+				"apiVersion": "kro.run/v1alpha1", "kind": "Chain",
+				"metadata": map[string]any{"name": "shop", "namespace": "shop"}, "spec": base.spec,
+			},
+			Cluster: graph.Cluster{Name: "c1"}, Observed: feedback.Observed,
+		})
+	})
 }
