@@ -34,7 +34,7 @@ const (
 // kinds come from the resolver. It returns either a graph or everything that is
 // wrong with the source, sorted; a source never yields both.
 func Compile(src Source, r schema.Resolver) (*Graph, Issues) {
-	c := &compiler{src: src, resolver: r, decls: map[string]*schema.Decl{}}
+	c := &compiler{src: src, resolver: r, compilations: map[compilation]compiled{}}
 	g := c.compile()
 	if len(c.issues) > 0 {
 		c.issues.sort()
@@ -55,8 +55,9 @@ type compiler struct {
 	// nodes are the drafts in source order.
 	nodes []*draft
 	byID  map[string]*draft
-	decls map[string]*schema.Decl
 	env   *expr.Env
+	// compilations so far.
+	compilations map[compilation]compiled
 	// expressions counts them, for the bound.
 	expressions int
 	status      *statusPlan

@@ -300,7 +300,7 @@ func (c *compiler) compileExpr(env *expr.Env, segment template.Segment, at strin
 		}
 		return nil
 	}
-	x, faults := env.Compile(segment.Text)
+	x, faults := c.compileOnce(env, segment.Text)
 	for _, f := range faults {
 		c.issue(exprIssue(at, segment.Offset, segment.Text, f))
 	}
@@ -311,4 +311,28 @@ func (c *compiler) compileExpr(env *expr.Env, segment template.Segment, at strin
 		use(x, at, segment.Offset)
 	}
 	return x
+}
+
+// compilation is an expression in the environment it stands in.
+type compilation struct {
+	env  *expr.Env
+	text string
+}
+
+// compiled is what came of a compilation.
+type compiled struct {
+	expr   *expr.Expr
+	faults []expr.Fault
+}
+
+// compileOnce compiles an expression, or finds what came of the same text before:
+// graphs repeat themselves, as in ${schema.spec.name}.
+func (c *compiler) compileOnce(env *expr.Env, text string) (*expr.Expr, []expr.Fault) {
+	key := compilation{env, text}
+	done, found := c.compilations[key]
+	if !found {
+		done.expr, done.faults = env.Compile(text)
+		c.compilations[key] = done
+	}
+	return done.expr, done.faults
 }

@@ -39,8 +39,14 @@ func NewKro(types schema.Resolver) (*Kro, error) {
 }
 
 // Build compiles a definition as kro's controller does; group and scope are
-// filled in as the API server does it.
-func (k *Kro) Build(rgd *upstreamv1alpha1.ResourceGraphDefinition) (*krograph.Graph, error) {
+// filled in as the API server does it. A panic, which its controller recovers
+// from, is a refusal.
+func (k *Kro) Build(rgd *upstreamv1alpha1.ResourceGraphDefinition) (g *krograph.Graph, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			g, err = nil, fmt.Errorf("kro panics: %v", p)
+		}
+	}()
 	rgd = rgd.DeepCopy()
 	s := rgd.Spec.Schema
 	if s == nil {
