@@ -93,6 +93,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err := r.Client.Get(ctx, req.NamespacedName, rgd); err != nil {
 		r.written.Forget(req.Name)
 		r.stated.forget(req.Name)
+		r.kro.forget(req.Name)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if r.written.Behind(req.Name, rgd) {

@@ -38,10 +38,16 @@ const (
 	kroLeaseFresh = 250 * time.Millisecond
 )
 
+// statusWrite is that somebody wrote the status of a definition.
+type statusWrite struct {
+	manager string
+	at      time.Time
+}
+
 // liveKro says what shows that kro's controller is at work; empty if nothing
-// does. managed are the managed fields of a definition. The text is the same
-// for as long as the sign is.
-func liveKro(now time.Time, leases []coordinationv1.Lease, managed []metav1.ManagedFieldsEntry) string {
+// does. foreign is the last write of the status by somebody else. The text is
+// the same for as long as the sign is.
+func liveKro(now time.Time, leases []coordinationv1.Lease, foreign statusWrite) string {
 	var ended time.Time
 	for i := range leases {
 		lease := &leases[i]
@@ -57,22 +63,27 @@ func liveKro(now time.Time, leases []coordinationv1.Lease, managed []metav1.Mana
 			ended = until
 		}
 	}
-	for _, entry := range managed {
-		if entry.Subresource != "status" || entry.Time == nil || !foreign(entry.Manager) {
-			continue
-		}
-		// What was written before a Lease ended was written by who held it.
-		if entry.Time.After(ended) && now.Before(entry.Time.Add(kroQuiet)) {
-			return fmt.Sprintf("%s wrote the definition's status at %s", entry.Manager, entry.Time.UTC().Format(time.RFC3339))
-		}
+	// What was written before a Lease ended was written by who held it.
+	if foreign.manager != "" && foreign.at.After(ended) && now.Before(foreign.at.Add(kroQuiet)) {
+		return fmt.Sprintf("%s wrote the definition's status at %s", foreign.manager, foreign.at.UTC().Format(time.RFC3339))
 	}
 	return ""
 }
 
-// foreign managers of a status are other controllers: neither this one nor a
-// person. kro's name there is that of its binary, whatever it was built as.
-func foreign(manager string) bool {
-	return manager != kronvoyv1alpha1.FieldManagerHub && !strings.HasPrefix(manager, "kubectl")
+// foreignWrite is the last write of a status by another controller: neither by
+// this one nor by a person. kro's name there is that of its binary, whatever it
+// was built as.
+func foreignWrite(managed []metav1.ManagedFieldsEntry) statusWrite {
+	var last statusWrite
+	for _, entry := range managed {
+		if entry.Subresource != "status" || entry.Time == nil || entry.Manager == kronvoyv1alpha1.FieldManagerHub || strings.HasPrefix(entry.Manager, "kubectl") {
+			continue
+		}
+		if entry.Time.After(last.at) {
+			last = statusWrite{entry.Manager, entry.Time.Time}
+		}
+	}
+	return last
 }
 
 // kroWatch looks for kro's controller. It is safe for concurrent use.
@@ -80,33 +91,51 @@ type kroWatch struct {
 	mu     sync.Mutex
 	leases []coordinationv1.Lease
 	read   time.Time
+	// wrote are the last foreign writes by definition: when the hub says in a
+	// status that it yields, the API server forgets who wrote it before.
+	wrote map[string]statusWrite
+	// gone is when the last foreign write was, by definition, whose writer is
+	// known to have gone: it stays gone when its Lease is cleaned away.
+	gone map[string]time.Time
 }
 
 // live reads what liveKro judges from the API server: caches hold neither.
 func (w *kroWatch) live(ctx context.Context, reader client.Reader, now time.Time, definition string) (string, error) {
-	leases, err := w.current(ctx, reader, now)
-	if err != nil {
-		return "", err
-	}
 	meta := &metav1.PartialObjectMetadata{}
 	meta.SetGroupVersionKind(krov1alpha1.GroupVersion.WithKind("ResourceGraphDefinition"))
 	if err := reader.Get(ctx, client.ObjectKey{Name: definition}, meta); err != nil {
 		return "", fmt.Errorf("reading who writes definition %s: %w", definition, err)
 	}
-	return liveKro(now, leases, meta.ManagedFields), nil
-}
-
-// current are kro's Leases.
-func (w *kroWatch) current(ctx context.Context, reader client.Reader, now time.Time) ([]coordinationv1.Lease, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.read.IsZero() && now.Sub(w.read) < kroLeaseFresh {
-		return w.leases, nil
+	if w.read.IsZero() || now.Sub(w.read) >= kroLeaseFresh {
+		var list coordinationv1.LeaseList
+		if err := reader.List(ctx, &list, client.MatchingFields{"metadata.name": kroLease}); err != nil {
+			return "", fmt.Errorf("looking for kro's Lease: %w", err)
+		}
+		w.leases, w.read = list.Items, now
 	}
-	var list coordinationv1.LeaseList
-	if err := reader.List(ctx, &list, client.MatchingFields{"metadata.name": kroLease}); err != nil {
-		return nil, fmt.Errorf("looking for kro's Lease: %w", err)
+	last := foreignWrite(meta.ManagedFields)
+	if before := w.wrote[definition]; before.at.After(last.at) {
+		last = before
 	}
-	w.leases, w.read = list.Items, now
-	return w.leases, nil
+	if !last.at.After(w.gone[definition]) {
+		last = statusWrite{}
+	}
+	if w.wrote == nil {
+		w.wrote, w.gone = map[string]statusWrite{}, map[string]time.Time{}
+	}
+	w.wrote[definition] = last
+	sign := liveKro(now, w.leases, last)
+	if sign == "" && last.manager != "" {
+		w.gone[definition] = last.at
+	}
+	return sign, nil
+}
+
+func (w *kroWatch) forget(definition string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.wrote, definition)
+	delete(w.gone, definition)
 }

@@ -40,6 +40,7 @@ func TestLiveKro(t *testing.T) {
 		"one Lease of two":                       {leases: []coordinationv1.Lease{lease(time.Hour, "old"), lease(time.Second, "new")}, want: "held by new"},
 		"kro wrote the status":                   {managed: []metav1.ManagedFieldsEntry{wrote("controller", "status", time.Minute)}, want: "controller wrote the definition's status at 2026-09-04T11:59:00Z"},
 		"kro wrote the status, by another name":  {managed: []metav1.ManagedFieldsEntry{wrote("kro", "status", time.Minute)}, want: "kro wrote"},
+		"kro wrote it twice":                     {managed: []metav1.ManagedFieldsEntry{wrote("kro", "status", time.Hour), wrote("controller", "status", time.Minute)}, want: "controller wrote"},
 		"kro wrote it long ago":                  {managed: []metav1.ManagedFieldsEntry{wrote("controller", "status", kroQuiet)}},
 		"the hub wrote it":                       {managed: []metav1.ManagedFieldsEntry{wrote(kronvoyv1alpha1.FieldManagerHub, "status", time.Second)}},
 		"somebody edited it":                     {managed: []metav1.ManagedFieldsEntry{wrote("kubectl-edit", "status", time.Second)}},
@@ -51,11 +52,11 @@ func TestLiveKro(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := liveKro(now, test.leases, test.managed)
+			got := liveKro(now, test.leases, foreignWrite(test.managed))
 			if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
 				t.Errorf("sign %q, want %q in it", got, test.want)
 			}
-			if later := liveKro(now.Add(time.Second), test.leases, test.managed); later != "" && later != got {
+			if later := liveKro(now.Add(time.Second), test.leases, foreignWrite(test.managed)); later != "" && later != got {
 				t.Errorf("the same sign reads %q, then %q: each would be a write", got, later)
 			}
 		})

@@ -120,7 +120,8 @@ func (o *outcome) state(rgd *krov1alpha1.ResourceGraphDefinition, now metav1.Tim
 
 // writeStatus writes what changed, in one patch.
 func (r *Reconciler) writeStatus(ctx context.Context, before, rgd *krov1alpha1.ResourceGraphDefinition, o *outcome) error {
-	o.state(rgd, metav1.NewTime(r.Clock.Now()))
+	// In seconds, as it will be read back.
+	o.state(rgd, metav1.NewTime(r.Clock.Now()).Rfc3339Copy())
 	r.stated.note(rgd)
 	if equality.Semantic.DeepEqual(before.Status, rgd.Status) {
 		return nil
