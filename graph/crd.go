@@ -21,15 +21,21 @@ const (
 	LabelDefinition = "kro.run/resource-graph-definition-name"
 )
 
+// The names that the status field that tells of the fleet can have.
+const (
+	FleetField         = "fleet"
+	ShadowedFleetField = "kronvoyFleet"
+)
+
 // FleetField returns the name of the status field that tells of the fleet:
 // fleet, or kronvoyFleet where the author's schema has a field of that name.
 func (g *Graph) FleetField() string { return fleetField(g.status) }
 
 func fleetField(s *statusPlan) string {
 	if s != nil && slices.ContainsFunc(s.fields, func(f statusField) bool { return f.key == "fleet" }) {
-		return "kronvoyFleet"
+		return ShadowedFleetField
 	}
-	return "fleet"
+	return FleetField
 }
 
 // buildCRD generates the kind of the instances.

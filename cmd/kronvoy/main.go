@@ -40,6 +40,7 @@ func newCommand() *cobra.Command {
 		fleetCommand(),
 		graphCommand(),
 		lintCommand(),
+		migrateCommand(),
 		renderCommand(),
 		statusCommand(),
 	)

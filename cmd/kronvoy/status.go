@@ -11,11 +11,15 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/clientcmd"
+	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/view"
 )
@@ -185,8 +189,12 @@ func hubClient(kubeconfig, kubeContext, namespace string) (client.Client, string
 	}
 	config.QPS, config.Burst = 50, 100
 	scheme := runtime.NewScheme()
-	if err := kronvoyv1alpha1.AddToScheme(scheme); err != nil {
-		return nil, "", err
+	for _, add := range []func(*runtime.Scheme) error{
+		kronvoyv1alpha1.AddToScheme, krov1alpha1.AddToScheme, workv1.Install, coordinationv1.AddToScheme, apiextensionsv1.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			return nil, "", err
+		}
 	}
 	c, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {

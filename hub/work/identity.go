@@ -61,8 +61,11 @@ func (i Identity) WorkName(chunk int) string {
 
 // FieldManager owns the instance's fields on a spoke; it stays the same over
 // all revisions, and no two instances share one.
-func (i Identity) FieldManager() string {
-	return kronvoyv1alpha1.FieldManagerPrefix + i.Hash()[:10]
+func (i Identity) FieldManager() string { return FieldManager(i.Hash()) }
+
+// FieldManager is Identity.FieldManager, from the identity's hash.
+func FieldManager(hash string) string {
+	return kronvoyv1alpha1.FieldManagerPrefix + hash[:min(10, len(hash))]
 }
 
 // NamespaceWorkName is the name of the work that carries a namespace.

@@ -60,10 +60,11 @@ func Install(ctx context.Context, f *fleet.Fleet, cluster *fleet.Cluster, root s
 	}
 	return &Kro{fleet: f, command: fleet.Command{Name: "kro", Path: path, Args: []string{
 		"--kubeconfig", kubeconfig, "--metrics-bind-address", "0", "--health-probe-bind-address", "0",
+		"--leader-elect", "--leader-election-namespace", Namespace,
 	}}}, nil
 }
 
-// Start runs the controller, with its defaults.
+// Start runs the controller, with the defaults of its chart.
 func (k *Kro) Start() error {
 	process, err := k.fleet.Run(k.command)
 	k.Process = process

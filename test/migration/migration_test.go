@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -151,11 +152,15 @@ func (p *place) install() *stack.Stack {
 	if err != nil {
 		p.Fatal(err)
 	}
+	p.Cleanup(func() {
+		if p.Failed() {
+			p.Logf("the hub's log ends with:\n%s", probe.Tail(s.Hub.Log(), 30))
+		}
+	})
 	return s
 }
 
-// active waits until the instance is ACTIVE, with its status by the controller
-// that has the fields of the field manager named.
+// active waits until the instance is ACTIVE and passes a check.
 func (p *place) active(check func(*probe.Object) error) *probe.Object {
 	p.Helper()
 	var got *probe.Object
@@ -200,6 +205,18 @@ func (p *place) applied(resource, name string) *probe.Object {
 	return p.cluster.Get(p, resource, namespace+"/"+name)
 }
 
+// kronvoy runs the command line.
+func (p *place) kronvoy(args ...string) string {
+	p.Helper()
+	cmd := exec.CommandContext(p.Context(), "go", append([]string{"run", "./cmd/kronvoy"}, args...)...)
+	cmd.Dir = p.root
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		p.Fatalf("kronvoy %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
 func TestAnApplicationMovesFromKroToKronvoyAndBack(t *testing.T) {
 	p := begin(t)
 	p.startKro()
@@ -217,9 +234,18 @@ func TestAnApplicationMovesFromKroToKronvoyAndBack(t *testing.T) {
 	if len(before) != 8 {
 		t.Fatalf("kro made %v", before)
 	}
-	p.stopKro()
 
-	p.install()
+	kronvoy := p.install()
+	probe.Eventually(t, "the hub to say that kro's controller is live", func() error {
+		if ready := p.cluster.Get(t, "resourcegraphdefinitions.kro.run", "shop").Condition("ControllerReady"); ready.Reason != "KroControllerLive" {
+			return fmt.Errorf("ControllerReady is %v", ready)
+		}
+		return nil
+	})
+	if targets := p.cluster.List(t, "targets.kronvoy.io", ""); len(targets) > 0 {
+		t.Errorf("the hub acts beside kro: target %s is there", targets[0].GetName())
+	}
+	p.stopKro()
 	p.active(func(o *probe.Object) error {
 		if o.Int("status.fleet.ready") != 1 || o.Int("status.available") != 2 {
 			return fmt.Errorf("its status is %v", o.At("status"))
@@ -254,4 +280,41 @@ func TestAnApplicationMovesFromKroToKronvoyAndBack(t *testing.T) {
 	if diff := cmp.Diff(before, p.children()); diff != "" {
 		t.Errorf("the change made other objects:\n%s", diff)
 	}
+
+	if err := kronvoy.Hub.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.kronvoy("migrate", "to-kro", "--kubeconfig", p.cluster.Kubeconfig)
+	if diff := cmp.Diff(before, p.children()); diff != "" {
+		t.Errorf("handing over made other objects:\n%s", diff)
+	}
+	p.startKro()
+	p.cluster.Apply(t, definition("late: entry", ", late: label"))
+	probe.Eventually(t, "kro to add what the definition has more", func() error {
+		if p.applied("deployments.apps", "corner").GetLabels()["late"] == "" {
+			return fmt.Errorf("the definition says %v, the instance %v", p.cluster.Get(t, "resourcegraphdefinitions.kro.run", "shop").At("status.conditions"),
+				p.cluster.Get(t, "shops.kro.run", "shop/corner").At("status"))
+		}
+		return nil
+	})
+	p.active(func(*probe.Object) error { return nil })
+	if diff := cmp.Diff(before, p.children()); diff != "" {
+		t.Errorf("the move back to kro made other objects (-kronvoy +kro):\n%s", diff)
+	}
+	for name := range map[string]bool{"corner-settings": true, "corner-eu": true, "corner-us": true} {
+		child := p.applied("configmaps", name)
+		if diff := cmp.Diff([]string{"kro.run/applyset"}, managers(child)); diff != "" {
+			t.Errorf("who applied %s (-want +got):\n%s", name, diff)
+		}
+		if child.GetLabels()["kronvoy.io/managed"] != "" || len(child.GetOwnerReferences()) > 0 {
+			t.Errorf("%s is still marked as ours: %v", name, child.At("metadata"))
+		}
+	}
+	p.cluster.Delete(t, "shops.kro.run", "shop/corner")
+	probe.Eventually(t, "kro to delete what it was given", func() error {
+		if left := p.children(); len(left) > 0 {
+			return fmt.Errorf("there are %v", left)
+		}
+		return nil
+	})
 }
