@@ -208,7 +208,7 @@ func TestASuspendedInstance(t *testing.T) {
 			in.Suspended = true
 			status := Summarize(in)
 			got := conditionsOf(status)
-			if got[ResourcesReady] != "False/ReconciliationSuspended" || got[Progressing] != "False/ReconciliationSuspended" || got[Ready][:6] != "False/" {
+			if got[ResourcesReady] != "False/ReconciliationSuspended" || got[Progressing] != "False/ReconciliationSuspended" || got[Ready] != "False/ReconciliationSuspended" {
 				t.Errorf("conditions %v", got)
 			}
 			if status["state"] != tc.state {

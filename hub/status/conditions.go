@@ -66,6 +66,9 @@ func summarizeConditions(in Input, targets []kronvoyv1alpha1.Target, c counters,
 	if placed.Status == metav1.ConditionTrue && placed.Message == "" {
 		placed.Message = fmt.Sprintf("on %d clusters", c.placed)
 	}
+	if in.Suspended && in.Placed && c.placed == 0 {
+		placed.Reason, placed.Message = ReasonSuspended, "its clusters are chosen, but nothing goes there while reconciliation is suspended"
+	}
 	resources := resourcesReady(in, targets, c)
 	progressing := condition(Progressing, c.placed > 0 && (c.progressing > 0 || c.updated < c.placed), "Complete",
 		fmt.Sprintf("%d of %d clusters have revision %s", c.updated, c.placed, in.Revision))
