@@ -87,6 +87,8 @@ type world struct {
 	options func(*spoke.Options)
 	agent   *agent
 	writes  *writes
+	// suspended marks the works that are filled.
+	suspended bool
 }
 
 // writes records what the agent changes on either side.
@@ -296,6 +298,9 @@ func (w *world) fill(work *workv1.ManifestWork, manifests ...*manifest) {
 	work.Annotations = map[string]string{
 		kronvoyv1alpha1.AnnotationManifestPolicies: w.json(policies),
 		kronvoyv1alpha1.AnnotationObserve:          w.json(observe),
+	}
+	if w.suspended {
+		work.Annotations[kronvoyv1alpha1.AnnotationReconcile] = kronvoyv1alpha1.ReconcileSuspended
 	}
 	work.Annotations[kronvoyv1alpha1.AnnotationHash] = hashOf([]byte(w.json(work.Spec) + w.json(work.Annotations)))
 }
