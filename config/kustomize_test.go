@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -23,6 +25,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	clusterv1beta2 "open-cluster-management.io/api/cluster/v1beta2"
+
+	"github.com/kronvoy/kronvoy/hub/admission"
 )
 
 // installs are the kustomizations, and what has to be in them.
@@ -186,6 +190,44 @@ func TestEveryBindingHasItsRoleAndItsSubject(t *testing.T) {
 	}
 }
 
+// TestTheWebhookReachesTheHubAndNeverStandsInTheWay: its names are those that
+// the hub keeps a certificate for.
+func TestTheWebhookReachesTheHubAndNeverStandsInTheWay(t *testing.T) {
+	objects := build(t, "hub")
+	configurations := all[*admissionregistrationv1.ValidatingWebhookConfiguration](objects)
+	if len(configurations) != 1 || configurations[0].Name != admission.ConfigurationName || len(configurations[0].Webhooks) != 1 {
+		t.Fatalf("the webhooks are %v, want one of %s", configurations, admission.ConfigurationName)
+	}
+	webhook := configurations[0].Webhooks[0]
+	if *webhook.FailurePolicy != admissionregistrationv1.Ignore || *webhook.SideEffects != admissionregistrationv1.SideEffectClassNone || *webhook.TimeoutSeconds > 5 {
+		t.Errorf("failurePolicy %s, sideEffects %s, timeoutSeconds %d", *webhook.FailurePolicy, *webhook.SideEffects, *webhook.TimeoutSeconds)
+	}
+	reference := webhook.ClientConfig.Service
+	if webhook.ClientConfig.CABundle != nil {
+		t.Error("caBundle is given: applying it again would undo what the hub fills in")
+	}
+	services := all[*corev1.Service](objects)
+	i := slices.IndexFunc(services, func(s *corev1.Service) bool { return s.Name == reference.Name && s.Namespace == reference.Namespace })
+	if i < 0 {
+		t.Fatalf("there is no service %s/%s", reference.Namespace, reference.Name)
+	}
+	pod := all[*appsv1.Deployment](objects)[0].Spec.Template
+	for key, value := range services[i].Spec.Selector {
+		if pod.Labels[key] != value {
+			t.Errorf("the service selects %s=%s, the hub's pod has %v", key, value, pod.Labels)
+		}
+	}
+	port := services[i].Spec.Ports[0]
+	ports := pod.Spec.Containers[0].Ports
+	i = slices.IndexFunc(ports, func(p corev1.ContainerPort) bool { return p.Name == port.TargetPort.StrVal })
+	if i < 0 || port.Port != 443 || !slices.Contains(pod.Spec.Containers[0].Args, fmt.Sprintf("--webhook-port=%d", ports[i].ContainerPort)) {
+		t.Errorf("port %v of the service, ports %v and flags %q of the hub do not fit", port, ports, pod.Spec.Containers[0].Args)
+	}
+	if !slices.Contains(names[*rbacv1.Role](objects), admission.SecretName) {
+		t.Errorf("nobody may write Secret %s", admission.SecretName)
+	}
+}
+
 // build runs kustomize, as pinned by the tools module, and decodes what it
 // prints; a field that its kind does not have is an error.
 func build(t *testing.T, name string) []runtime.Object {
@@ -221,7 +263,7 @@ func decoder(t *testing.T) runtime.Decoder {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		corev1.AddToScheme, appsv1.AddToScheme, rbacv1.AddToScheme, apiextensionsv1.AddToScheme, clusterv1beta2.Install,
+		admissionregistrationv1.AddToScheme, corev1.AddToScheme, appsv1.AddToScheme, rbacv1.AddToScheme, apiextensionsv1.AddToScheme, clusterv1beta2.Install,
 	} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-multierror"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -34,6 +35,7 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph/schema"
 	"github.com/kronvoy/kronvoy/graph/schema/builtin"
+	"github.com/kronvoy/kronvoy/hub/admission"
 	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
@@ -65,6 +67,8 @@ type Options struct {
 	DefaultPlacement rollout.DefaultPlacement
 	// Scheduler and Registration are off where OCM's own controllers run.
 	WithoutScheduler, WithoutRegistration bool
+	// Webhook checks definitions as they are applied.
+	Webhook admission.Options
 	// Clock is the real one when nil.
 	Clock clock.Clock
 }
@@ -79,7 +83,7 @@ func Scheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		appsv1.AddToScheme, coordinationv1.AddToScheme, corev1.AddToScheme, rbacv1.AddToScheme,
-		apiextensionsv1.AddToScheme,
+		admissionregistrationv1.AddToScheme, apiextensionsv1.AddToScheme,
 		clusterv1.Install, clusterv1beta1.Install, clusterv1beta2.Install, workv1.Install,
 		krov1alpha1.AddToScheme, kronvoyv1alpha1.AddToScheme,
 	} {
@@ -95,7 +99,8 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 	if opts.Clock == nil {
 		opts.Clock = clock.RealClock{}
 	}
-	mgr, err := newManager(opts)
+	keeper := &admission.Keeper{Namespace: opts.Namespace, Clock: opts.Clock}
+	mgr, err := newManager(opts, keeper)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +146,8 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 			return registration.RegisterLocal(ctx, c)
 		})))
 	}
+	keeper.Client, keeper.Reader = c, reader
+	errs = multierror.Append(errs, opts.Webhook.Setup(local, admission.NewValidator(store, reader), keeper))
 	if err := errs.ErrorOrNil(); err != nil {
 		return nil, fmt.Errorf("registering controllers: %w", err)
 	}
@@ -149,12 +156,14 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 
 // newManager limits the caches to what the hub needs, stripped of what it
 // never reads.
-func newManager(opts Options) (mcmanager.Manager, error) {
+func newManager(opts Options, keeper *admission.Keeper) (mcmanager.Manager, error) {
 	scheme, err := Scheme()
 	if err != nil {
 		return nil, err
 	}
 	grace := 10 * time.Second
+	watched := admission.CacheOptions(opts.Namespace)
+	watched[&coordinationv1.Lease{}] = cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", clusters.LeaseName)}
 	mgr, err := mcmanager.New(opts.Config, nil, manager.Options{
 		Scheme:                        scheme,
 		LeaderElection:                opts.LeaderElection,
@@ -164,11 +173,10 @@ func newManager(opts Options) (mcmanager.Manager, error) {
 		GracefulShutdownTimeout:       &grace,
 		HealthProbeBindAddress:        opts.HealthAddress,
 		Metrics:                       metricsserver.Options{BindAddress: opts.MetricsAddress},
+		WebhookServer:                 opts.Webhook.Server(keeper),
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject: map[client.Object]cache.ByObject{
-				&coordinationv1.Lease{}: {Field: fields.OneTermEqualSelector("metadata.name", clusters.LeaseName)},
-			},
+			ByObject:         watched,
 		},
 		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true, DisableFor: []client.Object{
 			&corev1.Namespace{}, &rbacv1.RoleBinding{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{},

@@ -68,6 +68,8 @@ func newCommand() *cobra.Command {
 	flags.StringVar(&opts.MetricsAddress, "metrics-bind-address", "0", "address of /metrics; 0 turns it off")
 	flags.BoolVar(&opts.LocalCluster, "local-cluster", false, "make the hub's own cluster a spoke too, as ManagedCluster local-cluster, with the agent in this process")
 	flags.StringVar(&defaultPlacement, "default-placement", string(rollout.DefaultAuto), "where instances run that name no Placement: local, none, or auto, which is local while the hub's own cluster is the only one")
+	flags.IntVar(&opts.Webhook.Port, "webhook-port", 0, "port of the webhook that checks definitions as they are applied; 0 turns it off")
+	flags.StringVar(&opts.Webhook.CertDir, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhook; empty lets the hub make them")
 	flags.BoolVar(&opts.WithoutScheduler, "without-scheduler", false, "leave Placements to OCM's scheduler")
 	flags.BoolVar(&opts.WithoutRegistration, "without-registration", false, "leave ManagedClusters to OCM's registration")
 	flags.Float32Var(&qps, "qps", 500, "requests a second to the hub's API server")
