@@ -68,7 +68,8 @@ func (s *scene) defineBadly(kind, spec string) *probe.Object {
 	return s.await(kind, spec, "False")
 }
 
-func (s *scene) await(kind, spec, accepted string) *probe.Object {
+// submit makes or changes the definition of a kind.
+func (s *scene) submit(kind, spec string) {
 	s.Helper()
 	if !slices.Contains(s.kinds, kind) {
 		s.kinds = append(s.kinds, kind)
@@ -79,6 +80,11 @@ kind: ResourceGraphDefinition
 metadata: {name: %s}
 spec:
 %s`, strings.ToLower(kind), indent(strings.Replace(spec, "schema:", "schema:\n  apiVersion: v1alpha1\n  kind: "+kind, 1), 2)))
+}
+
+func (s *scene) await(kind, spec, accepted string) *probe.Object {
+	s.Helper()
+	s.submit(kind, spec)
 	var rgd *probe.Object
 	probe.Eventually(s, "definition "+kind+" to be judged", func() error {
 		rgd = s.definition(kind)
