@@ -171,8 +171,8 @@ func (a *Applier) WorkOf(inventory string) (string, bool) {
 func (a *Applier) InventoryGone(work string, uid types.UID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if st := a.works[work]; st != nil && st.inventory != nil && st.inventory.uid == uid {
-		st.gone.Store(true)
+	if st := a.works[work]; st != nil {
+		st.gone[uid] = true
 	}
 }
 
@@ -181,8 +181,8 @@ func (a *Applier) state(work string) *workState {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	st := a.works[work]
-	if st == nil || st.gone.Load() {
-		st = &workState{objects: map[live.Key]*objectState{}, leaving: map[live.Key]leaving{}}
+	if st == nil || st.lost() {
+		st = &workState{objects: map[live.Key]*objectState{}, leaving: map[live.Key]leaving{}, gone: map[types.UID]bool{}}
 		a.works[work] = st
 	}
 	return st

@@ -179,7 +179,7 @@ func (a *Applier) Flush(ctx context.Context, work string) error {
 func (a *Applier) remembered(work string) *inventory {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if st := a.works[work]; st != nil && !st.gone.Load() {
+	if st := a.works[work]; st != nil && !st.lost() {
 		return st.inventory
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -30,9 +29,13 @@ type workState struct {
 	shrunkAt int64
 	// version counts the changes of what is worth keeping.
 	version int64
-	// gone is set when the inventory was deleted by somebody else.
-	gone atomic.Bool
+	// gone are inventories of this work that were deleted, maybe by somebody
+	// else. Events write it: the Applier's lock guards it.
+	gone map[types.UID]bool
 }
+
+// lost says whether the inventory that all this is about is gone.
+func (st *workState) lost() bool { return st.inventory != nil && st.gone[st.inventory.uid] }
 
 // leaving is an object on its way out of the work.
 type leaving struct {
