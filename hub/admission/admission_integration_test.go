@@ -69,9 +69,6 @@ func begin(t *testing.T) *world {
 	if w.hub, err = probe.Open(hub.Name, hub.Kubeconfig(), w.stack.Fleet.Kubectl()); err != nil {
 		t.Fatal(err)
 	}
-	if err := hub.Apply(ctx, w.stack.Config("admission", "rbac.yaml")); err != nil {
-		t.Fatal(err)
-	}
 	w.configure("127.0.0.1")
 	return w
 }
