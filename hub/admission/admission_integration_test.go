@@ -335,11 +335,11 @@ func TestTheHubKeepsTheWebhooksCertificate(t *testing.T) {
 			"get secrets/other -n " + stack.HubNamespace:              "no",
 			"list secrets -n " + stack.HubNamespace:                   "no",
 			"create secrets -n " + stack.HubNamespace:                 "no",
-			"list secrets -A":                                         "no",
-			"patch " + configurations + "/" + ConfigurationName:       "yes",
-			"patch " + configurations + "/other":                      "no",
-			"create " + configurations:                                "no",
-			"delete " + configurations + "/" + ConfigurationName:      "no",
+			"list secrets -A": "no",
+			"patch " + configurations + "/" + ConfigurationName:  "yes",
+			"patch " + configurations + "/other":                 "no",
+			"create " + configurations:                           "no",
+			"delete " + configurations + "/" + ConfigurationName: "no",
 		} {
 			out, _ := hub.Kubectl(t, append([]string{"auth", "can-i"}, strings.Fields(question)...)...)
 			lines := strings.Split(strings.TrimSpace(out), "\n")

@@ -134,10 +134,9 @@ func (v *Validator) compile(ctx context.Context, rgd *krov1alpha1.ResourceGraphD
 // sorted tells mistakes from what the hub lacks now and may have later.
 func sorted(issues graph.Issues) (mistakes, waits graph.Issues) {
 	for _, issue := range issues {
-		switch issue.Reason {
-		case "UnknownKind", "SchemaUnavailable":
+		if definition.MayComeRight(issue) {
 			waits = append(waits, issue)
-		default:
+		} else {
 			mistakes = append(mistakes, issue)
 		}
 	}

@@ -35,6 +35,11 @@ import (
 // kro's.
 const Finalizer = "kro.run/finalizer"
 
+// kindRecheck is how often a definition looks for a kind that is not served. The
+// event of a CRD comes before the API server publishes its schema, and an
+// aggregated API comes without any.
+const kindRecheck = 5 * time.Second
+
 // Clock gives the time; conditions carry it.
 type Clock interface{ Now() time.Time }
 
@@ -105,7 +110,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	if sign != "" {
 		r.Store.yield(rgd)
-		return reconcile.Result{RequeueAfter: kroRecheck}, r.writeStatus(ctx, rgd.DeepCopy(), rgd, &outcome{kro: sign})
+		err := r.writeStatus(ctx, rgd.DeepCopy(), rgd, &outcome{kro: sign})
+		return index.Settle(reconcile.Result{RequeueAfter: kroRecheck}, err)
 	}
 	if r.Store.resume(rgd.Name) {
 		r.Kinds.Changed(specKind(rgd))
@@ -136,7 +142,17 @@ func (r *Reconciler) reconcile(ctx context.Context, rgd *krov1alpha1.ResourceGra
 	if statusErr := r.writeStatus(ctx, before, rgd, o); err == nil {
 		err = statusErr
 	}
-	return index.Settle(reconcile.Result{}, err)
+	result := reconcile.Result{}
+	if slices.ContainsFunc(o.issues, MayComeRight) {
+		result.RequeueAfter = kindRecheck
+	}
+	return index.Settle(result, err)
+}
+
+// MayComeRight says whether an issue is none of the author's, but of what the
+// hub's API server serves now.
+func MayComeRight(issue graph.Issue) bool {
+	return issue.Reason == "UnknownKind" || issue.Reason == "SchemaUnavailable"
 }
 
 // serve compiles the definition, makes sure of its CRD, and switches instances
