@@ -37,15 +37,17 @@ func authorConditions(in Input, targets []kronvoyv1alpha1.Target, resources meta
 // now, at the newest revision.
 func merge(in Input, targets []kronvoyv1alpha1.Target, before map[string]metav1.Condition) []metav1.Condition {
 	targets = staying(targets)
-	var types []string
-	said := map[string][]answer{}
+	types := typesOf(targets)
+	types = types[:min(len(types), maxConditions)]
+	said := make(map[string][]answer, len(types))
+	for _, t := range types {
+		said[t] = make([]answer, len(targets))
+	}
 	for i := range targets {
 		for _, c := range targets[i].Status.Conditions {
-			if said[c.Type] == nil {
-				types = append(types, c.Type)
-				said[c.Type] = make([]answer, len(targets))
+			if answers := said[c.Type]; answers != nil {
+				answers[i] = answer{c, current(&targets[i], in.Revision) && !c.Kept}
 			}
-			said[c.Type][i] = answer{c, current(&targets[i], in.Revision) && !c.Kept}
 		}
 	}
 	merged := make([]metav1.Condition, 0, len(types))
@@ -65,6 +67,24 @@ func merge(in Input, targets []kronvoyv1alpha1.Target, before map[string]metav1.
 type answer struct {
 	kronvoyv1alpha1.TargetCondition
 	current bool
+}
+
+// maxConditions of an instance: as many as one cluster may give.
+const maxConditions = 256
+
+// typesOf are the types in the order in which the clusters name them.
+func typesOf(targets []kronvoyv1alpha1.Target) []string {
+	var types []string
+	known := map[string]bool{}
+	for i := range targets {
+		for _, c := range targets[i].Status.Conditions {
+			if !known[c.Type] {
+				known[c.Type] = true
+				types = append(types, c.Type)
+			}
+		}
+	}
+	return types
 }
 
 // staying leaves out the clusters that the instance is leaving, unless it is
@@ -142,6 +162,10 @@ const maxIssues = 10
 // authorIssues are what is wrong with the author's status fields and
 // conditions, each with the clusters where it is.
 func authorIssues(targets []kronvoyv1alpha1.Target) []any {
+	var out []any
+	if n := len(typesOf(staying(targets))); n > maxConditions {
+		out = append(out, fmt.Sprintf("the clusters give conditions of %d types, of which %d are shown", n, maxConditions))
+	}
 	var texts []string
 	where := map[string][]string{}
 	for i := range targets {
@@ -152,7 +176,6 @@ func authorIssues(targets []kronvoyv1alpha1.Target) []any {
 			where[issue] = append(where[issue], targets[i].Namespace)
 		}
 	}
-	out := make([]any, 0, min(len(texts), maxIssues))
 	for _, text := range texts[:min(len(texts), maxIssues)] {
 		out = append(out, shorten("on "+join(where[text], 3)+": "+text))
 	}

@@ -177,6 +177,22 @@ func TestAnIssueOfTheAuthorsStatusMakesTheStateAnError(t *testing.T) {
 	}
 }
 
+func TestTypesThatEachClusterMakesUpAreBounded(t *testing.T) {
+	var targets []kronvoyv1alpha1.Target
+	for i := range 300 {
+		name := fmt.Sprintf("c%03d", i)
+		targets = append(targets, says(name, [4]string{"ReadyOn-" + name, "True"}))
+	}
+	status := Summarize(authored(targets...))
+	if n := len(status["conditions"].([]any)); n != maxConditions {
+		t.Errorf("%d conditions, want %d", n, maxConditions)
+	}
+	want := []any{"the clusters give conditions of 300 types, of which 256 are shown"}
+	if diff := cmp.Diff(want, status["fleet"].(map[string]any)["issues"]); diff != "" {
+		t.Errorf("issues (-want +got):\n%s", diff)
+	}
+}
+
 func TestWhoseDefinitionIsGoneHasItsConditionsWhereTheyWere(t *testing.T) {
 	in := authored(says("a", [4]string{"Ready", "True"}))
 	in.FleetField = "kronvoyFleet"
