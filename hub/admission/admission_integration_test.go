@@ -118,7 +118,7 @@ func (w *world) works() {
 	probe.Eventually(w, "the webhook to refuse what is wrong", func() error {
 		out, err := w.hub.KubectlWith(w, rgd("Probing", "string", wrong), "apply", "--dry-run=server", "-f", "-")
 		if err == nil || !strings.Contains(out, "feild") {
-			return fmt.Errorf("kubectl apply: %v\n%s", err, out)
+			return fmt.Errorf("kubectl apply fails is %t, and it says %s", err != nil, out)
 		}
 		return nil
 	})

@@ -165,19 +165,23 @@ func TestWhatCannotBeCheckedPassesWithAWarning(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	tests := map[string]struct {
-		ctx      context.Context
+		late     bool
 		compiler compilerFunc
 		want     string
 	}{
-		"a compiler that takes too long": {gone, func() (*graph.Graph, graph.Issues) { <-release; return nil, nil }, "the hub is busy"},
-		"a compiler that fails":          {t.Context(), func() (*graph.Graph, graph.Issues) { panic("at the disco") }, "at the disco"},
+		"a compiler that takes too long": {true, func() (*graph.Graph, graph.Issues) { <-release; return nil, nil }, "the hub is busy"},
+		"a compiler that fails":          {false, func() (*graph.Graph, graph.Issues) { panic("at the disco") }, "at the disco"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			v := NewValidator(test.compiler, reader(t))
+			ctx := t.Context()
+			if test.late {
+				ctx = gone
+			}
 			// More than run at once: those that hang do not pile up.
 			for range maxCompiles + 2 {
-				warnings, err := v.ValidateCreate(test.ctx, app(t, "string", good))
+				warnings, err := v.ValidateCreate(ctx, app(t, "string", good))
 				if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], test.want) {
 					t.Fatalf("warnings %q, error %v; want %q", warnings, err, test.want)
 				}
