@@ -96,6 +96,9 @@ func (o *outcome) state(rgd *krov1alpha1.ResourceGraphDefinition, now metav1.Tim
 	if fault := firstFault(rgd); fault != nil {
 		ready = verdict{fault.Status, deref(fault.Reason), deref(fault.Message)}
 	}
+	if o.kro != "" {
+		ready = o.controller
+	}
 	if o.waitsFor != "" {
 		ready = unmet(reasonInstancesExist, o.waitsFor)
 	}

@@ -74,6 +74,11 @@ func TestState(t *testing.T) {
 			passes: []*outcome{served(), {kro: "its Lease is held"}},
 			want:   with(allMet, 3, unmet("KroControllerLive", ""), unmet("KroControllerLive", "")), state: krov1alpha1.Inactive, issued: 1,
 		},
+		"kro is live and finds a fault": {
+			passes: []*outcome{{graph: g, kind: kindState{fault: "breaks"}.verdict()}, {kro: "its Lease is held"}},
+			want:   statuses{awaiting, met("Valid", ""), unmet("Failed", ""), unmet("KroControllerLive", ""), unmet("KroControllerLive", "")},
+			state:  krov1alpha1.Inactive,
+		},
 		"deleted with instances": {
 			passes: []*outcome{served(), {waitsFor: "instances"}},
 			want:   with(allMet, 0, met("Resolved", ""), unmet("InstancesExist", "")), state: krov1alpha1.Active, issued: 1,
