@@ -22,6 +22,13 @@ const (
 	// select by it.
 	LabelManaged = "kronvoy.io/managed"
 
+	// LabelCluster on an instance that the hub made for one cluster names that
+	// cluster, for people to select by; AnnotationNested is what counts.
+	LabelCluster = "kronvoy.io/cluster"
+
+	// AnnotationNested on an instance that the hub made for another instance's
+	// resource says for which, as compact JSON: see NestedMark.
+	AnnotationNested = "kronvoy.io/nested"
 	// AnnotationInstance names the instance in full: Kind.group/namespace/name.
 	AnnotationInstance = "kronvoy.io/instance"
 	// AnnotationRevision names the instance revision a work was rendered from.

@@ -109,6 +109,13 @@ type TargetStatus struct {
 	// +listMapKey=id
 	// +kubebuilder:validation:MaxItems=1000
 	Nodes []NodeStatus `json:"nodes,omitempty"`
+	// Children are the instances on the hub that this Target has made, or reads.
+	// They are listed before they are made and until they are gone: an instance
+	// is this Target's if, and only if, it is in here.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=2000
+	Children []ChildReference `json:"children,omitempty"`
 	// Values are the author's status fields as this cluster gives them.
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
@@ -185,6 +192,48 @@ type TargetCondition struct {
 	// found last.
 	// +optional
 	Kept bool `json:"kept,omitempty"`
+}
+
+// ChildReference names an instance on the hub that belongs to a node of a graph:
+// one whose kind another definition generates.
+type ChildReference struct {
+	// APIVersion of the instance.
+	// +required
+	// +kubebuilder:validation:MaxLength=317
+	APIVersion string `json:"apiVersion"`
+	// Kind of the instance.
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind"`
+	// Namespace of the instance; empty for a cluster-scoped one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+	// Name of the instance.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// Node of the graph.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Node string `json:"node"`
+	// Index among the objects of the node.
+	// +optional
+	Index int32 `json:"index,omitempty"`
+	// Wave of the node, as of when it was last rendered: the highest leaves first.
+	// +optional
+	Wave int32 `json:"wave,omitempty"`
+	// ReadOnly instances are somebody else's: an externalRef names them.
+	// +optional
+	ReadOnly bool `json:"readOnly,omitempty"`
+	// Leaving instances are no longer wanted.
+	// +optional
+	Leaving bool `json:"leaving,omitempty"`
+}
+
+// Reference names the instance.
+func (c ChildReference) Reference() InstanceReference {
+	return InstanceReference{APIVersion: c.APIVersion, Kind: c.Kind, Namespace: c.Namespace, Name: c.Name}
 }
 
 // DriftSummary counts drift findings of one Target.

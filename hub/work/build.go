@@ -28,6 +28,19 @@ type Input struct {
 	// name.
 	Previous []*workv1.ManifestWork
 	Reports  map[string]*kronvoyv1alpha1.WorkReport
+	// Elsewhere are objects of the instance that no work holds; see
+	// graph.Node.Definition.
+	Elsewhere Elsewhere
+}
+
+// Elsewhere is what the order of removal must know of objects that no work
+// holds.
+type Elsewhere struct {
+	// Leaving are the waves of those that have to leave and are still there.
+	Leaving []int
+	// Unsettled says which one is not there as it is wanted; nothing leaves
+	// meanwhile.
+	Unsettled string
 }
 
 // Plan is what should be in the cluster's namespace now.
@@ -43,6 +56,9 @@ type Plan struct {
 	// Withheld says why objects that should leave are still kept; empty when
 	// the next wave is leaving.
 	Withheld string
+	// Leaves is true when Wave leaves now, in the works and elsewhere.
+	Leaves bool
+	Wave   int
 	// TooLarge lists objects that fit into no work.
 	TooLarge []TooLargeError
 }
@@ -81,11 +97,12 @@ func Build(in Input) (Plan, error) {
 	}
 	tooLarge = append(tooLarge, refused...)
 	leaving := leavingManifests(shipped, wanted)
-	plan := Plan{TooLarge: tooLarge, Remaining: len(leaving)}
+	plan := Plan{TooLarge: tooLarge, Remaining: len(leaving) + len(in.Elsewhere.Leaving)}
 	stay := leaving
-	if len(leaving) > 0 {
+	if plan.Remaining > 0 {
 		if plan.Withheld = withhold(in, unresolved); plan.Withheld == "" {
-			_, stay = splitHighestWave(leaving)
+			plan.Leaves, plan.Wave = true, highestWave(leaving, in.Elsewhere.Leaving)
+			stay = withoutWave(leaving, plan.Wave)
 		}
 	}
 	chunks := pack(append(wanted, stay...))
@@ -135,6 +152,10 @@ func wantedManifests(in Input, shipped map[workv1.ResourceIdentifier]manifest) (
 			if len(result.Objects) == 0 {
 				kept = append(kept, shippedOf(shipped, result.ID)...)
 			}
+		}
+		if node.Definition != "" {
+			// No cluster gets it; see hub/nested.
+			continue
 		}
 		for i, object := range result.Objects {
 			m, err := newManifest(in, node, i, object)
@@ -196,6 +217,7 @@ func leavingManifests(shipped map[workv1.ResourceIdentifier]manifest, wanted []m
 
 // withhold is the gate in front of every removal. It opens when
 //   - every node is resolved (else the missing objects may be wanted again),
+//     and what is wanted elsewhere is there,
 //   - the agent has answered the works as they stand (else this would be
 //     decided on a stale state), and nothing failed to apply,
 //   - nothing that left earlier is still there (order).
@@ -204,6 +226,9 @@ func leavingManifests(shipped map[workv1.ResourceIdentifier]manifest, wanted []m
 func withhold(in Input, unresolved string) string {
 	if unresolved != "" {
 		return fmt.Sprintf("node %q is not resolved", unresolved)
+	}
+	if in.Elsewhere.Unsettled != "" {
+		return in.Elsewhere.Unsettled
 	}
 	for _, w := range in.Previous {
 		if w.DeletionTimestamp != nil {
@@ -247,16 +272,21 @@ func confirmed(w *workv1.ManifestWork, report *kronvoyv1alpha1.WorkReport) bool 
 	return report != nil && report.Status.ObservedHash == w.Annotations[kronvoyv1alpha1.AnnotationHash]
 }
 
-func splitHighestWave(leaving []manifest) (go_, stay []manifest) {
-	highest := slices.MaxFunc(leaving, func(a, b manifest) int { return cmp.Compare(a.policy.Wave, b.policy.Wave) }).policy.Wave
+// highestWave is the last wave that something has to leave, in a work or
+// elsewhere.
+func highestWave(leaving []manifest, elsewhere []int) int {
+	highest := -1
 	for _, m := range leaving {
-		if m.policy.Wave == highest {
-			go_ = append(go_, m)
-		} else {
-			stay = append(stay, m)
-		}
+		highest = max(highest, m.policy.Wave)
 	}
-	return go_, stay
+	for _, wave := range elsewhere {
+		highest = max(highest, wave)
+	}
+	return highest
+}
+
+func withoutWave(manifests []manifest, wave int) []manifest {
+	return slices.DeleteFunc(slices.Clone(manifests), func(m manifest) bool { return m.policy.Wave == wave })
 }
 
 // write turns chunks into works and finds those that nothing is left in.

@@ -111,22 +111,9 @@ func decorate(in Input, node *graph.Node, object map[string]any, rendered string
 		metadata = map[string]any{}
 	}
 	labels := withoutTracking(metadata["labels"])
-	for key, value := range map[string]string{
-		kronvoyv1alpha1.LabelManaged:   "true",
-		"app.kubernetes.io/managed-by": "kronvoy",
-		"kro.run/owned":                "true",
-		"kro.run/instance-id":          in.InstanceUID,
-		"kro.run/instance-name":        in.Identity.Name,
-		"kro.run/instance-namespace":   in.Identity.Namespace,
-		"kro.run/instance-group":       in.Identity.Group,
-		"kro.run/instance-version":     in.Identity.Version,
-		"kro.run/instance-kind":        in.Identity.Kind,
-		"kro.run/node-id":              node.ID,
-	} {
-		// A name may be longer than a label allows; then it is left out.
-		if len(validation.IsValidLabelValue(value)) == 0 {
-			labels[key] = value
-		}
+	labels[kronvoyv1alpha1.LabelManaged] = "true"
+	for key, value := range ChildLabels(in.Identity, in.InstanceUID, node.ID) {
+		labels[key] = value
 	}
 	metadata["labels"] = labels
 	annotations := withoutTracking(metadata["annotations"])
@@ -134,6 +121,24 @@ func decorate(in Input, node *graph.Node, object map[string]any, rendered string
 	metadata["annotations"] = annotations
 	out["metadata"] = metadata
 	return out
+}
+
+// ChildLabels are the labels that kro's users select an instance's objects by.
+func ChildLabels(identity Identity, instanceUID, node string) map[string]string {
+	labels := map[string]string{
+		"app.kubernetes.io/managed-by": "kronvoy",
+		"kro.run/owned":                "true",
+		"kro.run/instance-id":          instanceUID,
+		"kro.run/instance-name":        identity.Name,
+		"kro.run/instance-namespace":   identity.Namespace,
+		"kro.run/instance-group":       identity.Group,
+		"kro.run/instance-version":     identity.Version,
+		"kro.run/instance-kind":        identity.Kind,
+		"kro.run/node-id":              node,
+	}
+	// A name may be longer than a label allows; then it is left out.
+	maps.DeleteFunc(labels, func(_, value string) bool { return len(validation.IsValidLabelValue(value)) > 0 })
+	return labels
 }
 
 func withoutTracking(marks any) map[string]any {

@@ -48,7 +48,7 @@ func wantedSelections(in Input, shipped map[string]kronvoyv1alpha1.Selection) (c
 	size := 0
 	for _, result := range in.Evaluation.Nodes {
 		node := in.Graph.Node(result.ID)
-		if !node.Selects || result.State == graph.Excluded {
+		if !node.Selects || node.Definition != "" || result.State == graph.Excluded {
 			continue
 		}
 		s, found := shipped[node.ID]

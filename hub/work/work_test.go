@@ -65,6 +65,8 @@ type world struct {
 	stuck map[string]bool
 	// unready names objects whose live state lags behind their manifest.
 	unready map[string]bool
+	// elsewhere is what no work holds.
+	elsewhere Elsewhere
 }
 
 func newWorld(t *testing.T, g *graph.Graph) *world {
@@ -75,7 +77,7 @@ func newWorld(t *testing.T, g *graph.Graph) *world {
 // step is one reconciliation of the hub and one of the agent.
 func (w *world) step(teardown bool) Plan {
 	w.t.Helper()
-	in := Input{Identity: shop, InstanceUID: "uid-1", Cluster: "c1", Revision: "r1", Previous: w.works, Reports: w.reports}
+	in := Input{Identity: shop, InstanceUID: "uid-1", Cluster: "c1", Revision: "r1", Previous: w.works, Reports: w.reports, Elsewhere: w.elsewhere}
 	if !teardown {
 		feedback, err := Read(w.graph, w.works, w.reports)
 		if err != nil {
