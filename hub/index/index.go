@@ -28,6 +28,10 @@ import (
 // by: the hash of their instance's identity.
 const Instance = "instance"
 
+// Child is the field that Targets are indexed by: the hashes of the instances
+// that they have made, or read.
+const Child = "child"
+
 // Add registers the indices with a cache.
 func Add(ctx context.Context, indexer client.FieldIndexer) error {
 	for _, obj := range []client.Object{
@@ -42,6 +46,20 @@ func Add(ctx context.Context, indexer client.FieldIndexer) error {
 		if err != nil {
 			return fmt.Errorf("indexing %T: %w", obj, err)
 		}
+	}
+	err := indexer.IndexField(ctx, &kronvoyv1alpha1.Target{}, Child, func(o client.Object) []string {
+		target, isTarget := o.(*kronvoyv1alpha1.Target)
+		if !isTarget {
+			return nil
+		}
+		hashes := make([]string, 0, len(target.Status.Children))
+		for _, c := range target.Status.Children {
+			hashes = append(hashes, work.IdentityOf(c.Reference()).Hash())
+		}
+		return hashes
+	})
+	if err != nil {
+		return fmt.Errorf("indexing targets by child: %w", err)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ type Decision struct {
 	// Decided is false while nothing may be concluded, least of all a removal.
 	Decided bool
 	// Reason and Message say what is missing: NoPlacement, PlacementNotFound,
-	// PlacementPending.
+	// PlacementPending, NotPinned.
 	Reason, Message string
 }
 
@@ -32,6 +32,7 @@ const (
 	ReasonPlacementPending  = "PlacementPending"
 	ReasonNoClusters        = "NoClusters"
 	ReasonRemovalHeld       = "RemovalHeld"
+	ReasonNotPinned         = "NotPinned"
 )
 
 // Placer finds out where instances run.
@@ -43,8 +44,11 @@ type Placer struct {
 }
 
 // Decide reads what the instance's Placement decided, or applies the default
-// where it names none.
+// where it names none. An instance that the hub made runs where it was made for.
 func (p Placer) Decide(ctx context.Context, instance *unstructured.Unstructured) (Decision, error) {
+	if decision, known, err := p.pinned(ctx, instance); known || err != nil {
+		return decision, err
+	}
 	name := instance.GetLabels()[kronvoyv1alpha1.LabelPlacement]
 	if name == "" {
 		return p.unplaced(ctx, instance)

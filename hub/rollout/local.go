@@ -82,8 +82,7 @@ func (p Placer) byDefault(ctx context.Context, instance *unstructured.Unstructur
 }
 
 func (p Placer) runsLocally(ctx context.Context, instance *unstructured.Unstructured) (bool, error) {
-	gvk := instance.GroupVersionKind()
-	identity := work.Identity{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: instance.GetNamespace(), Name: instance.GetName()}
+	identity := work.IdentityOfInstance(instance)
 	key := client.ObjectKey{Namespace: kronvoyv1alpha1.LocalCluster, Name: identity.TargetName()}
 	err := p.Reader.Get(ctx, key, &kronvoyv1alpha1.Target{})
 	if apierrors.IsNotFound(err) {

@@ -77,6 +77,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 		}))); err != nil {
 		return err
 	}
+	if err := c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.Target{},
+		handler.TypedEnqueueRequestsFromMapFunc(OnPins), Pins())); err != nil {
+		return err
+	}
 	return c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.Target{},
 		handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj *kronvoyv1alpha1.Target) []kinds.Request {
 			return []kinds.Request{RequestForTarget(obj)}

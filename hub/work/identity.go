@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
 
@@ -27,6 +29,12 @@ func IdentityOf(ref kronvoyv1alpha1.InstanceReference) Identity {
 		group, version = "", ref.APIVersion
 	}
 	return Identity{Group: group, Version: version, Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name}
+}
+
+// IdentityOfInstance is the identity of an instance as it was read.
+func IdentityOfInstance(instance *unstructured.Unstructured) Identity {
+	gvk := instance.GroupVersionKind()
+	return Identity{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: instance.GetNamespace(), Name: instance.GetName()}
 }
 
 // Reference is the inverse of IdentityOf.
