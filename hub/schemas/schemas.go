@@ -3,23 +3,32 @@
 package schemas
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/cel/openapi/resolver"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/openapi"
 	"k8s.io/utils/clock"
 
+	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/graph/schema"
 )
 
 // indexTTL is how long the index of all schemas counts as fresh. Schemas
 // themselves are named by their content and never expire.
 const indexTTL = 2 * time.Second
+
+// readTimeout bounds one read of the hub's API server; a Resolver has no context.
+const readTimeout = 10 * time.Second
 
 // Hub resolves kinds that the hub's API server serves. It is safe for
 // concurrent use; a kind is fetched once per state of its schema.
@@ -69,10 +78,15 @@ func (h *Hub) Resolve(gvk runtimeschema.GroupVersionKind) (*schema.Type, error) 
 	if err != nil {
 		return nil, fmt.Errorf("reading the schema of %s: %w", gvk, err)
 	}
+	definition, err := h.definitionOf(mapping.Resource.GroupResource())
+	if err != nil {
+		return nil, err
+	}
 	t := &schema.Type{
 		Schema:     found,
 		Resource:   mapping.Resource.Resource,
 		Namespaced: mapping.Scope.Name() == apimeta.RESTScopeNameNamespace,
+		Definition: definition,
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -83,6 +97,37 @@ func (h *Hub) Resolve(gvk runtimeschema.GroupVersionKind) (*schema.Type, error) 
 	}
 	h.types[k] = t
 	return t, nil
+}
+
+// partialMetadata asks an API server for nothing but the metadata of an object.
+const partialMetadata = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+// definitionOf is the definition that a kind was generated from, as its
+// CustomResourceDefinition says; empty for any other kind.
+func (h *Hub) definitionOf(resource runtimeschema.GroupResource) (string, error) {
+	if !strings.Contains(resource.Group, ".") {
+		// The group of a CustomResourceDefinition is a domain.
+		return "", nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	raw, err := h.discovery.RESTClient().Get().
+		AbsPath("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", resource.String()).
+		SetHeader("Accept", partialMetadata).DoRaw(ctx)
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("looking for the definition of %s: %w", resource, err)
+	}
+	var crd metav1.PartialObjectMetadata
+	if err := json.Unmarshal(raw, &crd); err != nil {
+		return "", fmt.Errorf("reading the metadata of CRD %s: %w", resource, err)
+	}
+	if crd.Labels[graph.LabelOwned] != "true" {
+		return "", nil
+	}
+	return crd.Labels[graph.LabelDefinition], nil
 }
 
 // urlOf is the address of a group-version's document; it carries a hash of the

@@ -89,6 +89,7 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 		Drift:              s.feedback.Drift,
 		Clocks:             old.Clocks,
 		Nodes:              nodes(s),
+		Children:           s.listed(),
 	}
 	status.State, status.Message = summarize(s, status.Nodes)
 	status.Message = shorten(status.Message)

@@ -29,6 +29,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/nested"
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
@@ -58,6 +59,10 @@ type Reconciler struct {
 // without an event.
 const blockedRetry = 30 * time.Second
 
+// unjudgedRecheck is how soon a hub that has just started looks again whether a
+// kind is served.
+const unjudgedRecheck = 200 * time.Millisecond
+
 // errStaleCache asks for another look at works that the cache does not show.
 var errStaleCache = apierrors.NewConflict(workv1.Resource("manifestworks"), "", errors.New("the cache is behind"))
 
@@ -80,10 +85,16 @@ type scope struct {
 	issues      graph.Issues
 	plan        work.Plan
 	unreachable bool
+	// live are the nested instances that were looked for, and nested what is to
+	// be done about them; nil when nothing was decided.
+	live   nested.Live
+	nested *nested.Plan
 	// blocked says why nothing can be decided; the works stay as they are.
 	blocked string
 	// waiting says what must happen on the cluster before the works are shipped.
 	waiting string
+	// retry is when to look again without an event; 0 for never.
+	retry time.Duration
 }
 
 // Reconcile runs load, teardown or evaluate, distribute and status, in this
@@ -116,14 +127,26 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 	if s.blocked == "" {
 		r.evaluate(s)
 	}
+	if s.blocked == "" && !s.suspended && s.nests() {
+		wait, err := r.nest(ctx, s)
+		if err != nil || wait {
+			return reconcile.Result{RequeueAfter: unjudgedRecheck}, err
+		}
+	}
+	if s.blocked == "" {
+		s.build()
+	}
 	if s.blocked == "" {
 		if err := r.ship(ctx, s); err != nil {
 			return reconcile.Result{}, err
 		}
 	}
 	result, err := r.writeStatus(ctx, req, s)
-	if s.blocked != "" && result.RequeueAfter == 0 {
-		result.RequeueAfter = blockedRetry
+	if s.blocked != "" {
+		s.retryAfter(blockedRetry)
+	}
+	if result.RequeueAfter == 0 || s.retry > 0 && s.retry < result.RequeueAfter {
+		result.RequeueAfter = s.retry
 	}
 	return result, err
 }
@@ -162,7 +185,7 @@ func (r *Reconciler) load(ctx context.Context, s *scope) (wait bool, err error) 
 		return false, nil
 	}
 	s.unreachable = clusters.Unreachable(s.cluster)
-	return false, nil
+	return false, r.look(ctx, s, s.target.Status.Children)
 }
 
 // blockedBy keeps an error as what is wrong with this Target: an event, or at
@@ -174,8 +197,7 @@ func (s *scope) blockedBy(err error) bool {
 	return err != nil
 }
 
-// evaluate is the pure part: what came back, what should be there, and the
-// works that bring it.
+// evaluate is pure: what came back, and what should be there.
 func (r *Reconciler) evaluate(s *scope) {
 	var err error
 	if s.feedback, err = work.Read(s.graph, s.works, s.reports); s.blockedBy(err) {
@@ -185,32 +207,43 @@ func (r *Reconciler) evaluate(s *scope) {
 		s.blocked = refused
 		return
 	}
+	parent := s.parent()
+	nested.Observe(s.graph, s.target.Status.Children, s.live, parent, s.feedback.Observed)
 	s.bindings = graph.Bindings{
-		Instance: map[string]any{
+		Instance: nested.Called(map[string]any{
 			"apiVersion": s.instance.GetAPIVersion(),
 			"kind":       s.instance.GetKind(),
 			"metadata":   s.instance.Object["metadata"],
 			"spec":       s.revision.Spec,
-		},
+		}, s.calledAs()),
 		Cluster:  convert.GraphCluster(s.cluster),
 		Observed: s.feedback.Observed,
 	}
 	s.evaluation, s.issues = s.graph.Evaluate(s.bindings)
+}
+
+// build plans the works that bring what was evaluated.
+func (s *scope) build() {
 	if s.suspended {
 		s.plan = work.Suspend(s.works)
 		return
 	}
+	var err error
 	s.plan, err = work.Build(work.Input{
 		Identity: s.identity, InstanceUID: string(s.instance.GetUID()),
 		Cluster: s.target.Namespace, Revision: s.target.Spec.Revision,
 		Graph: s.graph, Evaluation: s.evaluation,
-		Previous: s.works, Reports: s.reports,
+		Previous: s.works, Reports: s.reports, Elsewhere: s.elsewhere(),
 	})
 	s.blockedBy(err)
 }
 
-// ship writes the works, after the namespace they need is there.
+// ship writes nested instances, and the works after the namespace they need is
+// there.
 func (r *Reconciler) ship(ctx context.Context, s *scope) error {
+	if err := r.applyChildren(ctx, s); err != nil {
+		return err
+	}
 	if len(s.plan.Works) > 0 && !s.suspended && needsNamespace(s) {
 		ready, err := r.ensureNamespace(ctx, s.target.Namespace, s.identity.Namespace)
 		if err != nil {
@@ -221,7 +254,10 @@ func (r *Reconciler) ship(ctx context.Context, s *scope) error {
 			return nil
 		}
 	}
-	return r.distribute(ctx, s)
+	if err := r.distribute(ctx, s); err != nil {
+		return err
+	}
+	return r.deleteChildren(ctx, s)
 }
 
 // teardown needs no graph: waves were recorded when the works were built.
@@ -229,13 +265,18 @@ func (r *Reconciler) teardown(ctx context.Context, req mcreconcile.Request, s *s
 	if !controllerutil.ContainsFinalizer(s.target, kronvoyv1alpha1.FinalizerTarget) {
 		return reconcile.Result{}, nil
 	}
-	if len(s.works) == 0 {
+	if err := r.look(ctx, s, s.target.Status.Children); err != nil {
+		return reconcile.Result{}, err
+	}
+	left := nested.Decide(nested.Wants{}, s.target.Status.Children, s.live, s.parent())
+	s.nested = &left
+	if len(s.works) == 0 && len(left.Children) == 0 {
 		return reconcile.Result{}, r.letGo(ctx, s)
 	}
 	var err error
 	s.plan, err = work.Build(work.Input{
 		Identity: s.identity, Cluster: s.target.Namespace, Revision: s.target.Spec.Revision,
-		Previous: s.works, Reports: s.reports,
+		Previous: s.works, Reports: s.reports, Elsewhere: s.elsewhere(),
 	})
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("taking %s down on cluster %s: %w", s.identity, s.target.Namespace, err)
@@ -243,11 +284,14 @@ func (r *Reconciler) teardown(ctx context.Context, req mcreconcile.Request, s *s
 	if err := r.distribute(ctx, s); err != nil {
 		return reconcile.Result{}, err
 	}
+	if err := r.deleteChildren(ctx, s); err != nil {
+		return reconcile.Result{}, err
+	}
 	return r.writeStatus(ctx, req, s)
 }
 
-// letGo is the end of a Target: no work of it is left, and not only in the
-// cache, which may not show one that was created a moment ago.
+// letGo is the end of a Target: no instance and no work of it is left, and not
+// only in the cache, which may not show one that was created a moment ago.
 func (r *Reconciler) letGo(ctx context.Context, s *scope) error {
 	left, err := index.AnyWork(ctx, r.Reader, s.target.Namespace, s.identity)
 	if err != nil {

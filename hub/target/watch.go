@@ -24,6 +24,7 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
 
@@ -45,6 +46,10 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, k *kinds.Kinds) err
 		return err
 	}
 	k.Subscribe(func(gvk schema.GroupVersionKind) error {
+		// What a Target made, or reads, concerns it with its status.
+		if err := c.Watch(source.TypedKind(local.GetCache(), kinds.Object(gvk), handler.TypedEnqueueRequestsFromMapFunc(r.ofChild))); err != nil {
+			return err
+		}
 		return c.Watch(source.TypedKind(local.GetCache(), kinds.Object(gvk), handler.TypedEnqueueRequestsFromMapFunc(r.ofInstance),
 			index.IgnoreStatus[*unstructured.Unstructured]()))
 	})
@@ -52,7 +57,7 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, k *kinds.Kinds) err
 	for _, src := range []source.TypedSource[mcreconcile.Request]{
 		source.TypedKind(cache, &kronvoyv1alpha1.Target{}, handler.TypedEnqueueRequestsFromMapFunc(
 			func(_ context.Context, t *kronvoyv1alpha1.Target) []mcreconcile.Request { return requests(t) }),
-			index.IgnoreStatus[*kronvoyv1alpha1.Target]()),
+			predicate.Or(index.IgnoreStatus[*kronvoyv1alpha1.Target](), rollout.Pins())),
 		source.TypedKind(cache, &workv1.ManifestWork{}, handler.TypedEnqueueRequestsFromMapFunc(
 			func(ctx context.Context, w *workv1.ManifestWork) []mcreconcile.Request { return r.ofWork(ctx, w) })),
 		source.TypedKind(cache, &kronvoyv1alpha1.WorkReport{}, handler.TypedEnqueueRequestsFromMapFunc(
@@ -98,6 +103,10 @@ func (r *Reconciler) ofInstance(ctx context.Context, obj *unstructured.Unstructu
 	req := kinds.RequestFor(obj)
 	identity := work.Identity{Group: req.Group, Version: req.Version, Kind: req.Kind, Namespace: req.Namespace, Name: req.Name}
 	return r.list(ctx, nil, client.MatchingFields{index.Instance: identity.Hash()})
+}
+
+func (r *Reconciler) ofChild(ctx context.Context, obj *unstructured.Unstructured) []mcreconcile.Request {
+	return r.list(ctx, nil, client.MatchingFields{index.Child: work.IdentityOfInstance(obj).Hash()})
 }
 
 func (r *Reconciler) ofRevision(ctx context.Context, revision *appsv1.ControllerRevision) []mcreconcile.Request {

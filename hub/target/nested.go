@@ -1,0 +1,257 @@
+package target
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/nested"
+	"github.com/kronvoy/kronvoy/hub/work"
+)
+
+// unservedRetry is how often a node is looked at again whose kind no definition
+// serves: nothing tells when one does.
+const unservedRetry = 2 * time.Second
+
+// parent is the instance on this cluster, as its nested ones know it.
+func (s *scope) parent() nested.Parent {
+	p := nested.Parent{Identity: s.identity, Cluster: s.target.Namespace}
+	if s.instance != nil {
+		p.UID = string(s.instance.GetUID())
+		p.Depth = nested.DepthOf(s.identity.Reference(), s.instance.GetAnnotations())
+	}
+	return p
+}
+
+// calledAs is the name that expressions see, where that is not the instance's:
+// a nested one, made for this cluster.
+func (s *scope) calledAs() string {
+	mark, nested := kronvoyv1alpha1.ParseNestedMark(s.identity.Reference(), s.instance.GetAnnotations())
+	if !nested || mark.Cluster != s.target.Namespace {
+		return ""
+	}
+	return mark.Name
+}
+
+// listed are the instances that the Target is to list.
+func (s *scope) listed() []kronvoyv1alpha1.ChildReference {
+	if s.nested == nil {
+		return s.target.Status.Children
+	}
+	return s.nested.Children
+}
+
+// look reads listed instances that were not read yet. What the cache does not
+// show is asked of the server: it may have been made a moment ago.
+func (r *Reconciler) look(ctx context.Context, s *scope, refs []kronvoyv1alpha1.ChildReference) error {
+	if s.live == nil {
+		s.live = nested.Live{}
+	}
+	for _, ref := range refs {
+		key := nested.KeyOf(ref)
+		if _, read := s.live[key]; read {
+			continue
+		}
+		found, err := r.child(ctx, ref)
+		if err != nil {
+			return fmt.Errorf("reading %s %s/%s: %w", ref.Kind, ref.Namespace, ref.Name, err)
+		}
+		s.live[key] = found
+	}
+	return nil
+}
+
+// child reads one instance; nil if it does not exist.
+func (r *Reconciler) child(ctx context.Context, ref kronvoyv1alpha1.ChildReference) (*unstructured.Unstructured, error) {
+	gvk := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind)
+	readers := []client.Reader{r.Client, r.Reader}
+	if _, watched := r.Store.Serving(gvk.GroupKind()); !watched {
+		// The cache would start to watch it, and nobody would end that.
+		readers = readers[1:]
+	}
+	for _, reader := range readers {
+		found := kinds.Object(gvk)
+		err := reader.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, found)
+		if err == nil {
+			return found, nil
+		}
+		if !apierrors.IsNotFound(err) && !apimeta.IsNoMatchError(err) {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// nest decides about the instances of generated kinds that the graph asks for.
+// wait is true while it is not known whether their kinds are served.
+func (r *Reconciler) nest(ctx context.Context, s *scope) (wait bool, err error) {
+	wants := nested.Wanted(s.graph, s.evaluation, s.parent())
+	for _, id := range wants.Nodes() {
+		unserved, wait, err := r.unserved(ctx, s.graph.Node(id))
+		if err != nil || wait {
+			return wait, err
+		}
+		if unserved != "" {
+			wants.Refuse(id, unserved)
+			s.retryAfter(unservedRetry)
+		}
+	}
+	if err := r.look(ctx, s, wants.References()); err != nil {
+		return false, err
+	}
+	plan := nested.Decide(wants, s.target.Status.Children, s.live, s.parent())
+	s.nested = &plan
+	for id, failure := range plan.Failures {
+		s.fail(id, failure)
+	}
+	return false, nil
+}
+
+// unserved says why no instances of a node's kind can be made or watched. wait
+// is true while this process, just started, has not looked at its definition.
+func (r *Reconciler) unserved(ctx context.Context, node *graph.Node) (reason string, wait bool, err error) {
+	kind := node.GVK.GroupKind()
+	if r.Store.Yielded(kind) {
+		return fmt.Sprintf("kro's controller looks after definition %s, which generates %s", node.Definition, node.GVK.Kind), false, nil
+	}
+	if _, served := r.Store.Serving(kind); served {
+		return "", false, nil
+	}
+	err = r.Client.Get(ctx, client.ObjectKey{Name: node.Definition}, &krov1alpha1.ResourceGraphDefinition{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return fmt.Sprintf("definition %s, which generates %s, does not exist", node.Definition, node.GVK.Kind), false, nil
+	case err != nil:
+		return "", false, fmt.Errorf("reading definition %s: %w", node.Definition, err)
+	case !r.Store.Judged(node.Definition):
+		return "", true, nil
+	}
+	return fmt.Sprintf("definition %s does not serve %s: its conditions say why", node.Definition, node.GVK.Kind), false, nil
+}
+
+// fail marks a node that cannot be carried out on the hub.
+func (s *scope) fail(id, message string) {
+	s.feedback.Failures[id] = message
+	for i := range s.evaluation.Nodes {
+		if s.evaluation.Nodes[i].ID == id {
+			s.evaluation.Nodes[i].State = graph.Failed
+		}
+	}
+}
+
+// elsewhere is what works must know of nested instances.
+func (s *scope) elsewhere() work.Elsewhere {
+	if s.nested == nil {
+		return work.Elsewhere{}
+	}
+	return work.Elsewhere{Leaving: s.nested.Waves(), Unsettled: s.nested.Unsettled}
+}
+
+// applyChildren lists what is going to be made, and then makes it: after a crash
+// in between, nothing is there that is not in the list.
+func (r *Reconciler) applyChildren(ctx context.Context, s *scope) error {
+	if s.nested == nil {
+		return nil
+	}
+	if err := r.listChildren(ctx, s); err != nil {
+		return err
+	}
+	var errs *multierror.Error
+	for _, w := range s.nested.Apply {
+		err := r.applyChild(ctx, w)
+		if refusedForGood(err) {
+			s.fail(w.Node, fmt.Sprintf("the hub refuses %s %s/%s: %v", w.Kind, w.Namespace, w.Name, err))
+			s.retryAfter(blockedRetry)
+		} else if err != nil {
+			errs = multierror.Append(errs, fmt.Errorf("applying %s %s/%s: %w", w.Kind, w.Namespace, w.Name, err))
+		}
+	}
+	return errs.ErrorOrNil()
+}
+
+// applyChild creates an instance, or puts right one that is known: without
+// force nothing is taken over that came in between, nor with another UID.
+func (r *Reconciler) applyChild(ctx context.Context, w nested.Write) error {
+	object := &unstructured.Unstructured{Object: w.Object}
+	opts := []client.ApplyOption{client.FieldOwner(kronvoyv1alpha1.FieldManagerHub)}
+	if w.UID != "" {
+		object.SetUID(w.UID)
+		opts = append(opts, client.ForceOwnership)
+	}
+	return r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), opts...)
+}
+
+// refusedForGood tells what the author has to mend from what another try may.
+func refusedForGood(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsBadRequest(err) ||
+		apimeta.IsNoMatchError(err)
+}
+
+// listChildren writes the instances that are the Target's.
+func (r *Reconciler) listChildren(ctx context.Context, s *scope) error {
+	if equality.Semantic.DeepEqual(s.target.Status.Children, s.nested.Children) {
+		return nil
+	}
+	before := s.target.DeepCopy()
+	s.target.Status.Children = s.nested.Children
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Status().Patch(ctx, s.target, patch, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub)); err != nil {
+		return fmt.Errorf("listing the instances of target %s/%s: %w", s.target.Namespace, s.target.Name, err)
+	}
+	return nil
+}
+
+// deleteChildren deletes the instances of the wave that leaves. They go as any
+// instance does, and the next wave waits for them.
+func (r *Reconciler) deleteChildren(ctx context.Context, s *scope) error {
+	if s.nested == nil || !s.plan.Leaves {
+		return nil
+	}
+	var errs *multierror.Error
+	for _, leaving := range s.nested.Leaving {
+		if int(leaving.Wave) != s.plan.Wave {
+			continue
+		}
+		if s.plan.Withheld == "" {
+			s.plan.Withheld = leaving.String() + " is still being deleted"
+		}
+		if leaving.Terminating {
+			continue
+		}
+		object := kinds.Object(schema.FromAPIVersionAndKind(leaving.APIVersion, leaving.Kind))
+		object.SetNamespace(leaving.Namespace)
+		object.SetName(leaving.Name)
+		// Not another one of that name.
+		err := r.Client.Delete(ctx, object, client.Preconditions{UID: &leaving.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if client.IgnoreNotFound(err) != nil {
+			errs = multierror.Append(errs, fmt.Errorf("deleting %s: %w", leaving, err))
+		}
+	}
+	return errs.ErrorOrNil()
+}
+
+// retryAfter asks for another look when no event may come.
+func (s *scope) retryAfter(d time.Duration) {
+	if s.retry == 0 || d < s.retry {
+		s.retry = d
+	}
+}
+
+// nests is true when the Target has, or may want, instances on the hub.
+func (s *scope) nests() bool {
+	return len(s.target.Status.Children) > 0 || s.graph != nil && slices.ContainsFunc(s.graph.Nodes(), func(n *graph.Node) bool { return n.Definition != "" })
+}
