@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/kronvoy/kronvoy/graph/expr"
 )
@@ -76,7 +77,7 @@ func (e *evaluator) node(i int) NodeResult {
 // meant is not known, and each would undo the other. What was shipped of them
 // before stays as it is.
 func (e *evaluator) failRivals() {
-	owner := map[string]int{}
+	owner, rivals := map[string]int{}, map[string][]int{}
 	for i := range e.results {
 		plan := e.g.plans[i]
 		if !plan.rivals {
@@ -85,35 +86,34 @@ func (e *evaluator) failRivals() {
 		for _, object := range e.results[i].Objects {
 			identity := plan.kindKey + " " + identityOf(object)
 			first, taken := owner[identity]
-			if !taken {
+			switch {
+			case !taken:
 				owner[identity] = i
-				continue
-			}
-			if first != i {
-				e.failRival(first, i, identity)
-				e.failRival(i, first, identity)
+			case len(rivals[identity]) == 0:
+				rivals[identity] = []int{first, i}
+			default:
+				rivals[identity] = append(rivals[identity], i)
 			}
 		}
 	}
-	for i := range e.results {
-		if issue := e.results[i].Issue; issue != nil && issue.Reason == reasonConflict {
-			e.results[i].Objects = nil
+	for _, identity := range sortedKeys(rivals) {
+		ids := make([]string, 0, len(rivals[identity]))
+		for _, i := range rivals[identity] {
+			ids = append(ids, e.g.nodes[i].ID)
+		}
+		slices.Sort(ids)
+		message := fmt.Sprintf("%s is rendered by more than one resource: %s", shorten(identity), shorten(strings.Join(ids, ", ")))
+		for _, i := range rivals[identity] {
+			r := &e.results[i]
+			if r.Issue == nil || r.Issue.Reason != reasonConflict {
+				*r = NodeResult{ID: r.ID, State: Failed, Issue: &Issue{Path: e.g.plans[i].path, Offset: -1, Reason: reasonConflict, Message: message}}
+			}
 		}
 	}
 }
 
-// reasonConflict is the Reason of an Issue about two nodes that render one object.
+// reasonConflict is the Reason of an Issue about nodes that render one object.
 const reasonConflict = "IdentityConflict"
-
-func (e *evaluator) failRival(i, other int, identity string) {
-	r := &e.results[i]
-	if r.Issue != nil && r.Issue.Reason == reasonConflict {
-		return
-	}
-	r.State, r.WaitsFor = Failed, nil
-	r.Issue = &Issue{Path: e.g.plans[i].path, Offset: -1, Reason: reasonConflict,
-		Message: fmt.Sprintf("%s renders %s, and so does %s", e.g.nodes[i].ID, shorten(identity), e.g.nodes[other].ID)}
-}
 
 // include decides whether a node is part of the graph, and returns true when
 // nothing is left to decide about it. A condition that needs only the instance

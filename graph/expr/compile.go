@@ -72,7 +72,11 @@ func (e *Env) Compile(source string) (*Expr, []Fault) {
 	}
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize, cel.OptPartialEval)}
 	if !x.cheap {
+		if unfolded(native) > maxUnfolded {
+			return nil, []Fault{{Reason: "TooCostly", Message: fmt.Sprintf("the expression repeats its values more than %d times", maxUnfolded)}}
+		}
 		options = append(options, cel.CostLimit(CostLimit), cel.CostTracking(&costs{}))
+		options = append(options, guarded()...)
 	}
 	program, err := e.cel.Program(checked, options...)
 	if err != nil {

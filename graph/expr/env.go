@@ -75,7 +75,6 @@ func libraries(semver ...library.SemverOption) []cel.EnvOption {
 		cel.ParserExpressionSizeLimit(MaxLength),
 		cel.ParserRecursionLimit(maxNesting),
 		cel.ExpressionNestingDepthLimit(maxNesting),
-		cel.RegexProgramSizeLimit(maxRegexProgram),
 		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
 		ext.Strings(ext.StringsVersion(4)),
 		ext.Lists(ext.ListsMaxRangeSize(maxRange)),
