@@ -133,6 +133,7 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 			Client: c, Reader: reader, Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
 			AllowedNamespaces: opts.AllowedNamespaces,
 		}).SetupWithManager(mgr, watched),
+		(&target.Orphans{Client: c, Reader: reader, Clock: opts.Clock}).SetupWithManager(local, watched),
 		(&clusters.Reconciler{Client: c, Clock: opts.Clock}).SetupWithManager(local),
 	)
 	if !opts.WithoutScheduler {

@@ -47,21 +47,24 @@ func Add(ctx context.Context, indexer client.FieldIndexer) error {
 			return fmt.Errorf("indexing %T: %w", obj, err)
 		}
 	}
-	err := indexer.IndexField(ctx, &kronvoyv1alpha1.Target{}, Child, func(o client.Object) []string {
-		target, isTarget := o.(*kronvoyv1alpha1.Target)
-		if !isTarget {
-			return nil
-		}
-		hashes := make([]string, 0, len(target.Status.Children))
-		for _, c := range target.Status.Children {
-			hashes = append(hashes, work.IdentityOf(c.Reference()).Hash())
-		}
-		return hashes
-	})
+	err := indexer.IndexField(ctx, &kronvoyv1alpha1.Target{}, Child, Children)
 	if err != nil {
 		return fmt.Errorf("indexing targets by child: %w", err)
 	}
 	return nil
+}
+
+// Children are the values of Child for a Target.
+func Children(o client.Object) []string {
+	target, isTarget := o.(*kronvoyv1alpha1.Target)
+	if !isTarget {
+		return nil
+	}
+	hashes := make([]string, 0, len(target.Status.Children))
+	for _, c := range target.Status.Children {
+		hashes = append(hashes, work.IdentityOf(c.Reference()).Hash())
+	}
+	return hashes
 }
 
 // Targets are all Targets of an instance, by cluster.
