@@ -52,7 +52,9 @@ func TestAnAPIServerTakesEverythingThatIsInstalled(t *testing.T) {
 				return false, err
 			}
 			last = fmt.Sprint(deployment.Status.Conditions)
-			return deployment.Status.Replicas == *deployment.Spec.Replicas, nil
+			// config/local changes the hub's Deployment once more, and no pod of the
+			// first state ever becomes ready to be replaced.
+			return deployment.Status.UpdatedReplicas == *deployment.Spec.Replicas, nil
 		})
 		if err != nil {
 			t.Errorf("waiting for the pod of %s: %v; %s", name, err, last)

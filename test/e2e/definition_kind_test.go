@@ -168,12 +168,12 @@ func TestEveryChangeOfAKindReachesItsCRD(t *testing.T) {
 }
 
 func TestMetadataThatADefinitionGivesItsCRDComesChangesAndGoes(t *testing.T) {
-	s := begin(t, "labelled")
+	s := begin(t, "marked")
 	defer s.end()
 	holds := func(what string, labels, annotations map[string]string) {
 		t.Helper()
 		probe.Eventually(t, what, func() error {
-			crd := s.crd("Labelled")
+			crd := s.crd("Marked")
 			got := crd.GetLabels()
 			for _, ours := range []string{"kro.run/owned", "kro.run/resource-graph-definition-name"} {
 				if got[ours] == "" {
@@ -190,13 +190,13 @@ func TestMetadataThatADefinitionGivesItsCRDComesChangesAndGoes(t *testing.T) {
 			return nil
 		})
 	}
-	s.define("Labelled", field("string", `metadata: {labels: {team: web, tier: gold}, annotations: {about: one}}`))
+	s.define("Marked", field("string", `metadata: {labels: {team: web, tier: gold}, annotations: {about: one}}`))
 	holds("labels and annotations", map[string]string{"team": "web", "tier": "gold"}, map[string]string{"about": "one"})
-	s.hub.Patch(t, crds, resource("Labelled"), `metadata: {labels: {cost: high, team: shop}, annotations: {reviewed: by me}}`)
+	s.hub.Patch(t, crds, resource("Marked"), `metadata: {labels: {cost: high, team: shop}, annotations: {reviewed: by me}}`)
 	holds("ours to be put right and what was added to stay", map[string]string{"team": "web", "tier": "gold", "cost": "high"}, map[string]string{"about": "one", "reviewed": "by me"})
-	s.define("Labelled", field("string", `metadata: {labels: {team: web2}}`))
+	s.define("Marked", field("string", `metadata: {labels: {team: web2}}`))
 	holds("what is gone from the definition to go", map[string]string{"team": "web2", "cost": "high"}, map[string]string{"reviewed": "by me"})
-	s.define("Labelled", field("string", ""))
+	s.define("Marked", field("string", ""))
 	holds("all of ours to go", map[string]string{"cost": "high"}, map[string]string{"reviewed": "by me"})
 }
 
