@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -276,4 +277,120 @@ resources:
 	}
 	s.cluster.Delete(t, s.defined["Doll"], s.ns+"/endless")
 	s.awaitGone("Doll", "endless")
+}
+
+// says waits until an instance's condition ResourcesReady holds a text.
+func (s *scene) says(kind, name, text string) {
+	s.Helper()
+	probe.Eventually(s, kind+" "+name+" to say "+text, func() error {
+		if message := s.instance(kind, name).Condition("ResourcesReady").Message; !strings.Contains(message, text) {
+			return fmt.Errorf("it says %q", message)
+		}
+		return nil
+	})
+}
+
+func TestADefinitionWaitsForTheOneWhoseKindItUses(t *testing.T) {
+	s := begin(t, "nested-missing")
+	defer s.end()
+	uses := strings.ReplaceAll(strings.ReplaceAll(shop, "Database", "Missing"), "kind: Shop", "kind: MissingShop")
+	if reason := s.refused("MissingShop", uses); !strings.Contains(reason, "no schema for kind Missing") {
+		t.Errorf("it is refused since %q", reason)
+	}
+	provides := strings.ReplaceAll(database, "kind: Database", "kind: Missing")
+	s.active("Missing", provides)
+	s.active("MissingShop", uses)
+	s.create("MissingShop", "one", "{}")
+	s.reaches("MissingShop", "one", "ACTIVE")
+	s.cluster.Delete(t, s.defined["MissingShop"], s.ns+"/one")
+	s.awaitGone("MissingShop", "one")
+
+	s.cluster.Delete(t, "resourcegraphdefinitions.kro.run", "missing")
+	probe.Eventually(t, "the definition to go", func() error {
+		if rgd := s.cluster.Get(t, "resourcegraphdefinitions.kro.run", "missing"); rgd != nil {
+			return fmt.Errorf("its status is %v", rgd.At("status"))
+		}
+		return nil
+	})
+	s.create("MissingShop", "one", "{}")
+	s.says("MissingShop", "one", "definition missing, which generates Missing, does not exist")
+	if got := s.instance("Missing", "one-db"); got != nil {
+		t.Errorf("nobody would look after %v", got)
+	}
+	s.active("Missing", provides)
+	s.reaches("MissingShop", "one", "ACTIVE")
+}
+
+func TestANestedInstanceThatTheKindRefusesIsNamedAndChangesNothing(t *testing.T) {
+	s := begin(t, "nested-refused")
+	defer s.end()
+	s.active("StrictDatabase", strings.Replace(strings.ReplaceAll(database, "kind: Database", "kind: StrictDatabase"),
+		"default=small", `default=small enum="small,large"`, 1))
+	s.active("StrictShop", strings.ReplaceAll(strings.ReplaceAll(shop, "Database", "StrictDatabase"), "kind: Shop", "kind: StrictShop"))
+	s.create("StrictShop", "one", "{}")
+	s.reaches("StrictShop", "one", "ACTIVE")
+	s.create("StrictShop", "one", "{size: huge}")
+	s.says("StrictShop", "one", "the hub refuses StrictDatabase "+s.ns+"/one-db")
+	if got := s.instance("StrictDatabase", "one-db").Text("spec.size"); got != "small" {
+		t.Errorf("its size is %q", got)
+	}
+	if got := s.get("configmaps", "one-after"); got == nil || got.Text("data.address") != "one-db.small" {
+		t.Errorf("what depends on it is %v", got)
+	}
+	s.create("StrictShop", "one", "{size: large}")
+	s.reaches("StrictShop", "one", "ACTIVE")
+}
+
+func TestNestedInstancesOfASuspendedOneStayAsTheyAre(t *testing.T) {
+	s := begin(t, "nested-suspended")
+	defer s.end()
+	s.active("Database", database)
+	s.active("Shop", shop)
+	s.create("Shop", "one", "{}")
+	s.reaches("Shop", "one", "ACTIVE")
+	s.cluster.Patch(t, s.defined["Shop"], s.ns+"/one", "{metadata: {annotations: {kro.run/reconcile: suspended}}}")
+	probe.Eventually(t, "the instance to say that it is suspended", func() error {
+		if c := s.instance("Shop", "one").Condition("ResourcesReady"); c.Reason != "ReconciliationSuspended" {
+			return fmt.Errorf("ResourcesReady is %v", c)
+		}
+		return nil
+	})
+	edited := s.cluster.Patch(t, s.defined["Database"], s.ns+"/one-db", "{spec: {size: huge}}")
+	s.create("Shop", "one", "{withDatabase: false}")
+	// The nested one goes on as it is: its change by hand arrives.
+	probe.Eventually(t, "the change by hand to arrive", func() error {
+		if got := s.get("configmaps", "one-db-settings").Text("data.size"); got != "huge" {
+			return fmt.Errorf("it is %q", got)
+		}
+		return nil
+	})
+	if now := s.instance("Database", "one-db"); now.GetGeneration() != edited.GetGeneration() || now.GetDeletionTimestamp() != nil {
+		t.Errorf("it is %v", now)
+	}
+	s.cluster.Patch(t, s.defined["Shop"], s.ns+"/one", "{metadata: {annotations: {kro.run/reconcile: null}}}")
+	s.awaitGone("Database", "one-db")
+	s.reaches("Shop", "one", "ACTIVE")
+}
+
+func TestARestartWritesNothingForNestedInstances(t *testing.T) {
+	s := begin(t, "nested-restart")
+	defer s.end()
+	s.active("Database", database)
+	s.active("Shop", shop)
+	s.create("Shop", "steady", "{}")
+	s.reaches("Shop", "steady", "ACTIVE")
+	s.audit.Quiet(t, 2*time.Second)
+	begin := time.Now()
+	if err := s.stack.Hub.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Something new passes through everybody: by then all that is old was looked at.
+	s.create("Shop", "later", "{}")
+	s.reaches("Shop", "later", "ACTIVE")
+	s.audit.Quiet(t, 2*time.Second)
+	for _, w := range s.audit.Since(t, begin) {
+		if strings.HasPrefix(w.Name, "steady") {
+			t.Errorf("it wrote %s", w)
+		}
+	}
 }
