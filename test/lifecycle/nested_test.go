@@ -325,7 +325,7 @@ func TestANestedInstanceThatTheKindRefusesIsNamedAndChangesNothing(t *testing.T)
 	s := begin(t, "nested-refused")
 	defer s.end()
 	s.active("StrictDatabase", strings.Replace(strings.ReplaceAll(database, "kind: Database", "kind: StrictDatabase"),
-		"default=small", `default=small enum="small,large"`, 1))
+		"string | default=small", `'string | default=small enum="small,large"'`, 1))
 	s.active("StrictShop", strings.ReplaceAll(strings.ReplaceAll(shop, "Database", "StrictDatabase"), "kind: Shop", "kind: StrictShop"))
 	s.create("StrictShop", "one", "{}")
 	s.reaches("StrictShop", "one", "ACTIVE")
