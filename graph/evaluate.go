@@ -13,6 +13,11 @@ import (
 // one pass in topological order: its time is linear in the graph. Issues are
 // those of failed nodes and of failed status fields; one never hides another,
 // and they say nothing about any other cluster.
+//
+// It cannot be cancelled and need not be: all expressions together have one
+// budget (expr.NewBudget), and a single call that could take long is refused
+// before it runs, so that whatever the graph and the instance say it is over in
+// seconds.
 func (g *Graph) Evaluate(b Bindings) (Evaluation, Issues) {
 	e := newEvaluator(g, b)
 	out := Evaluation{Nodes: make([]NodeResult, len(g.nodes)), Ready: true}

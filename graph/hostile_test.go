@@ -105,6 +105,40 @@ func expectReason(t *testing.T, issues graph.Issues, want string) {
 	}
 }
 
+// TestHostileGraphs: calls that are each allowed are bounded together.
+func TestHostileGraphs(t *testing.T) {
+	spec := map[string]any{"text": "string", "long": "string"}
+	instance := instanceWith(map[string]any{"text": strings.Repeat("a", 15_000), "long": strings.Repeat("a", 200_000)})
+	for name, expression := range map[string]string{
+		"patterns":             "string(lists.range(100).filter(i, schema.spec.text.matches('(.*a){500}b')).size())",
+		"patterns to look for": "string(lists.range(100).map(i, schema.spec.text.find('(.*a){500}b')).size())",
+		"texts made by format": "string(lists.range(1000).map(i, '%s%s%s%s%s'.format([schema.spec.long, schema.spec.long, schema.spec.long, schema.spec.long, schema.spec.long])).size())",
+		"texts joined":         "string(lists.range(1000).map(i, [schema.spec.long, schema.spec.long, schema.spec.long].join('')).size())",
+		"texts replaced":       "string(lists.range(1000).map(i, schema.spec.text.replace('a', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb')).size())",
+		"texts searched":       "string(lists.range(1000).map(i, schema.spec.text.indexOf(schema.spec.text.substring(0, 1000) + 'b')).size())",
+		"lists flattened":      "string(lists.range(1000).map(i, lists.range(100).map(j, lists.range(5000)).flatten()).size())",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var nodes []graph.NodeSource
+			for i := range 200 {
+				nodes = append(nodes, configMap(fmt.Sprint("n", i), map[string]any{"x": "${" + expression + "}"}))
+			}
+			g := compile(t, source(spec, nodes...))
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			_, issues := g.Evaluate(graph.Bindings{Instance: instance})
+			took := time.Since(start)
+			runtime.ReadMemStats(&after)
+			t.Logf("%v, %d MiB", took, (after.TotalAlloc-before.TotalAlloc)>>20)
+			if allocated := after.TotalAlloc - before.TotalAlloc; took > hostileTime || allocated > hostileMemory {
+				t.Errorf("it took %v and %d MiB", took, allocated>>20)
+			}
+			expectReason(t, issues, "TooCostly")
+		})
+	}
+}
+
 // TestTheGuardsLeaveUsualExpressionsAlone: what people write works.
 func TestTheGuardsLeaveUsualExpressionsAlone(t *testing.T) {
 	chained := "schema.spec.names" + strings.Repeat(".map(x, x).filter(x, size(x) > 0)", 12)

@@ -79,6 +79,9 @@ type Pattern struct {
 // Eval runs the expression. Reads that match a pattern are not known: when the
 // result depends on one, the error is *Unknown.
 func (x *Expr) Eval(vars Vars, patterns []Pattern, budget *Budget) (ref.Val, error) {
+	if budget.Cost == 0 {
+		return nil, ErrBudget
+	}
 	var input interpreter.Activation = activation{vars}
 	if len(patterns) > 0 {
 		attributes := make([]*cel.AttributePatternType, len(patterns))

@@ -70,6 +70,9 @@ type costs struct{ library.CostEstimator }
 
 // CallCost implements interpreter.ActualCostEstimator.
 func (c *costs) CallCost(name, overloadID string, args []ref.Val, result ref.Val) *uint64 {
+	if work, found := works[name]; found {
+		return charge(1 + perStep*work(args))
+	}
 	if overloadID != overload(name) {
 		return c.CostEstimator.CallCost(name, overloadID, args, result)
 	}
@@ -99,7 +102,11 @@ func (c *costs) CallCost(name, overloadID string, args []ref.Val, result ref.Val
 	case conditionFunction:
 		cost += perCondition + sizeOf(conditionsIn(args[0]))
 	}
-	total := uint64(math.Ceil(cost))
+	return charge(cost)
+}
+
+func charge(cost float64) *uint64 {
+	total := uint64(math.Ceil(math.Min(cost, CostLimit+1)))
 	return &total
 }
 

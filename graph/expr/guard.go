@@ -22,22 +22,31 @@ import (
 // A function whose time or memory grows faster than its arguments is therefore
 // judged by its arguments, before it runs.
 
-// maxCallWork is what one call may do, in its innermost steps or in bytes of its
-// result: some tenths of a second, some megabytes.
-const maxCallWork = 20_000_000
+// perStep is what one step of a call's work costs.
+const perStep = 0.1
+
+// What a part of a result counts in steps.
+const (
+	stepsPerByte    = 4
+	stepsPerElement = 20
+)
+
+// maxCallWork is what one call may do: what an expression may cost.
+const maxCallWork = CostLimit / perStep
 
 // maxUnfolded caps how often the values of an expression are in its result when
 // nothing is shared any more: [a, a] is twice a, and CEL compares both.
 const maxUnfolded = 10_000
 
-// works estimate the work of a call by its arguments, by function.
+// works estimate the steps of a call by its arguments, by function. A call also
+// costs that much.
 var works = map[string]func(args []ref.Val) float64{
 	"matches":         regexWork,
 	"find":            regexWork,
 	"findAll":         regexWork,
 	"join":            joinWork,
 	"replace":         replaceWork,
-	"format":          func(args []ref.Val) float64 { return textSize(args, 0) },
+	"format":          func(args []ref.Val) float64 { return stepsPerByte * textSize(args, 0) },
 	"indexOf":         searchWork,
 	"lastIndexOf":     searchWork,
 	"flatten":         flattenWork,
@@ -160,6 +169,13 @@ func regexWork(args []ref.Val) float64 {
 	if !ok {
 		return 0 // the call itself says what is wrong
 	}
+	length := math.Max(1, lengthOf(args[0]))
+	if !strings.Contains(string(pattern), "{") {
+		// Without repetitions no character of a pattern becomes more than two states.
+		if most := 2*len(pattern) + 8; most <= maxRegexProgram {
+			return length * float64(most)
+		}
+	}
 	size, err := programSize(string(pattern))
 	var fault *syntax.Error
 	switch {
@@ -168,7 +184,7 @@ func regexWork(args []ref.Val) float64 {
 	case err != nil:
 		return math.Inf(1)
 	}
-	return lengthOf(args[0]) * float64(size)
+	return length * float64(size)
 }
 
 func joinWork(args []ref.Val) float64 {
@@ -176,7 +192,7 @@ func joinWork(args []ref.Val) float64 {
 	if len(args) > 1 {
 		work += sizeOf(args[0]) * lengthOf(args[1])
 	}
-	return work
+	return stepsPerByte * work
 }
 
 // replaceWork is the length of the result.
@@ -192,7 +208,7 @@ func replaceWork(args []ref.Val) float64 {
 			count = math.Min(count, float64(limit))
 		}
 	}
-	return lengthOf(text) + count*lengthOf(args[2])
+	return stepsPerByte * (lengthOf(text) + count*lengthOf(args[2]))
 }
 
 // searchWork is how often two characters are compared; in a list elements are.
@@ -210,7 +226,7 @@ func flattenWork(args []ref.Val) float64 {
 			depth = int(min(given, maxNesting))
 		}
 	}
-	return elements(args[0], depth)
+	return stepsPerElement * elements(args[0], depth)
 }
 
 func elements(v ref.Val, depth int) float64 {
