@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/kronvoy/kronvoy/graph/expr"
@@ -288,9 +289,29 @@ func (e *evaluator) renderEach(i int) ([]map[string]any, []Wait, *Issue) {
 				Message: "identity collision: two items are called " + shorten(identity)}
 		}
 		seen[identity] = true
+		number(object, len(objects), total)
 		objects = append(objects, object)
 	}
 	return objects, nil, nil
+}
+
+// The labels of kro that tell the items of a collection apart. They are part of
+// the manifest, unlike the other labels of children, because no identity gives
+// them: an item that moves up is another manifest.
+const (
+	labelCollectionIndex = "kro.run/collection-index"
+	labelCollectionSize  = "kro.run/collection-size"
+)
+
+// number labels an item of a collection with its place in it.
+func number(item map[string]any, index, size int) {
+	metadata, _ := item["metadata"].(map[string]any) // finish has seen it
+	labels, ok := metadata["labels"].(map[string]any)
+	if !ok {
+		labels = make(map[string]any, 2)
+		metadata["labels"] = labels
+	}
+	labels[labelCollectionIndex], labels[labelCollectionSize] = strconv.Itoa(index), strconv.Itoa(size)
 }
 
 // sortWaits sorts waits and drops repetitions.

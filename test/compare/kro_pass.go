@@ -117,7 +117,7 @@ func kroNode(node *kroruntime.Node, observed []map[string]any) NodeOutcome {
 	out := NodeOutcome{State: Ready}
 	if node.Spec.Meta.Type != krograph.NodeTypeExternalCollection {
 		for _, o := range desired {
-			out.Objects = append(out.Objects, withoutIndex(o.Object))
+			out.Objects = append(out.Objects, comparableObject(o.Object))
 		}
 	}
 	var live []*unstructured.Unstructured
@@ -137,23 +137,14 @@ func kroNode(node *kroruntime.Node, observed []map[string]any) NodeOutcome {
 	return out
 }
 
-// withoutIndex leaves out the label that numbers the items of a collection, which
-// is the controller's with us, and the empty selector of a reference by name.
-func withoutIndex(object map[string]any) map[string]any {
+// comparableObject leaves out the label that says how many items a collection has,
+// which kro's controller sets, and the empty selector of a reference by name.
+func comparableObject(object map[string]any) map[string]any {
 	object = runtime.DeepCopyJSON(object)
 	if metadata, ok := object["metadata"].(map[string]any); ok && metadata["selector"] == nil {
 		delete(metadata, "selector")
 	}
-	labels, found, _ := unstructured.NestedMap(object, "metadata", "labels")
-	if !found {
-		return object
-	}
-	delete(labels, "kro.run/collection-index")
-	if len(labels) == 0 {
-		unstructured.RemoveNestedField(object, "metadata", "labels")
-		return object
-	}
-	_ = unstructured.SetNestedMap(object, labels, "metadata", "labels")
+	unstructured.RemoveNestedField(object, "metadata", "labels", "kro.run/collection-size")
 	return object
 }
 

@@ -40,7 +40,10 @@ func PassOfOurs(g *graph.Graph, instance map[string]any, observed Objects) Pass 
 		out.Conditions = append(out.Conditions, Condition(c))
 	}
 	for _, n := range e.Nodes {
-		result := NodeOutcome{State: stateOf(n.State), Objects: n.Objects}
+		result := NodeOutcome{State: stateOf(n.State)}
+		for _, object := range n.Objects {
+			result.Objects = append(result.Objects, comparableObject(object))
+		}
 		if n.Issue != nil {
 			result.Why = n.Issue.Error()
 		}
