@@ -4,7 +4,8 @@
 //	go benchmarks    go test -bench     ─┐
 //	engines          test/compare       ─┤
 //	system           test/stack          ├─> []Result ─> docs/benchmarks.md, bench.json
-//	  writes           test/audit       ─┘
+//	  writes           test/audit       ─┤
+//	controllers      test/kro          ─┘
 package main
 
 import (
@@ -25,7 +26,7 @@ func main() {
 	flag.StringVar(&o.list, "list", "bench.json", "JSON file to write")
 	flag.DurationVar(&o.idle, "idle", 30*time.Second, "how long the idle fleet is watched")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often a time is taken; the median counts")
-	flag.BoolVar(&o.withoutSystem, "without-system", false, "leave out what needs a local fleet")
+	flag.StringVar(&o.only, "only", "", "run one suite alone (go, engines, system, controllers) and write no document")
 	flag.Parse()
 	o.progress = os.Stderr
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -40,7 +41,7 @@ type options struct {
 	document, list string
 	idle           time.Duration
 	rounds         int
-	withoutSystem  bool
+	only           string
 	progress       io.Writer
 }
 
@@ -48,22 +49,43 @@ func (o options) say(format string, args ...any) { fmt.Fprintf(o.progress, forma
 
 func run(ctx context.Context, o options) error {
 	where := machine()
-	results, err := goBenchmarks(ctx, o)
-	if err != nil {
-		return err
-	}
-	engines, err := engineBenchmarks(ctx, o)
-	if err != nil {
-		return err
-	}
-	results = append(results, engines...)
-	if !o.withoutSystem {
-		system, err := systemBenchmarks(ctx, o)
+	var results []Result
+	for _, suite := range suites {
+		if o.only != "" && o.only != suite.name {
+			continue
+		}
+		found, err := suite.run(ctx, o)
 		if err != nil {
 			return err
 		}
-		results = append(results, system...)
+		results = append(results, found...)
 	}
+	if len(results) == 0 {
+		return fmt.Errorf("--only %s: there is no such suite", o.only)
+	}
+	if o.only == "" {
+		if err := write(o, results, where); err != nil {
+			return err
+		}
+	}
+	for _, r := range results {
+		o.say("%-34s %10s %-4s %s", r.Name, number(r.Value), r.Unit, verdict(r))
+	}
+	return nil
+}
+
+// suites in the order of the document.
+var suites = []struct {
+	name string
+	run  func(context.Context, options) ([]Result, error)
+}{
+	{"go", goBenchmarks},
+	{"engines", engineBenchmarks},
+	{"system", systemBenchmarks},
+	{"controllers", controllerBenchmarks},
+}
+
+func write(o options, results []Result, where string) error {
 	text, err := encodeList(results)
 	if err != nil {
 		return err
@@ -76,9 +98,6 @@ func run(ctx context.Context, o options) error {
 	}
 	if err := os.WriteFile(o.document, document(results, where), 0o644); err != nil {
 		return fmt.Errorf("writing the table of results: %w", err)
-	}
-	for _, r := range results {
-		o.say("%-34s %10s %-4s %s", r.Name, number(r.Value), r.Unit, verdict(r))
 	}
 	o.say("wrote %s and %s", o.document, o.list)
 	return nil
