@@ -26,6 +26,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/pace"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
@@ -41,7 +42,7 @@ type Reconciler struct {
 	Events    events.EventRecorder
 	Placer    rollout.Placer
 
-	pace    pace
+	pace    pace.Pace[kinds.Request]
 	written index.Written[kinds.Request]
 }
 
@@ -104,6 +105,8 @@ type scope struct {
 	serving  definition.Serving
 	served   bool
 	newest   *appsv1.ControllerRevision
+	// fresh is true when the hub has never looked at the instance before.
+	fresh bool
 }
 
 // Reconcile runs load, teardown or finalizer, revision and status, in this
@@ -121,7 +124,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req kinds.Request) (reconcil
 		return reconcile.Result{}, err
 	}
 	if s.instance == nil {
-		r.pace.forget(req)
+		r.pace.Forget(req)
 		r.written.Forget(req)
 		return reconcile.Result{}, r.deleteTargets(ctx, s)
 	}
@@ -132,6 +135,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req kinds.Request) (reconcil
 		if err := r.addFinalizer(ctx, s); err != nil {
 			return reconcile.Result{}, err
 		}
+		s.fresh = true
 	}
 	if s.served {
 		if err := r.ensureRevision(ctx, s); err != nil {

@@ -32,6 +32,10 @@ func (r *Reconciler) ensureRevision(ctx context.Context, s *scope) error {
 	if s.newest != nil && revision.Hash(s.newest) == wanted.Hash() {
 		return r.prune(ctx, s, cached.Items)
 	}
+	if s.fresh && len(cached.Items) == 0 {
+		s.newest, err = r.store(ctx, s, namespace, wanted, nil)
+		return err
+	}
 	// A new one must be numbered after all others: the cache may lag.
 	var live appsv1.ControllerRevisionList
 	err = r.Reader.List(ctx, &live, client.InNamespace(namespace), client.MatchingLabels{kronvoyv1alpha1.LabelInstance: s.identity.Hash()})

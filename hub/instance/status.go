@@ -3,10 +3,8 @@ package instance
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -72,8 +70,11 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 	if equality.Semantic.DeepEqual(previous, summary) {
 		return reconcile.Result{}, nil
 	}
-	onItsWay := previous == nil && in.Placed && summary["state"] == status.InProgress
-	if wait := r.pace.next(req, r.Clock.Now(), onItsWay); wait > 0 {
+	tell := r.pace.News
+	if state := summary["state"]; state == status.InProgress || state == status.Deleting {
+		tell = r.pace.Progress
+	}
+	if wait := tell(req, r.Clock.Now()); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	r.announce(s, previous, summary, in.FleetField)
@@ -141,53 +142,4 @@ func (r *Reconciler) regions(ctx context.Context, targets []kronvoyv1alpha1.Targ
 		}
 	}
 	return regions
-}
-
-// A change is told at once as long as they are few; a storm of them costs one
-// write a second. A new instance that is on its way may be there in a moment:
-// that much patience saves the writes in between.
-const (
-	paceLimit = rate.Limit(1)
-	paceBurst = 3
-	patience  = 250 * time.Millisecond
-)
-
-// pace bounds writes per instance.
-type pace struct {
-	mu    sync.Mutex
-	known map[kinds.Request]pacer
-}
-
-type pacer struct {
-	since   time.Time
-	limiter *rate.Limiter
-}
-
-// next takes a token, or says how long to wait for one.
-func (p *pace) next(req kinds.Request, now time.Time, onItsWay bool) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.known == nil {
-		p.known = map[kinds.Request]pacer{}
-	}
-	known, found := p.known[req]
-	if !found {
-		known = pacer{since: now, limiter: rate.NewLimiter(paceLimit, paceBurst)}
-		p.known[req] = known
-	}
-	if until := known.since.Add(patience); onItsWay && now.Before(until) {
-		return until.Sub(now)
-	}
-	reservation := known.limiter.ReserveN(now, 1)
-	wait := reservation.DelayFrom(now)
-	if wait > 0 {
-		reservation.CancelAt(now)
-	}
-	return wait
-}
-
-func (p *pace) forget(req kinds.Request) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.known, req)
 }

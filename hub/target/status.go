@@ -21,9 +21,6 @@ import (
 )
 
 const (
-	// quietTime is the least time between two status writes that change no
-	// state: progress is worth telling, not every step of it.
-	quietTime = time.Second
 	// maxWaits and maxText bound what a Target says.
 	maxWaits = 10
 	maxText  = 1024
@@ -31,8 +28,8 @@ const (
 	maxValues = 64 << 10
 )
 
-// writeStatus says what came of it, in one patch, only if it changed. A change
-// of state is written at once, anything less at a bounded pace.
+// writeStatus says what came of it, in one patch, only if it changed, at a
+// bounded pace.
 func (r *Reconciler) writeStatus(ctx context.Context, req mcreconcile.Request, s *scope) (reconcile.Result, error) {
 	if r.written.Behind(req, s.target) {
 		return index.Later(), nil
@@ -43,7 +40,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, req mcreconcile.Request, s
 	if equality.Semantic.DeepEqual(before.Status, s.target.Status) {
 		return reconcile.Result{}, nil
 	}
-	if wait := r.quietFor(req, before.Status.State, s.target.Status.State, now); wait > 0 {
+	if wait := r.pacing(s.target.Status.State)(req, now); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
@@ -57,27 +54,13 @@ func (r *Reconciler) writeStatus(ctx context.Context, req mcreconcile.Request, s
 	return reconcile.Result{}, nil
 }
 
-// quietFor is how long to hold a status back.
-func (r *Reconciler) quietFor(req mcreconcile.Request, before, after kronvoyv1alpha1.TargetState, now time.Time) time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.quiet == nil {
-		r.quiet = map[mcreconcile.Request]time.Time{}
+// pacing is how a state is told of.
+func (r *Reconciler) pacing(state kronvoyv1alpha1.TargetState) func(mcreconcile.Request, time.Time) time.Duration {
+	switch state {
+	case kronvoyv1alpha1.TargetPending, kronvoyv1alpha1.TargetProgressing, kronvoyv1alpha1.TargetDeleting:
+		return r.pace.Progress
 	}
-	// What is on its way may be there in a moment: nothing is told of the first
-	// steps if they take no longer than that.
-	underWay := after == kronvoyv1alpha1.TargetPending || after == kronvoyv1alpha1.TargetProgressing
-	if until, known := r.quiet[req]; before == after || before == "" && underWay {
-		if !known {
-			until = now.Add(quietTime)
-			r.quiet[req] = until
-		}
-		if now.Before(until) {
-			return until.Sub(now)
-		}
-	}
-	r.quiet[req] = now.Add(quietTime)
-	return 0
+	return r.pace.News
 }
 
 // decideStatus is a function of the scope.

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -30,6 +29,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/nested"
+	"github.com/kronvoy/kronvoy/hub/pace"
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
@@ -49,10 +49,7 @@ type Reconciler struct {
 
 	hashes  hashes
 	written index.Written[mcreconcile.Request]
-	mu      sync.Mutex
-	// quiet holds when a Target's status may next be written without a change
-	// of state.
-	quiet map[mcreconcile.Request]time.Time
+	pace    pace.Pace[mcreconcile.Request]
 }
 
 // blockedRetry is how often a Target that cannot be decided is looked at again
@@ -314,7 +311,5 @@ func (r *Reconciler) letGo(ctx context.Context, s *scope) error {
 
 func (r *Reconciler) forget(req mcreconcile.Request) {
 	r.written.Forget(req)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.quiet, req)
+	r.pace.Forget(req)
 }
