@@ -223,7 +223,8 @@ type ChildReference struct {
 	// Wave of the node, as of when it was last rendered: the highest leaves first.
 	// +optional
 	Wave int32 `json:"wave,omitempty"`
-	// ReadOnly instances are somebody else's: an externalRef names them.
+	// ReadOnly instances are somebody else's: an externalRef names them, or they
+	// have the name of one that cannot be made therefore.
 	// +optional
 	ReadOnly bool `json:"readOnly,omitempty"`
 	// Leaving instances are no longer wanted.

@@ -122,6 +122,9 @@ func (plan *Plan) conflict(instance Instance, found *unstructured.Unstructured) 
 	}
 	plan.Failures[instance.Node] = message + ": delete it, or give the resource another name"
 	plan.unsettled(message)
+	// Listed as somebody else's, so that the Target hears when it goes.
+	instance.ReadOnly = true
+	plan.Children = append(plan.Children, instance.ChildReference)
 }
 
 // leave plans for one instance that is not wanted any more.

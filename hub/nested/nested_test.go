@@ -253,13 +253,21 @@ func TestOnlyWhatWasMadeForThisResourceIsTouched(t *testing.T) {
 			if test.conflict == "" {
 				want(t, "writes", 1, len(plan.Apply))
 				want(t, "the UID that is written", found.GetUID(), plan.Apply[0].UID)
+				want(t, "listed as somebody else's", false, w.listed[0].ReadOnly)
 				return
 			}
 			want(t, "writes", 0, len(plan.Apply))
-			want(t, "listed", 0, len(w.listed))
+			if len(w.listed) != 1 || !w.listed[0].ReadOnly {
+				t.Errorf("listed %v, want it to be somebody else's", w.listed)
+			}
 			if !strings.Contains(plan.Failures["db"], test.conflict) || plan.Unsettled == "" {
 				t.Errorf("failure %q, unsettled %q; want %q", plan.Failures["db"], plan.Unsettled, test.conflict)
 			}
+			w.live = Live{}
+			plan = w.decide()
+			want(t, "writes when it has gone", 1, len(plan.Apply))
+			want(t, "listed when it has gone", []string{ref.Name}, w.names())
+			w.live = Live{KeyOf(w.listed[0]): found}
 			// Nor is it deleted, should it be in the list of before a crash.
 			plan = Decide(Wants{}, []kronvoyv1alpha1.ChildReference{{APIVersion: ref.APIVersion, Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name, Node: "db"}}, w.live, shop)
 			want(t, "deletions", 0, len(plan.Leaving))

@@ -36,6 +36,8 @@ type Hub struct {
 	discovery discovery.DiscoveryInterface
 	mapper    apimeta.RESTMapper
 	clock     clock.PassiveClock
+	// anonymous is true when definitions are not looked for.
+	anonymous bool
 
 	mu      sync.Mutex
 	index   map[string]openapi.GroupVersion
@@ -52,6 +54,14 @@ type key struct {
 // NewHub makes a resolver on a discovery client and a mapper of the hub.
 func NewHub(d discovery.DiscoveryInterface, mapper apimeta.RESTMapper, c clock.PassiveClock) *Hub {
 	return &Hub{discovery: d, mapper: mapper, clock: c, types: map[key]*schema.Type{}}
+}
+
+// WithoutDefinitions makes h leave out which definition a kind comes from, and
+// returns h: to find that takes the right to read CustomResourceDefinitions,
+// which somebody who only compiles may not have.
+func (h *Hub) WithoutDefinitions() *Hub {
+	h.anonymous = true
+	return h
 }
 
 // Resolve implements schema.Resolver.
@@ -105,7 +115,7 @@ const partialMetadata = "application/json;as=PartialObjectMetadata;g=meta.k8s.io
 // definitionOf is the definition that a kind was generated from, as its
 // CustomResourceDefinition says; empty for any other kind.
 func (h *Hub) definitionOf(resource runtimeschema.GroupResource) (string, error) {
-	if !strings.Contains(resource.Group, ".") {
+	if h.anonymous || !strings.Contains(resource.Group, ".") {
 		// The group of a CustomResourceDefinition is a domain.
 		return "", nil
 	}

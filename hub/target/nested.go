@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
@@ -237,7 +238,10 @@ func (r *Reconciler) deleteChildren(ctx context.Context, s *scope) error {
 		object.SetName(leaving.Name)
 		// Not another one of that name.
 		err := r.Client.Delete(ctx, object, client.Preconditions{UID: &leaving.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
-		if client.IgnoreNotFound(err) != nil {
+		if apierrors.IsForbidden(err) {
+			s.plan.Withheld = fmt.Sprintf("the hub cannot delete %s: %v", leaving, err)
+			s.retryAfter(blockedRetry)
+		} else if client.IgnoreNotFound(err) != nil {
 			errs = multierror.Append(errs, fmt.Errorf("deleting %s: %w", leaving, err))
 		}
 	}
@@ -249,6 +253,14 @@ func (s *scope) retryAfter(d time.Duration) {
 	if s.retry == 0 || d < s.retry {
 		s.retry = d
 	}
+}
+
+// orRetry brings another look forward, if one is wanted.
+func (s *scope) orRetry(result reconcile.Result) reconcile.Result {
+	if s.retry > 0 && (result.RequeueAfter == 0 || s.retry < result.RequeueAfter) {
+		result.RequeueAfter = s.retry
+	}
+	return result
 }
 
 // nests is true when the Target has, or may want, instances on the hub.

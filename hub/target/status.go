@@ -119,7 +119,7 @@ func summarize(s *scope, nodes []kronvoyv1alpha1.NodeStatus) (kronvoyv1alpha1.Ta
 	if s.waiting != "" {
 		return kronvoyv1alpha1.TargetPending, "waits for " + s.waiting
 	}
-	if s.suspended && len(s.works) == 0 && len(nodes) > 0 {
+	if s.suspended && len(s.works) == 0 && len(s.listed()) == 0 && len(nodes) > 0 {
 		return kronvoyv1alpha1.TargetPending, "nothing is shipped while reconciliation is suspended"
 	}
 	for _, node := range nodes {

@@ -142,10 +142,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 	if s.blocked != "" {
 		s.retryAfter(blockedRetry)
 	}
-	if result.RequeueAfter == 0 || s.retry > 0 && s.retry < result.RequeueAfter {
-		result.RequeueAfter = s.retry
-	}
-	return result, err
+	return s.orRetry(result), err
 }
 
 // load gathers everything a decision depends on. wait is true when an event
@@ -284,7 +281,8 @@ func (r *Reconciler) teardown(ctx context.Context, req mcreconcile.Request, s *s
 	if err := r.deleteChildren(ctx, s); err != nil {
 		return reconcile.Result{}, err
 	}
-	return r.writeStatus(ctx, req, s)
+	result, err := r.writeStatus(ctx, req, s)
+	return s.orRetry(result), err
 }
 
 // letGo is the end of a Target: no instance and no work of it is left, and not
