@@ -143,7 +143,7 @@ func (o *sourceOptions) resolver(documents []*manifest.Document) (schema.Resolve
 		return nil, fmt.Errorf("connecting to the cluster: %w", err)
 	}
 	cached := memory.NewMemCacheClient(client)
-	return schema.Chain(local, schemas.NewHub(cached, restmapper.NewDeferredDiscoveryRESTMapper(cached), clock.RealClock{})), nil
+	return schema.Chain(local, schemas.NewHub(cached, restmapper.NewDeferredDiscoveryRESTMapper(cached), clock.RealClock{}).WithoutDefinitions()), nil
 }
 
 // compile decodes a definition as the API server does, and compiles it.
