@@ -29,6 +29,11 @@ func TestGenerated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, heading := range leftOut {
+		if !documented(t, heading) {
+			t.Errorf("%q is left out, and is no heading of %s", heading, document)
+		}
+	}
 	b := budget.New(t, "graphs", allGraphs, sample)
 	count, total := map[string]int{}, 0
 	for i := range b.Cases() {
@@ -59,8 +64,12 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-// compareGenerated leaves out two differences that are known: what the status
-// reads of a collection before anything of it exists, and when a node is excluded.
+// leftOut are the headings of the two differences that compareGenerated leaves
+// out: what the status reads of a collection before anything of it exists, and when
+// a node is excluded.
+var leftOut = []string{"A list that nobody has seen is not empty", "What is certain does not wait"}
+
+// compareGenerated leaves out two differences that are documented.
 func compareGenerated(engines *Engines, g *Generated) (differences map[string]Difference, kro, ours Outcome, err error) {
 	in, err := g.Input()
 	if err != nil {
