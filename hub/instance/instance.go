@@ -43,6 +43,7 @@ type Reconciler struct {
 	Placer    rollout.Placer
 
 	pace    pace.Pace[kinds.Request]
+	numbers numbers
 	written index.Written[kinds.Request]
 }
 
@@ -105,8 +106,6 @@ type scope struct {
 	serving  definition.Serving
 	served   bool
 	newest   *appsv1.ControllerRevision
-	// fresh is true when the hub has never looked at the instance before.
-	fresh bool
 }
 
 // Reconcile runs load, teardown or finalizer, revision and status, in this
@@ -126,6 +125,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req kinds.Request) (reconcil
 	if s.instance == nil {
 		r.pace.Forget(req)
 		r.written.Forget(req)
+		r.numbers.forget(s.identity)
 		return reconcile.Result{}, r.deleteTargets(ctx, s)
 	}
 	if s.instance.GetDeletionTimestamp() != nil {
@@ -135,7 +135,6 @@ func (r *Reconciler) reconcile(ctx context.Context, req kinds.Request) (reconcil
 		if err := r.addFinalizer(ctx, s); err != nil {
 			return reconcile.Result{}, err
 		}
-		s.fresh = true
 	}
 	if s.served {
 		if err := r.ensureRevision(ctx, s); err != nil {

@@ -5,15 +5,16 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/rollout"
+	"github.com/kronvoy/kronvoy/hub/work"
 )
 
 // ensureRevision stores the instance's spec with the definition it is for, and
@@ -32,29 +33,12 @@ func (r *Reconciler) ensureRevision(ctx context.Context, s *scope) error {
 	if s.newest != nil && revision.Hash(s.newest) == wanted.Hash() {
 		return r.prune(ctx, s, cached.Items)
 	}
-	if s.fresh && len(cached.Items) == 0 {
-		s.newest, err = r.store(ctx, s, namespace, wanted, nil)
-		return err
-	}
-	// A new one must be numbered after all others: the cache may lag.
-	var live appsv1.ControllerRevisionList
-	err = r.Reader.List(ctx, &live, client.InNamespace(namespace), client.MatchingLabels{kronvoyv1alpha1.LabelInstance: s.identity.Hash()})
-	if err != nil {
-		return fmt.Errorf("listing revisions of %s: %w", s.identity, err)
-	}
-	s.newest, err = r.store(ctx, s, namespace, wanted, live.Items)
+	s.newest, err = r.store(ctx, s, namespace, wanted, cached.Items)
 	return err
 }
 
 func (r *Reconciler) store(ctx context.Context, s *scope, namespace string, wanted revision.Instance, existing []appsv1.ControllerRevision) (*appsv1.ControllerRevision, error) {
-	newest := revision.Newest(existing)
-	if newest != nil && revision.Hash(newest) == wanted.Hash() {
-		return newest, nil
-	}
-	number := int64(1)
-	if newest != nil {
-		number = newest.Revision + 1
-	}
+	number := r.numbers.next(s.identity, s.newest)
 	i := slices.IndexFunc(existing, func(c appsv1.ControllerRevision) bool { return revision.Hash(&c) == wanted.Hash() })
 	if i >= 0 {
 		before := existing[i].DeepCopy()
@@ -62,17 +46,53 @@ func (r *Reconciler) store(ctx context.Context, s *scope, namespace string, want
 		if err := r.Client.Patch(ctx, &existing[i], client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 			return nil, fmt.Errorf("renumbering revision %s: %w", existing[i].Name, err)
 		}
+		r.numbers.given(s.identity, number)
 		return &existing[i], nil
 	}
 	stored, err := wanted.Object(namespace, s.identity, number, ownerOf(s.instance))
 	if err != nil {
 		return nil, err
 	}
-	err = r.Client.Create(ctx, stored, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
-	if err != nil && !apierrors.IsAlreadyExists(err) {
+	if err := r.Client.Create(ctx, stored, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub)); err != nil {
 		return nil, fmt.Errorf("storing revision %s of %s: %w", stored.Name, s.identity, err)
 	}
+	r.numbers.given(s.identity, number)
 	return stored, nil
+}
+
+// numbers are the highest that this process gave to revisions: the cache may
+// not show the last one yet. The zero value is ready for use, by many
+// goroutines.
+type numbers struct {
+	mu   sync.Mutex
+	last map[work.Identity]int64
+}
+
+// next is the number after all others; newest is what the cache shows.
+func (n *numbers) next(of work.Identity, newest *appsv1.ControllerRevision) int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if newest == nil {
+		return n.last[of] + 1
+	}
+	return max(n.last[of], newest.Revision) + 1
+}
+
+// given notes a number that was stored.
+func (n *numbers) given(of work.Identity, number int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.last == nil {
+		n.last = map[work.Identity]int64{}
+	}
+	n.last[of] = number
+}
+
+// forget drops what is known of an instance that is gone.
+func (n *numbers) forget(of work.Identity) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.last, of)
 }
 
 // prune keeps the newest revisions and those that a cluster should have or
