@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/kronvoy/kronvoy/graph/expr"
@@ -11,6 +12,9 @@ import (
 func (e *evaluator) ready(i int, result *NodeResult) {
 	node, plan := e.g.nodes[i], e.g.plans[i]
 	result.State = Progressing
+	if plan.collection {
+		e.align(i, result.Objects)
+	}
 	observed, found := e.in.Observed[node.ID]
 	missing := "to be applied"
 	if node.Kind == External {
@@ -30,6 +34,32 @@ func (e *evaluator) ready(i int, result *NodeResult) {
 		}
 	}
 	e.judgeAll(i, plan, observed.Objects, result)
+}
+
+// align brings what was observed of a collection into the order of its rendered
+// objects. One that is rendered no more leaves the cluster only when the node is
+// resolved: until then it is seen, but it is none of the collection.
+func (e *evaluator) align(i int, objects []map[string]any) {
+	id := e.g.nodes[i].ID
+	observed := e.in.Observed[id]
+	if len(observed.Objects) == 0 || slices.EqualFunc(observed.Objects, objects, func(o ObservedObject, object map[string]any) bool {
+		return identityOf(o.Object) == identityOf(object)
+	}) {
+		return
+	}
+	byIdentity := make(map[string]ObservedObject, len(observed.Objects))
+	for _, o := range observed.Objects {
+		byIdentity[identityOf(o.Object)] = o
+	}
+	observed.Objects = nil
+	for _, object := range objects {
+		if o, found := byIdentity[identityOf(object)]; found {
+			observed.Objects = append(observed.Objects, o)
+		}
+	}
+	// The map is the caller's.
+	e.in.Observed = maps.Clone(e.in.Observed)
+	e.in.Observed[id] = observed
 }
 
 // judgeAll decides by readyWhen of each object.

@@ -108,3 +108,31 @@ spec: {hubAcceptsClient: true}`)
 	s.cluster.Delete(t, "managedclusters.cluster.open-cluster-management.io", "second")
 	s.reaches("Chain", "after", "ACTIVE")
 }
+
+func TestACollectionShrinksBeforeTheEyesOfWhatReadsIt(t *testing.T) {
+	s := begin(t, "shrinking")
+	defer s.end()
+	s.active("Herd", `
+schema:
+  apiVersion: v1alpha1
+  kind: Herd
+  spec: {names: "[]string"}
+  status: {count: "${size(sheep)}"}
+resources:
+- id: sheep
+  forEach: [{name: "${schema.spec.names}"}]
+  template: {apiVersion: v1, kind: ConfigMap, metadata: {name: "${name}"}, data: {name: "${name}"}}
+- id: dog
+  template: {apiVersion: v1, kind: ConfigMap, metadata: {name: dog}, data: {watches: "${sheep.map(s, s.metadata.name).join(',')}"}}`)
+	s.create("Herd", "one", "{names: [ann, bea, cleo]}")
+	s.reaches("Herd", "one", "ACTIVE")
+	s.create("Herd", "one", "{names: [cleo, ann]}")
+	s.goes("configmaps", "bea")
+	probe.Eventually(t, "the herd to be two", func() error {
+		got, dog := s.reaches("Herd", "one", "ACTIVE"), s.get("configmaps", "dog")
+		if got.Int("status.count") != 2 || dog.Text("data.watches") != "cleo,ann" {
+			return fmt.Errorf("the status is %v, the dog watches %q", got.At("status"), dog.Text("data.watches"))
+		}
+		return nil
+	})
+}
