@@ -12,19 +12,14 @@ import (
 func (e *evaluator) ready(i int, result *NodeResult) {
 	node, plan := e.g.nodes[i], e.g.plans[i]
 	result.State = Progressing
-	if plan.collection {
-		e.align(i, result.Objects)
-	}
-	observed, found := e.in.Observed[node.ID]
+	observed := e.match(i, result.Objects)
 	missing := "to be applied"
 	if node.Kind == External {
 		missing = "to exist"
 	}
-	if !found || len(observed.Objects) != len(result.Objects) {
-		if len(result.Objects) > 0 || len(observed.Objects) > 0 {
-			result.WaitsFor = []Wait{{Node: node.ID, Path: node.ID + " " + missing}}
-			return
-		}
+	if len(observed.Objects) != len(result.Objects) {
+		result.WaitsFor = []Wait{{Node: node.ID, Path: node.ID + " " + missing}}
+		return
 	}
 	for k := range observed.Objects {
 		o := &observed.Objects[k]
@@ -36,30 +31,30 @@ func (e *evaluator) ready(i int, result *NodeResult) {
 	e.judgeAll(i, plan, observed.Objects, result)
 }
 
-// align brings what was observed of a collection into the order of its rendered
-// objects. One that is rendered no more leaves the cluster only when the node is
-// resolved: until then it is seen, but it is none of the collection.
-func (e *evaluator) align(i int, objects []map[string]any) {
+// match keeps of what was observed of a node what it still renders, in the order
+// of the rendered objects. What it rendered before is on its way out, which takes
+// until all nodes are resolved: nobody waits for it or sees it.
+func (e *evaluator) match(i int, rendered []map[string]any) Observed {
 	id := e.g.nodes[i].ID
 	observed := e.in.Observed[id]
-	if len(observed.Objects) == 0 || slices.EqualFunc(observed.Objects, objects, func(o ObservedObject, object map[string]any) bool {
-		return identityOf(o.Object) == identityOf(object)
-	}) {
-		return
+	if len(observed.Objects) == 0 || slices.EqualFunc(observed.Objects, rendered, func(o ObservedObject, r map[string]any) bool { return identityOf(o.Object) == identityOf(r) }) {
+		return observed
 	}
-	byIdentity := make(map[string]ObservedObject, len(observed.Objects))
+	known := make(map[string]ObservedObject, len(observed.Objects))
 	for _, o := range observed.Objects {
-		byIdentity[identityOf(o.Object)] = o
+		known[identityOf(o.Object)] = o
 	}
 	observed.Objects = nil
-	for _, object := range objects {
-		if o, found := byIdentity[identityOf(object)]; found {
+	for _, r := range rendered {
+		if o, found := known[identityOf(r)]; found {
 			observed.Objects = append(observed.Objects, o)
 		}
 	}
-	// The map is the caller's.
-	e.in.Observed = maps.Clone(e.in.Observed)
+	if !e.matched {
+		e.matched, e.in.Observed = true, maps.Clone(e.in.Observed)
+	}
 	e.in.Observed[id] = observed
+	return observed
 }
 
 // judgeAll decides by readyWhen of each object.

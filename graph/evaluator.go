@@ -18,7 +18,9 @@ type evaluator struct {
 	// values of the nodes, normalised when they are first read.
 	values []any
 	read   []bool
-	issues Issues
+	// matched is true when in.Observed is no longer the caller's map.
+	matched bool
+	issues  Issues
 	// unread are reads that a partial object says nothing about.
 	unread []expr.Pattern
 }

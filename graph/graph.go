@@ -101,9 +101,9 @@ type Bindings struct {
 
 // Observed is what came back for one node.
 type Observed struct {
-	// Objects in the order of the node's rendered objects: one for a plain
-	// template or a named external reference, any number for a collection. Of a
-	// node that Selects in any order: expressions see them by namespace and name.
+	// Objects in any order: expressions see those of a collection in the order in
+	// which they are rendered, and those of a node that Selects by namespace and
+	// name. What the node does not render any more is not seen.
 	Objects []ObservedObject
 	// Listed, for a node that Selects, is true when Objects are all that match.
 	// None may match: that is an answer. False means that nobody has looked yet.

@@ -163,7 +163,8 @@ func TestLargeGraphs(t *testing.T) {
 			}
 			observed := map[string]graph.Observed{}
 			for _, n := range nodes {
-				observed[n.ID] = graph.Observed{Objects: []graph.ObservedObject{{Object: n.Template, Current: true}}}
+				object := map[string]any{"metadata": map[string]any{"name": n.ID, "namespace": "default"}}
+				observed[n.ID] = graph.Observed{Objects: []graph.ObservedObject{{Object: object, Current: true}}}
 			}
 			e, issues = g.Evaluate(graph.Bindings{Instance: instanceWith(map[string]any{}), Observed: observed})
 			if len(issues) > 0 || !e.Ready {

@@ -72,13 +72,14 @@ func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kron
 			}
 		}
 		for _, m := range manifests {
-			answers[m.policy.Node] = append(answers[m.policy.Node], answer{m, w, statusOf(w, m.id), report})
+			// What was of another kind under an earlier definition says nothing.
+			if node := g.Node(m.policy.Node); node != nil && node.GVK.Group == m.id.Group && node.Resource == m.id.Resource {
+				answers[node.ID] = append(answers[node.ID], answer{m, w, statusOf(w, m.id), report})
+			}
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(answers)) {
-		if node := g.Node(id); node != nil {
-			readNode(&feedback, node, answers[id])
-		}
+		readNode(&feedback, g.Node(id), answers[id])
 	}
 	return feedback, nil
 }

@@ -290,6 +290,68 @@ func TestAnExcludedNodeLeavesOnlyWhenAllOthersAreResolved(t *testing.T) {
 	want(t, "the work says that it shrank", kronvoyv1alpha1.ShrunkByUpdate, w.works[0].Annotations[kronvoyv1alpha1.AnnotationShrunk])
 }
 
+func TestWhatANodeNoLongerRendersLeavesAfterItsReaderHasTheRest(t *testing.T) {
+	repeated := configMap("item-${word}", "${word}")
+	for name, test := range map[string]struct {
+		nodes         []graph.NodeSource
+		before, after []string
+		read          string
+	}{
+		"a list shrinks": {
+			nodes: []graph.NodeSource{
+				{ID: "a", ForEach: []map[string]string{{"word": "${schema.spec.value.split(',')}"}}, Template: repeated},
+				{ID: "b", Template: configMap("b", "${a.map(x, x.data.value).join('+')}")},
+			},
+			before: []string{"b", "item-one", "item-two"}, after: []string{"b", "item-two"}, read: "two",
+		},
+		"a list becomes empty": {
+			nodes: []graph.NodeSource{
+				{ID: "a", ForEach: []map[string]string{{"word": "${schema.spec.value.split(',').filter(w, w == 'one')}"}}, Template: repeated},
+				{ID: "b", Template: configMap("b", "${string(size(a))}")},
+			},
+			before: []string{"b", "item-one"}, after: []string{"b"}, read: "0",
+		},
+		"an object gets another name": {
+			nodes: []graph.NodeSource{
+				{ID: "a", Template: configMap("${schema.spec.value.replace(',', '-')}", "${schema.spec.value}")},
+				{ID: "b", Template: configMap("b", "${a.data.value}")},
+			},
+			before: []string{"b", "one-two"}, after: []string{"b", "two"}, read: "two",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, compile(t, test.nodes...))
+			w.spec["value"] = "one,two"
+			for range 4 {
+				w.step(false)
+			}
+			want(t, "before", test.before, w.shipped())
+			w.spec["value"] = "two"
+			for range 5 {
+				w.step(false)
+			}
+			want(t, "after", test.after, w.shipped())
+			want(t, "its reader", test.read, w.value("b"))
+			want(t, "ready", true, w.last.Ready)
+		})
+	}
+}
+
+func TestAnObjectThatBecomesAnotherKindLeavesThoughItKeepsItsName(t *testing.T) {
+	reader := graph.NodeSource{ID: "b", Template: configMap("b", "${a.metadata.name}")}
+	w := newWorld(t, compile(t, graph.NodeSource{ID: "a", Template: configMap("a", "x")}, reader))
+	for range 4 {
+		w.step(false)
+	}
+	secret := map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "a"}}
+	w.graph = compile(t, graph.NodeSource{ID: "a", Template: secret}, reader)
+	for range 5 {
+		w.step(false)
+	}
+	want(t, "shipped", []string{"a", "b"}, w.shipped())
+	want(t, "ready", true, w.last.Ready)
+}
+
 func TestTeardownGoesWaveByWaveAndWaitsForWhatIsStuck(t *testing.T) {
 	w := settled(t)
 	w.stuck["c"] = true
