@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
@@ -211,7 +210,7 @@ func (c *controllers) apply(ctx context.Context, text string, names ...string) (
 	group.SetLimit(appliers)
 	done := make(chan error, 1)
 	go func() {
-		done <- c.await(ctx, c.links, fmt.Sprintf("%d instances to be ACTIVE", len(names)), func(event watch.Event, u *unstructured.Unstructured) bool {
+		done <- c.await(ctx, c.links, fmt.Sprintf("%d instances to be ACTIVE", len(names)), func(u *unstructured.Unstructured) bool {
 			state, _, _ := unstructured.NestedString(u.Object, "status", "state")
 			last, _, _ := unstructured.NestedString(u.Object, "status", "last")
 			if state == "ACTIVE" && last == text {
@@ -240,19 +239,31 @@ func (c *controllers) restore(ctx context.Context, name string) (time.Duration, 
 	if err != nil {
 		return 0, err
 	}
+	// The watch begins before the deletion: to start one takes longer than to
+	// restore a child may take.
+	watcher, err := c.maps.Watch(ctx, metav1.ListOptions{
+		FieldSelector: "metadata.name=" + name, ResourceVersion: old.GetResourceVersion(),
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer watcher.Stop()
 	uid := old.GetUID()
 	begin := time.Now()
 	if err := c.maps.Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}); err != nil {
 		return 0, err
 	}
-	err = c.await(ctx, c.maps, name+" to be restored", func(event watch.Event, u *unstructured.Unstructured) bool {
-		return event.Type != watch.Deleted && u.GetName() == name && u.GetUID() != types.UID(uid)
-	})
-	return time.Since(begin), err
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err = watchtools.UntilWithoutRetry(ctx, watcher, func(event watch.Event) (bool, error) { return event.Type == watch.Added, nil })
+	if err != nil {
+		return 0, fmt.Errorf("waiting for %s to be restored: %w", name, err)
+	}
+	return time.Since(begin), nil
 }
 
 // await watches until done.
-func (c *controllers) await(ctx context.Context, client dynamic.ResourceInterface, what string, done func(watch.Event, *unstructured.Unstructured) bool) error {
+func (c *controllers) await(ctx context.Context, client dynamic.ResourceInterface, what string, done func(*unstructured.Unstructured) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	lw := &cache.ListWatch{
@@ -268,7 +279,7 @@ func (c *controllers) await(ctx context.Context, client dynamic.ResourceInterfac
 			return false, nil
 		}
 		last = u.Object
-		return done(event, u), nil
+		return done(u), nil
 	})
 	if err != nil {
 		return fmt.Errorf("waiting for %s: %w; the last to change was %v", what, err, last)
