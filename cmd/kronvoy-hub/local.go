@@ -22,13 +22,13 @@ const (
 	localAgentOnHub     = localAgentsGroup + ":agent"
 )
 
-// addLocalAgent runs the agent of the hub's own cluster beside the hub.
+// addLocalAgent runs the agent of the hub's own cluster beside the hub. It keeps
+// nothing for a time without a hub: both are one API server.
 func addLocalAgent(h *hub.Hub, config *rest.Config) error {
 	agent, err := spoke.New(spoke.Options{
 		ClusterName: kronvoyv1alpha1.LocalCluster,
 		Hub:         as(config, rest.ImpersonationConfig{UserName: localAgentOnHub, Groups: []string{localAgentsGroup}}),
 		Spoke:       as(config, rest.ImpersonationConfig{UserName: localAgentOnSpoke}),
-		Namespace:   localAgentNamespace,
 		Logger:      ctrl.Log.WithName("local-cluster"),
 	})
 	if err != nil {
