@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"testing"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -177,3 +178,13 @@ func findings(status kronvoyv1alpha1.WorkReportStatus) []string {
 	}
 	return lines
 }
+
+// in is the same world for a part of its test.
+func (w *world) in(t *testing.T) *world {
+	part := *w
+	part.t = t
+	return &part
+}
+
+// kebab makes a name of words.
+func kebab(words ...string) string { return strings.ToLower(strings.Join(words, "-")) }

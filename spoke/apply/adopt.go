@@ -26,11 +26,11 @@ func (r *run) adopt(ctx context.Context, item *Item, st *objectState) Outcome {
 		return r.failed(item, st, nil, err)
 	}
 	light := r.a.live.Put(item.Key, full)
-	body, err := r.body(item, full)
+	captured, err := drift.Capture(full, item.Manager)
 	if err != nil {
 		return r.failed(item, st, light, err)
 	}
-	captured, err := drift.Capture(full, item.Manager)
+	body, err := r.body(item, captured, full)
 	if err != nil {
 		return r.failed(item, st, light, err)
 	}
@@ -61,14 +61,21 @@ func (r *run) resume(
 ) Outcome {
 	st.applied, st.failure, st.foreign = fingerprint(item, r.owner.UID), nil, false
 	r.st.inventory.note(item.Key, full.GetUID(), r.now)
-	var lost []fieldpath.Path
+	ignored, err := item.ignoring(full, body)
+	if err != nil {
+		return r.failed(item, st, full, err)
+	}
+	var lost, left []fieldpath.Path
 	for _, path := range drift.Uncovered(body.Object, captured.Owned()) {
-		if !drift.Ignored(item.Ignore, path) && !ownerField(path) {
+		switch {
+		case ignored.has(path):
+			left = append(left, path)
+		case !ownerField(path):
 			lost = append(lost, path)
 		}
 	}
 	if len(lost) > 0 && item.Drift() != kronvoyv1alpha1.DriftIgnore {
-		return r.lost(ctx, item, st, body, full, lost)
+		return r.lost(ctx, item, st, body, full, lost, left)
 	}
 	st.baseline, st.equalAt = captured, full.GetResourceVersion()
 	r.st.version++
@@ -76,14 +83,15 @@ func (r *run) resume(
 	return r.complete(item, r.a.live.Put(item.Key, full), ActionUnchanged)
 }
 
-// lost acts on drift that happened while nobody looked.
+// lost acts on drift that happened while nobody looked; left are fields that the
+// policy leaves to those who took them.
 func (r *run) lost(
-	ctx context.Context, item *Item, st *objectState, body, full *unstructured.Unstructured, lost []fieldpath.Path,
+	ctx context.Context, item *Item, st *objectState, body, full *unstructured.Unstructured, lost, left []fieldpath.Path,
 ) Outcome {
 	light := r.a.live.Put(item.Key, full)
 	owners := drift.OwnersOf(full, item.Manager)
 	details := drift.Differences(body, full, lost, owners)
-	var leave []fieldpath.Path
+	leave := left
 	scaled := true
 	for _, path := range lost {
 		if owners.Of(path).Autoscaler() {
@@ -100,7 +108,7 @@ func (r *run) lost(
 		r.note(item, st, kronvoyv1alpha1.FindingConflict, details, false)
 		return r.complete(item, light, ActionUnchanged)
 	}
-	reduced := without(body, append(leave, ignoredLosses(item, body, full)...))
+	reduced := without(body, leave)
 	answer, err := r.ssa(ctx, item, reduced, true, false)
 	if err != nil {
 		return r.failed(item, st, light, err)
@@ -110,21 +118,6 @@ func (r *run) lost(
 		r.corrected(item, st, details, false)
 	}
 	return outcome
-}
-
-// ignoredLosses are the fields that the policy leaves to those who took them.
-func ignoredLosses(item *Item, body, full *unstructured.Unstructured) []fieldpath.Path {
-	captured, err := drift.Capture(full, item.Manager)
-	if err != nil || captured == nil {
-		return nil
-	}
-	var leave []fieldpath.Path
-	for _, path := range drift.Uncovered(body.Object, captured.Owned()) {
-		if drift.Ignored(item.Ignore, path) {
-			leave = append(leave, path)
-		}
-	}
-	return leave
 }
 
 // replaceManager brings an object that is ours under the manifest's manager.

@@ -25,10 +25,8 @@ var foreignMarks = []string{"kubectl.kubernetes.io/last-applied-configuration"}
 // cluster carries them.
 var serverFields = []string{"creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "managedFields", "resourceVersion", "selfLink", "uid"}
 
-// desired is the manifest as it is applied: with the hash that certifies it,
-// the label that our watches select by and the owner that keeps it from being
-// orphaned; without what only the server or other tools may write.
-func (i *Item) desired(owner *metav1.OwnerReference) (*unstructured.Unstructured, error) {
+// content is the manifest without what only the server or other tools may write.
+func (i *Item) content() (*unstructured.Unstructured, error) {
 	content := map[string]any{}
 	if err := json.Unmarshal(i.Raw, &content); err != nil {
 		return nil, fmt.Errorf("reading manifest %d: %w", i.Ordinal, err)
@@ -42,17 +40,11 @@ func (i *Item) desired(owner *metav1.OwnerReference) (*unstructured.Unstructured
 	if i.Key.Namespace == "" {
 		delete(metadata, "namespace")
 	}
-	labels := cloneOrNew(obj.GetLabels())
-	labels[kronvoyv1alpha1.LabelManaged] = "true"
-	obj.SetLabels(labels)
-	annotations := cloneOrNew(obj.GetAnnotations())
-	for _, mark := range foreignMarks {
-		delete(annotations, mark)
-	}
-	annotations[kronvoyv1alpha1.AnnotationHash] = i.Hash
-	obj.SetAnnotations(annotations)
-	if owner != nil && !i.Orphan {
-		obj.SetOwnerReferences(append(obj.GetOwnerReferences(), *owner))
+	if annotations := obj.GetAnnotations(); annotations != nil {
+		for _, mark := range foreignMarks {
+			delete(annotations, mark)
+		}
+		obj.SetAnnotations(annotations)
 	}
 	if drift.IsSecret(obj) {
 		encodeStringData(content)
@@ -60,23 +52,44 @@ func (i *Item) desired(owner *metav1.OwnerReference) (*unstructured.Unstructured
 	return obj, nil
 }
 
-// body is the manifest as it is applied over an object. Other works that own
-// the object stay its owners: with the same field manager an apply that left
-// them out would remove them.
-func (r *run) body(item *Item, obj *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	body, err := item.desired(r.owner)
-	if err != nil || obj == nil {
-		return body, err
+// sign adds what makes an object ours: the hash that certifies the manifest, the
+// label that our watches select by and the owner that keeps it from being
+// orphaned.
+func (i *Item) sign(obj *unstructured.Unstructured, owners ...metav1.OwnerReference) {
+	labels := cloneOrNew(obj.GetLabels())
+	labels[kronvoyv1alpha1.LabelManaged] = "true"
+	obj.SetLabels(labels)
+	annotations := cloneOrNew(obj.GetAnnotations())
+	annotations[kronvoyv1alpha1.AnnotationHash] = i.Hash
+	obj.SetAnnotations(annotations)
+	if owners = append(obj.GetOwnerReferences(), owners...); len(owners) > 0 {
+		obj.SetOwnerReferences(owners)
 	}
-	owners := body.GetOwnerReferences()
-	for _, owner := range obj.GetOwnerReferences() {
-		if owner.Kind == r.owner.Kind && owner.APIVersion == r.owner.APIVersion && owner.UID != r.owner.UID {
-			owners = append(owners, owner)
+}
+
+// body is the manifest as it is applied over an object, of which baseline is
+// what we have. Other works that own the object stay its owners: with the same
+// field manager an apply that left them out would remove them.
+func (r *run) body(item *Item, baseline *drift.Baseline, obj *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	body, err := item.content()
+	if err != nil {
+		return nil, err
+	}
+	var owners []metav1.OwnerReference
+	if !item.Orphan {
+		owners = append(owners, *r.owner)
+	}
+	if obj != nil {
+		if err := keepPresent(item, baseline, body, obj); err != nil {
+			return nil, err
+		}
+		for _, owner := range obj.GetOwnerReferences() {
+			if owner.Kind == r.owner.Kind && owner.APIVersion == r.owner.APIVersion && owner.UID != r.owner.UID {
+				owners = append(owners, owner)
+			}
 		}
 	}
-	if len(owners) > 0 {
-		body.SetOwnerReferences(owners)
-	}
+	item.sign(body, owners...)
 	return body, nil
 }
 
@@ -126,9 +139,7 @@ func without(body *unstructured.Unstructured, paths []fieldpath.Path) *unstructu
 		return body
 	}
 	reduced := body.DeepCopy()
-	for _, path := range paths {
-		drift.Remove(reduced.Object, path)
-	}
+	removeAll(reduced, paths)
 	return reduced
 }
 

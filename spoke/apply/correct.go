@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -15,7 +16,10 @@ import (
 
 // compare looks at an object that changed since it last equalled its baseline.
 func (r *run) compare(ctx context.Context, item *Item, st *objectState, obj *unstructured.Unstructured) Outcome {
-	paths := r.observedDrift(item, st.baseline.Compare(obj))
+	paths, err := r.observedDrift(item, st, obj)
+	if err != nil {
+		return r.failed(item, st, obj, err)
+	}
 	if len(paths) == 0 {
 		st.equalAt = obj.GetResourceVersion()
 		r.settled(st)
@@ -35,28 +39,34 @@ func (r *run) compare(ctx context.Context, item *Item, st *objectState, obj *uns
 		// It was replaced or is going, as the next event will tell.
 		return r.complete(item, obj, ActionUnchanged)
 	}
-	return r.drifted(ctx, item, st, full, r.observedDrift(item, st.baseline.Compare(full)))
+	if paths, err = r.observedDrift(item, st, full); err != nil {
+		return r.failed(item, st, obj, err)
+	}
+	return r.drifted(ctx, item, st, full, paths)
 }
 
-// observedDrift leaves out the fields that nobody looks at.
-func (r *run) observedDrift(item *Item, paths []fieldpath.Path) []fieldpath.Path {
+// observedDrift gives the fields that left the baseline, without those that
+// nobody looks at.
+func (r *run) observedDrift(item *Item, st *objectState, obj *unstructured.Unstructured) ([]fieldpath.Path, error) {
 	if item.Drift() == kronvoyv1alpha1.DriftIgnore {
-		return nil
+		return nil, nil
 	}
-	var observed []fieldpath.Path
-	for _, path := range paths {
-		if !drift.Ignored(item.Ignore, path) && !r.otherOwner(path) {
-			observed = append(observed, path)
-		}
+	paths := st.baseline.Compare(obj)
+	if len(paths) == 0 {
+		return nil, nil
 	}
-	return observed
+	ignored, err := item.ignoring(obj, nil)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(paths, func(path fieldpath.Path) bool { return ignored.has(path) || r.otherOwner(path) }), nil
 }
 
 // drifted acts on fields that left their baseline; full carries managed fields.
 // Fields that an autoscaler set are a conflict, not a fight: they stay.
 func (r *run) drifted(ctx context.Context, item *Item, st *objectState, full *unstructured.Unstructured, paths []fieldpath.Path) Outcome {
 	light := r.a.live.Put(item.Key, full)
-	body, err := r.body(item, full)
+	body, err := r.body(item, st.baseline, full)
 	if err != nil {
 		return r.failed(item, st, light, err)
 	}
@@ -83,7 +93,11 @@ func (r *run) drifted(ctx context.Context, item *Item, st *objectState, full *un
 		r.note(item, st, kronvoyv1alpha1.FindingReported, details, false)
 		return r.postponed(item, light, wait)
 	}
-	leave = append(leave, r.leftToOthers(item, st.baseline, body, full)...)
+	left, err := r.leftToOthers(item, st.baseline, body, full, false)
+	if err != nil {
+		return r.failed(item, st, light, err)
+	}
+	leave = append(leave, left...)
 	answer, err := r.ssa(ctx, item, without(body, leave), true, false)
 	if err != nil {
 		return r.failed(item, st, light, err)
@@ -101,24 +115,38 @@ func (r *run) unchangedBy(answer, before *unstructured.Unstructured, paths []fie
 	return signatureOf(answer, paths) == signatureOf(before, paths)
 }
 
-// leftToOthers gives the fields that policy leaves as others set them, among
-// those that left the baseline and that the manifest does not change now.
-// Stating them in an apply would take them back.
-func (r *run) leftToOthers(item *Item, baseline *drift.Baseline, body, obj *unstructured.Unstructured) []fieldpath.Path {
+// leftToOthers gives the fields that policy leaves as others set them. Stating
+// them in an apply would take them back. A field that others took away comes
+// back with a manifest that changes it; once it is out of the baseline nothing
+// says what the manifest wanted of it before, so then with any that changed.
+func (r *run) leftToOthers(
+	item *Item, baseline *drift.Baseline, body, obj *unstructured.Unstructured, changed bool,
+) ([]fieldpath.Path, error) {
 	if baseline == nil {
-		return nil
+		return nil, nil
+	}
+	ignored, err := item.ignoring(obj, body)
+	if err != nil {
+		return nil, err
 	}
 	var leave []fieldpath.Path
 	for _, path := range baseline.Compare(obj) {
 		want, exists := drift.Lookup(body.Object, path)
-		if !exists || !baseline.Holds(path, want, exists) {
+		if !exists {
 			continue
 		}
-		if item.Drift() != kronvoyv1alpha1.DriftCorrect || drift.Ignored(item.Ignore, path) {
+		unchanged := baseline.Holds(path, want, exists)
+		_, there := drift.Lookup(obj.Object, path)
+		if unchanged && item.Drift() != kronvoyv1alpha1.DriftCorrect || ignored.has(path) && (unchanged || there) {
+			leave = append(leave, existing(obj, path))
+		}
+	}
+	for _, path := range notOurs(body, baseline.Owned(), ignored.desired.changed, ignored.has) {
+		if _, there := drift.Lookup(obj.Object, path); there || !changed {
 			leave = append(leave, path)
 		}
 	}
-	return leave
+	return leave, nil
 }
 
 // signatureOf tells one set of differences from another.

@@ -62,9 +62,12 @@ func conflictMessage(conflicts []fieldConflict) string {
 // explain gives the reason and message of an error for a condition.
 func explain(item *Item, err error) (reason, message string) {
 	var refused *refusal
+	var ignoring *ignoreFailure
 	switch {
 	case errors.As(err, &refused):
 		return kronvoyv1alpha1.ReasonTakeoverRefused, fmt.Sprintf("%s: %v", item, err)
+	case errors.As(err, &ignoring):
+		return workv1.AppliedManifestSSAIgnoreFieldError, fmt.Sprintf("%s: %v", item, err)
 	case conflictsOf(err) != nil:
 		return kronvoyv1alpha1.ReasonApplyConflict, fmt.Sprintf("%s: %s", item, conflictMessage(conflictsOf(err)))
 	case immutable(err):
@@ -101,7 +104,8 @@ func passing(err error) bool {
 // connection.
 func notStatus(err error) bool {
 	var refused *refusal
-	if errors.As(err, &refused) {
+	var ignoring *ignoreFailure
+	if errors.As(err, &refused) || errors.As(err, &ignoring) {
 		return false
 	}
 	var status apierrors.APIStatus

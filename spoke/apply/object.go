@@ -153,7 +153,7 @@ func (r *run) create(ctx context.Context, item *Item, st *objectState) Outcome {
 	if item.Suspended {
 		return r.withheld(item, nil)
 	}
-	body, err := r.body(item, nil)
+	body, err := r.body(item, nil, nil)
 	if err != nil {
 		return r.failed(item, st, nil, err)
 	}

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -134,7 +135,11 @@ func fingerprint(item *Item, owner types.UID) string {
 	if item.Orphan {
 		owner = ""
 	}
-	return strings.Join([]string{item.Hash, string(item.Strategy), item.Manager, string(owner)}, "|")
+	parts := []string{item.Hash, string(item.Strategy), item.Manager, string(owner)}
+	for _, locator := range slices.Concat(item.IgnorePresent, item.IgnoreChanged) {
+		parts = append(parts, locator.String())
+	}
+	return strings.Join(parts, "|")
 }
 
 // interest knows which works have to do with an object: for objects that no

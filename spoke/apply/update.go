@@ -19,11 +19,15 @@ func (r *run) update(ctx context.Context, item *Item, st *objectState, obj *unst
 	if item.Suspended {
 		return r.withheld(item, obj)
 	}
-	body, err := r.body(item, obj)
+	body, err := r.body(item, st.baseline, obj)
 	if err != nil {
 		return r.failed(item, st, obj, err)
 	}
-	body = without(body, r.leftToOthers(item, st.baseline, body, obj))
+	left, err := r.leftToOthers(item, st.baseline, body, obj, true)
+	if err != nil {
+		return r.failed(item, st, obj, err)
+	}
+	body = without(body, left)
 	answer, err := r.ssa(ctx, item, body, item.Adopt == AdoptAlways, false)
 	if err == nil {
 		return r.applied(item, st, body, answer, ActionConfigured)
@@ -44,6 +48,10 @@ func (r *run) conflicted(
 		return r.failed(item, st, full, fmt.Errorf("after a conflict: %w", firstOf(err, cause)))
 	}
 	light := r.a.live.Put(item.Key, full)
+	ignored, err := item.ignoring(full, body)
+	if err != nil {
+		return r.failed(item, st, light, err)
+	}
 	owners := drift.OwnersOf(full, item.Manager)
 	var leave, ours, theirs []fieldpath.Path
 	for _, conflict := range conflicts {
@@ -51,7 +59,7 @@ func (r *run) conflicted(
 		switch {
 		case !known:
 			return r.failed(item, st, light, cause) // it changed hands since: next time
-		case owners.Of(path).Autoscaler() || drift.Ignored(item.Ignore, path):
+		case owners.Of(path).Autoscaler() || ignored.has(path):
 			leave = append(leave, path)
 		case st.owned(path):
 			if item.Drift() != kronvoyv1alpha1.DriftCorrect && st.unchanged(body, path) {

@@ -60,6 +60,9 @@ type Item struct {
 	Adopt    Adoption
 	Policy   kronvoyv1alpha1.ManifestPolicy
 	Ignore   []drift.Pattern
+	// IgnorePresent are fields that an object which exists keeps as it has
+	// them; IgnoreChanged, like Ignore, those that others may change.
+	IgnorePresent, IgnoreChanged []*drift.Locator
 	// Suspended is the work's.
 	Suspended bool
 
@@ -236,6 +239,32 @@ func (i *Item) configure(configs []workv1.ManifestConfigOption) {
 		}
 		if apply.Force {
 			i.Adopt = AdoptAlways
+		}
+		i.ignore(apply.IgnoreFields)
+	}
+}
+
+// ignore reads a server-side apply's ignoreFields.
+func (i *Item) ignore(fields []workv1.IgnoreField) {
+	for _, field := range fields {
+		var locators []*drift.Locator
+		for _, language := range []struct {
+			read  func(string) (*drift.Locator, error)
+			texts []string
+		}{{drift.JSONPath, field.JSONPaths}, {drift.JSONPointer, field.JSONPointers}, {drift.JQ, field.JQPathExpressions}} {
+			for _, text := range language.texts {
+				locator, err := language.read(text)
+				if err != nil {
+					i.fail(workv1.AppliedManifestSSAIgnoreFieldError, fmt.Errorf("manifest %d: ignored fields: %w", i.Ordinal, err))
+					continue
+				}
+				locators = append(locators, locator)
+			}
+		}
+		if field.Condition == workv1.IgnoreFieldsConditionOnSpokeChange {
+			i.IgnoreChanged = append(i.IgnoreChanged, locators...)
+		} else {
+			i.IgnorePresent = append(i.IgnorePresent, locators...)
 		}
 	}
 }

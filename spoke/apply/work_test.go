@@ -145,7 +145,8 @@ func TestTheBodyCarriesOurMarksAndNobodyElses(t *testing.T) {
 		"creationTimestamp":null,"managedFields":[],"labels":{"app":"web"},
 		"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{}","kronvoy.io/hash":"h1-x"}},
 		"stringData":{"password":"p"},"data":{"user":"dQ=="},"status":{"x":1}}`), kinds{"Secret": true})
-	got, err := item.desired(ownerReference("hub-one", types.UID("owner")))
+	r := &run{owner: ownerReference("hub-one", types.UID("owner"))}
+	got, err := r.body(item, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +165,7 @@ func TestTheBodyCarriesOurMarksAndNobodyElses(t *testing.T) {
 		t.Errorf("body (-want +got):\n%s", diff)
 	}
 	item.Orphan = true
-	if got, _ := item.desired(ownerReference("hub-one", types.UID("owner"))); len(got.GetOwnerReferences()) > 0 {
+	if got, _ := r.body(item, nil, nil); len(got.GetOwnerReferences()) > 0 {
 		t.Error("an orphan has an owner")
 	}
 }

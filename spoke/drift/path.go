@@ -82,6 +82,43 @@ func hasKey(fields map[string]any, keys value.FieldList) bool {
 	return stated > 0
 }
 
+// Replace puts another value in the place of the one at a path, and says
+// whether there was one.
+func Replace(obj map[string]any, path fieldpath.Path, v any) bool {
+	if len(path) == 0 {
+		return false
+	}
+	parent, _ := Lookup(obj, path[:len(path)-1])
+	if _, ok := step(parent, path[len(path)-1]); !ok {
+		return false
+	}
+	switch container := parent.(type) {
+	case map[string]any:
+		container[*path[len(path)-1].FieldName] = v
+	case []any:
+		container[indexOf(container, path[len(path)-1])] = v
+	}
+	return true
+}
+
+// Covers says whether a set owns a place in an object, or anything below it,
+// or a whole that it is part of.
+func Covers(set *fieldpath.Set, obj map[string]any, location fieldpath.Path) bool {
+	var current any = obj
+	for _, element := range location {
+		if list, ok := current.([]any); ok && element.Index != nil && *element.Index < len(list) {
+			element = elementFor(set, list, *element.Index)
+		}
+		child, ok := set.Children.Get(element)
+		if !ok {
+			return set.Members.Has(element)
+		}
+		set = child
+		current, _ = step(current, element)
+	}
+	return true
+}
+
 // Remove takes the value at a path out of an object, and says whether it was
 // there. Maps that become empty by it stay.
 func Remove(obj map[string]any, path fieldpath.Path) bool {
