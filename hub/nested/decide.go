@@ -30,6 +30,8 @@ type Plan struct {
 type Write struct {
 	Instance
 	UID types.UID
+	// FromKro is true when kro has applied the instance: its fields move.
+	FromKro bool
 }
 
 // Removal is one instance to delete in its turn.
@@ -109,7 +111,7 @@ func (plan *Plan) want(instance Instance, found *unstructured.Unstructured, p Pa
 		if hashOf(instance.Object) != found.GetAnnotations()[kronvoyv1alpha1.AnnotationHash] {
 			plan.unsettled(name + " is not up to date yet")
 		}
-		plan.Apply = append(plan.Apply, Write{Instance: instance, UID: found.GetUID()})
+		plan.Apply = append(plan.Apply, Write{Instance: instance, UID: found.GetUID(), FromKro: !nestedByHub(instance.ChildReference, found)})
 	}
 }
 
@@ -156,6 +158,12 @@ func (p Parent) made(ref kronvoyv1alpha1.ChildReference, found *unstructured.Uns
 		return p.UID != "" && labels["kro.run/instance-id"] == p.UID && labels["kro.run/node-id"] == ref.Node
 	}
 	return mark.Parent == p.Identity.Reference() && mark.Cluster == p.Cluster
+}
+
+// nestedByHub tells what the hub made from what kro made.
+func nestedByHub(ref kronvoyv1alpha1.ChildReference, found *unstructured.Unstructured) bool {
+	_, marked := kronvoyv1alpha1.ParseNestedMark(ref.Reference(), found.GetAnnotations())
+	return marked
 }
 
 // within is true when found has every value of wanted. More than that is

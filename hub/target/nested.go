@@ -22,6 +22,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/nested"
 	"github.com/kronvoy/kronvoy/hub/work"
+	"github.com/kronvoy/kronvoy/internal/managedfields"
 )
 
 // unservedRetry is how often a node is looked at again whose kind no definition
@@ -188,12 +189,32 @@ func (r *Reconciler) applyChildren(ctx context.Context, s *scope) error {
 // force nothing is taken over that came in between, nor with another UID.
 func (r *Reconciler) applyChild(ctx context.Context, w nested.Write) error {
 	object := &unstructured.Unstructured{Object: w.Object}
+	if w.FromKro {
+		if err := r.inherit(ctx, object); err != nil {
+			return err
+		}
+	}
 	opts := []client.ApplyOption{client.FieldOwner(kronvoyv1alpha1.FieldManagerHub)}
 	if w.UID != "" {
 		object.SetUID(w.UID)
 		opts = append(opts, client.ForceOwnership)
 	}
 	return r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), opts...)
+}
+
+// inherit takes over the fields that kro applied, so that those which leave the
+// template later leave the instance too.
+func (r *Reconciler) inherit(ctx context.Context, object *unstructured.Unstructured) error {
+	live := &metav1.PartialObjectMetadata{}
+	live.SetGroupVersionKind(object.GroupVersionKind())
+	if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(object), live); err != nil {
+		return err
+	}
+	patch, kind, err := managedfields.Handover(live, managedfields.Kro, kronvoyv1alpha1.FieldManagerHub, nil)
+	if err != nil || patch == nil {
+		return err
+	}
+	return r.Client.Patch(ctx, live, client.RawPatch(kind, patch))
 }
 
 // refusedForGood tells what the author has to mend from what another try may.

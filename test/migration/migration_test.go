@@ -85,6 +85,25 @@ spec:
 `, extra, label)
 }
 
+// district has a shop among its resources.
+const district = `
+apiVersion: kro.run/v1alpha1
+kind: ResourceGraphDefinition
+metadata: {name: district}
+spec:
+  schema:
+    apiVersion: v1alpha1
+    kind: District
+    status: {address: "${shop.status.address}"}
+  resources:
+  - id: shop
+    template:
+      apiVersion: kro.run/v1alpha1
+      kind: Shop
+      metadata: {name: "${schema.metadata.name}-shop"%s}
+      spec: {replicas: 1, regions: [%s]}
+`
+
 const instance = `
 apiVersion: kro.run/v1alpha1
 kind: Shop
@@ -163,9 +182,15 @@ func (p *place) install() *stack.Stack {
 // active waits until the instance is ACTIVE and passes a check.
 func (p *place) active(check func(*probe.Object) error) *probe.Object {
 	p.Helper()
+	return p.reaches("shops.kro.run", "corner", check)
+}
+
+// reaches waits until an instance is ACTIVE and passes a check.
+func (p *place) reaches(resource, name string, check func(*probe.Object) error) *probe.Object {
+	p.Helper()
 	var got *probe.Object
-	probe.Eventually(p, "corner to be ACTIVE", func() error {
-		got = p.cluster.Get(p, "shops.kro.run", "shop/corner")
+	probe.Eventually(p, name+" to be ACTIVE", func() error {
+		got = p.cluster.Get(p, resource, namespace+"/"+name)
 		if got.Text("status.state") != "ACTIVE" {
 			return fmt.Errorf("its status is %v", got.At("status"))
 		}
@@ -174,11 +199,22 @@ func (p *place) active(check func(*probe.Object) error) *probe.Object {
 	return got
 }
 
+// served waits until kro serves a definition's kind.
+func (p *place) served(definition string) {
+	p.Helper()
+	probe.Eventually(p, "kro to serve "+definition, func() error {
+		if rgd := p.cluster.Get(p, "resourcegraphdefinitions.kro.run", definition); rgd.Text("status.state") != "Active" {
+			return fmt.Errorf("its status is %v", rgd.At("status"))
+		}
+		return nil
+	})
+}
+
 // children are the UIDs of what the instance consists of, Pods included.
 func (p *place) children() map[string]string {
 	p.Helper()
 	uids := map[string]string{}
-	for _, resource := range []string{"configmaps", "deployments.apps", "services", "replicasets.apps", "pods"} {
+	for _, resource := range []string{"shops.kro.run", "configmaps", "deployments.apps", "services", "replicasets.apps", "pods"} {
 		for _, obj := range p.cluster.List(p, resource, namespace) {
 			if obj.GetName() != "kube-root-ca.crt" {
 				uids[obj.GetKind()+" "+obj.GetName()] = string(obj.GetUID())
@@ -222,16 +258,15 @@ func TestAnApplicationMovesFromKroToKronvoyAndBack(t *testing.T) {
 	p.startKro()
 	p.cluster.Apply(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}")
 	p.cluster.Apply(t, definition("stale: entry", ", stale: label"))
-	probe.Eventually(t, "kro to serve the kind", func() error {
-		if rgd := p.cluster.Get(t, "resourcegraphdefinitions.kro.run", "shop"); rgd.Text("status.state") != "Active" {
-			return fmt.Errorf("its status is %v", rgd.At("status"))
-		}
-		return nil
-	})
+	p.served("shop")
+	p.cluster.Apply(t, fmt.Sprintf(district, ", labels: {stale: label}", "asia"))
+	p.served("district")
 	p.cluster.Apply(t, fmt.Sprintf(instance, 2))
-	p.active(func(o *probe.Object) error { return nil })
+	p.cluster.Apply(t, "apiVersion: kro.run/v1alpha1\nkind: District\nmetadata: {name: old-town, namespace: shop}")
+	p.active(func(*probe.Object) error { return nil })
+	p.reaches("shops.kro.run", "old-town-shop", func(*probe.Object) error { return nil })
 	before := p.children()
-	if len(before) != 8 {
+	if len(before) != 16 {
 		t.Fatalf("kro made %v", before)
 	}
 
@@ -267,8 +302,22 @@ func TestAnApplicationMovesFromKroToKronvoyAndBack(t *testing.T) {
 		}
 	}
 
+	p.reaches("districts.kro.run", "old-town", func(o *probe.Object) error {
+		if o.Int("status.fleet.ready") != 1 || o.Text("status.address") == "" {
+			return fmt.Errorf("its status is %v", o.At("status"))
+		}
+		return nil
+	})
+	if by := managers(p.applied("shops.kro.run", "old-town-shop")); !slices.Contains(by, "kronvoy-hub") || slices.Contains(by, "kro.run/applyset") {
+		t.Errorf("old-town-shop was applied by %q", by)
+	}
+
 	p.cluster.Apply(t, definition("", ""))
+	p.cluster.Apply(t, fmt.Sprintf(district, "", "asia"))
 	probe.Eventually(t, "what left the definition to leave the objects", func() error {
+		if p.applied("shops.kro.run", "old-town-shop").GetLabels()["stale"] != "" {
+			return fmt.Errorf("the shop has its label")
+		}
 		if _, stale := p.applied("configmaps", "corner-settings").At("data").(map[string]any)["stale"]; stale {
 			return fmt.Errorf("the ConfigMap has its entry")
 		}
@@ -290,8 +339,9 @@ func TestAnApplicationMovesFromKroToKronvoyAndBack(t *testing.T) {
 	}
 	p.startKro()
 	p.cluster.Apply(t, definition("late: entry", ", late: label"))
+	p.cluster.Apply(t, fmt.Sprintf(district, ", labels: {late: label}", "asia"))
 	probe.Eventually(t, "kro to add what the definition has more", func() error {
-		if p.applied("deployments.apps", "corner").GetLabels()["late"] == "" {
+		if p.applied("deployments.apps", "corner").GetLabels()["late"] == "" || p.applied("shops.kro.run", "old-town-shop").GetLabels()["late"] == "" {
 			return fmt.Errorf("the definition says %v, the instance %v", p.cluster.Get(t, "resourcegraphdefinitions.kro.run", "shop").At("status.conditions"),
 				p.cluster.Get(t, "shops.kro.run", "shop/corner").At("status"))
 		}
@@ -310,6 +360,10 @@ func TestAnApplicationMovesFromKroToKronvoyAndBack(t *testing.T) {
 			t.Errorf("%s is still marked as ours: %v", name, child.At("metadata"))
 		}
 	}
+	if by := managers(p.applied("shops.kro.run", "old-town-shop")); slices.Contains(by, "kronvoy-hub") || !slices.Contains(by, "kro.run/applyset") {
+		t.Errorf("old-town-shop was applied by %q", by)
+	}
+	p.cluster.Delete(t, "districts.kro.run", "shop/old-town")
 	p.cluster.Delete(t, "shops.kro.run", "shop/corner")
 	probe.Eventually(t, "kro to delete what it was given", func() error {
 		if left := p.children(); len(left) > 0 {

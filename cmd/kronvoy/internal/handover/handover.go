@@ -17,7 +17,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -25,11 +24,8 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/hub/work"
-	"github.com/kronvoy/kronvoy/spoke/drift"
+	"github.com/kronvoy/kronvoy/internal/managedfields"
 )
-
-// kroManager is the field manager that kro v0.9 applies children as.
-const kroManager = "kro.run/applyset"
 
 // Object is one object that is handed over.
 type Object struct {
@@ -116,6 +112,14 @@ func (p *Plan) gatherTargets(ctx context.Context, c client.Client) error {
 		}
 		p.targets = append(p.targets, target)
 		p.Instances = append(p.Instances, identity)
+		for _, child := range target.Status.Children {
+			err := p.add(ctx, c, Object{
+				APIVersion: child.APIVersion, Kind: child.Kind, Namespace: child.Namespace, Name: child.Name, manager: kronvoyv1alpha1.FieldManagerHub,
+			})
+			if err != nil {
+				return err
+			}
+		}
 		if target.DeletionTimestamp != nil {
 			p.Obstacles = append(p.Obstacles, identity+" is being deleted: let the hub finish")
 		}
@@ -142,12 +146,8 @@ func (p *Plan) gatherWorks(ctx context.Context, c client.Client) error {
 			return err
 		}
 		for _, object := range objects {
-			_, entries, err := inherited(ctx, c, object)
-			if err != nil {
+			if err := p.add(ctx, c, object); err != nil {
 				return err
-			}
-			if entries != nil {
-				p.Objects = append(p.Objects, object)
 			}
 		}
 	}
@@ -207,6 +207,15 @@ func withoutFleet(kind *apiextensionsv1.CustomResourceDefinition, definition *kr
 	return found
 }
 
+// add takes an object into the plan if we have applied it.
+func (p *Plan) add(ctx context.Context, c client.Client, object Object) error {
+	live, err := applied(ctx, c, object)
+	if live != nil {
+		p.Objects = append(p.Objects, object)
+	}
+	return err
+}
+
 // objectsOf are the objects in a work, those included that it only reads.
 func objectsOf(w *workv1.ManifestWork) ([]Object, error) {
 	manager := work.FieldManager(w.Labels[kronvoyv1alpha1.LabelInstance])
@@ -255,43 +264,42 @@ func (p *Plan) Carry(ctx context.Context, c client.Client) error {
 	return nil
 }
 
-// inherited reads an object and gives its managed fields with kro in our place;
-// none where we have applied nothing, or the object is gone.
-func inherited(ctx context.Context, c client.Client, object Object) (*unstructured.Unstructured, []metav1.ManagedFieldsEntry, error) {
+// applied reads an object; nil where we have applied nothing, or it is gone.
+func applied(ctx context.Context, c client.Client, object Object) (*unstructured.Unstructured, error) {
 	live := &unstructured.Unstructured{}
 	live.SetAPIVersion(object.APIVersion)
 	live.SetKind(object.Kind)
 	err := c.Get(ctx, client.ObjectKey{Namespace: object.Namespace, Name: object.Name}, live)
 	if apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err) {
-		return nil, nil, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading %s: %w", object, err)
+		return nil, fmt.Errorf("reading %s: %w", object, err)
 	}
-	entries, changed, err := drift.Inherit(live.GetManagedFields(), object.manager, kroManager)
-	if err != nil || !changed {
-		return nil, nil, err
+	ours := func(entry metav1.ManagedFieldsEntry) bool {
+		return entry.Manager == object.manager && entry.Operation == metav1.ManagedFieldsOperationApply
 	}
-	return live, entries, nil
+	if !slices.ContainsFunc(live.GetManagedFields(), ours) {
+		return nil, nil
+	}
+	return live, nil
 }
 
 // handOver makes kro the manager of one object, and takes the owner away that
 // would delete it. What only we mark it with goes with kro's next apply.
 func (p *Plan) handOver(ctx context.Context, c client.Client, object Object) error {
-	live, entries, err := inherited(ctx, c, object)
-	if err != nil || entries == nil {
+	live, err := applied(ctx, c, object)
+	if err != nil || live == nil {
 		return err
 	}
 	owners := slices.DeleteFunc(live.GetOwnerReferences(), func(ref metav1.OwnerReference) bool {
 		return slices.ContainsFunc(p.inventory, func(a workv1.AppliedManifestWork) bool { return a.UID == ref.UID })
 	})
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"managedFields": entries, "ownerReferences": owners, "resourceVersion": live.GetResourceVersion(),
-	}})
+	patch, kind, err := managedfields.Handover(live, object.manager, managedfields.Kro, map[string]any{"ownerReferences": owners})
 	if err != nil {
 		return err
 	}
-	return c.Patch(ctx, live, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(kroManager))
+	return c.Patch(ctx, live, client.RawPatch(kind, patch), client.FieldOwner(managedfields.Kro))
 }
 
 // remove deletes a record without what it would have done on its way out.

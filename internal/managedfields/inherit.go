@@ -1,11 +1,39 @@
-package drift
+// Package managedfields hands fields of an object from one server-side applier
+// to another.
+package managedfields
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
+
+// Kro is what kro v0.9 applies an instance's resources as.
+const Kro = "kro.run/applyset"
+
+// Handover is a merge patch that makes heir the applier of what from has
+// applied to an object; nil where that is nothing. It holds for the object as
+// it is read, and changes metadata besides: values by field, null to remove.
+func Handover(object metav1.Object, from, heir string, metadata map[string]any) ([]byte, types.PatchType, error) {
+	entries, changed, err := Inherit(object.GetManagedFields(), from, heir)
+	if err != nil || !changed {
+		return nil, "", err
+	}
+	fields := map[string]any{"managedFields": entries, "resourceVersion": object.GetResourceVersion()}
+	for field, value := range metadata {
+		fields[field] = value
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": fields})
+	if err != nil {
+		return nil, "", fmt.Errorf("writing managed fields: %w", err)
+	}
+	return patch, types.MergePatchType, nil
+}
 
 // Inherit gives the managed fields of an object with what one manager applied
 // in the name of another: the next apply of the heir then removes what it does
@@ -40,15 +68,14 @@ func union(a, b metav1.ManagedFieldsEntry) (metav1.ManagedFieldsEntry, error) {
 		}
 		return a, nil
 	}
-	first, err := parseSet(a.FieldsV1.GetRawBytes())
-	if err != nil {
+	var first, second fieldpath.Set
+	if err := first.FromJSON(bytes.NewReader(a.FieldsV1.GetRawBytes())); err != nil {
 		return a, err
 	}
-	second, err := parseSet(b.FieldsV1.GetRawBytes())
-	if err != nil {
+	if err := second.FromJSON(bytes.NewReader(b.FieldsV1.GetRawBytes())); err != nil {
 		return a, err
 	}
-	raw, err := first.Union(second).ToJSON()
+	raw, err := first.Union(&second).ToJSON()
 	if err != nil {
 		return a, err
 	}
