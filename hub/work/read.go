@@ -97,6 +97,9 @@ func readNode(feedback *Feedback, node *graph.Node, answers []answer) {
 			})
 			continue
 		}
+		if node.Kind == graph.External && !a.found() {
+			continue
+		}
 		observed.Objects = append(observed.Objects, a.object(node))
 	}
 	feedback.Observed[node.ID] = observed
@@ -163,6 +166,13 @@ func (a answer) object(node *graph.Node) graph.ObservedObject {
 		Partial:      true,
 		Verdict:      a.verdict(node, current),
 	}
+}
+
+// found is true when the object is on the cluster. What is only read counts as
+// applied even where it is missing.
+func (a answer) found() bool {
+	c := findCondition(a.status.Conditions, workv1.ManifestAvailable)
+	return c != nil && c.Status == metav1.ConditionTrue
 }
 
 // complete is true when the agent was asked for every field that is read now and

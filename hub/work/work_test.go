@@ -65,13 +65,15 @@ type world struct {
 	stuck map[string]bool
 	// unready names objects whose live state lags behind their manifest.
 	unready map[string]bool
+	// missing names objects that are not on the cluster.
+	missing map[string]bool
 	// elsewhere is what no work holds.
 	elsewhere Elsewhere
 }
 
 func newWorld(t *testing.T, g *graph.Graph) *world {
 	return &world{t: t, graph: g, spec: map[string]any{"value": "one", "short": false},
-		reports: map[string]*kronvoyv1alpha1.WorkReport{}, stuck: map[string]bool{}, unready: map[string]bool{}}
+		reports: map[string]*kronvoyv1alpha1.WorkReport{}, stuck: map[string]bool{}, unready: map[string]bool{}, missing: map[string]bool{}}
 }
 
 // step is one reconciliation of the hub and one of the agent.
@@ -168,9 +170,16 @@ func (w *world) status(x *workv1.ManifestWork, i int, config workv1.ManifestConf
 		w.t.Fatal(err)
 	}
 	id := config.ResourceIdentifier
+	available := metav1.Condition{Type: "Available", Status: "True", ObservedGeneration: x.Generation}
+	if w.missing[id.Name] {
+		available.Status = "False"
+	}
 	status := workv1.ManifestCondition{
 		ResourceMeta: workv1.ManifestResourceMeta{Group: id.Group, Resource: id.Resource, Namespace: id.Namespace, Name: id.Name},
-		Conditions:   []metav1.Condition{applied},
+		Conditions:   []metav1.Condition{applied, available},
+	}
+	if w.missing[id.Name] {
+		return status
 	}
 	for _, path := range config.FeedbackRules[0].JsonPaths {
 		var value any = object
@@ -335,6 +344,26 @@ func TestWhatANodeNoLongerRendersLeavesAfterItsReaderHasTheRest(t *testing.T) {
 			want(t, "ready", true, w.last.Ready)
 		})
 	}
+}
+
+func TestWhatIsOnlyReadIsWaitedForUntilItExists(t *testing.T) {
+	w := newWorld(t, compile(t,
+		graph.NodeSource{ID: "read", External: &graph.ExternalSource{APIVersion: "v1", Kind: "ConfigMap", Name: "theirs"}},
+		graph.NodeSource{ID: "b", Template: configMap("b", "${read.metadata.name}")}))
+	w.missing["theirs"] = true
+	for range 3 {
+		w.step(false)
+	}
+	want(t, "it is missing", graph.Progressing, stateOf(w.last, "read"))
+	want(t, "its reader waits", graph.Held, stateOf(w.last, "b"))
+	want(t, "shipped", []string{"theirs"}, w.shipped())
+	w.missing["theirs"] = false
+	w.answer()
+	for range 3 {
+		w.step(false)
+	}
+	want(t, "its reader", "theirs", w.value("b"))
+	want(t, "ready", true, w.last.Ready)
 }
 
 func TestAnObjectThatBecomesAnotherKindLeavesThoughItKeepsItsName(t *testing.T) {
