@@ -161,13 +161,17 @@ func (r *run) differences(ctx context.Context, item *Item, body, full *unstructu
 		return nil, err
 	}
 	var paths []fieldpath.Path
+	// The label that says who manages the object is a mark where nobody says so.
+	_, managed := full.GetLabels()[labelManagedBy]
 	for _, path := range drift.Leaves(would.Owned()) {
-		if !mark(path) {
+		if !mark(path) && (managed || !path.Equals(managedByPath)) {
 			paths = append(paths, path)
 		}
 	}
 	return drift.Differences(answer, full, paths, drift.OwnersOf(full, item.Manager)), nil
 }
+
+var managedByPath = fieldpath.MakePathOrDie("metadata", "labels", labelManagedBy)
 
 // mark says whether a field is only there to mark the object as ours.
 func mark(path fieldpath.Path) bool {

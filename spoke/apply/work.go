@@ -95,6 +95,9 @@ const defaultManager = "work-agent"
 // labelInstanceID is the label by which kro marks the objects of an instance.
 const labelInstanceID = "kro.run/instance-id"
 
+// labelManagedBy is the label by which tools tell each other what they manage.
+const labelManagedBy = "app.kubernetes.io/managed-by"
+
 // Mapper says what a kind is called on the cluster. It errs with a
 // meta.NoKindMatchError when the cluster does not serve the kind.
 type Mapper interface {
