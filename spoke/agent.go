@@ -19,6 +19,7 @@ import (
 
 	"github.com/kronvoy/kronvoy/spoke/apply"
 	"github.com/kronvoy/kronvoy/spoke/cluster"
+	"github.com/kronvoy/kronvoy/spoke/feedback"
 	"github.com/kronvoy/kronvoy/spoke/keep"
 	"github.com/kronvoy/kronvoy/spoke/live"
 	"github.com/kronvoy/kronvoy/spoke/report"
@@ -81,8 +82,9 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 	}
 	queue := newTriggers()
 	mapper := newPatientMapper(local.GetRESTMapper(), o.Clock)
+	evaluator := feedback.NewEvaluator()
 	r := &reconciler{
-		hub: theHub, plans: newPlans(mapper), observer: report.NewObserver(), met: newFirsts(), restored: newFirsts(),
+		hub: theHub, plans: newPlans(mapper), observer: report.NewObserver(evaluator), met: newFirsts(), restored: newFirsts(),
 		grace: o.EvictionGracePeriod, log: o.Logger,
 	}
 	watches := live.New(objects, o.Logger.WithName("live"), func(event live.Event) {
@@ -91,7 +93,7 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 		}
 	})
 	r.applier = apply.New(apply.Options{
-		Client: local.GetClient(), Reader: local.GetAPIReader(), Dynamic: objects, RESTMapper: mapper, Live: watches,
+		Client: local.GetClient(), Reader: local.GetAPIReader(), Dynamic: objects, RESTMapper: mapper, Live: watches, Evaluator: evaluator,
 		HubHash: o.HubHash, AgentID: o.AgentID, FlushDelay: o.FlushDelay, Clock: o.Clock, Log: o.Logger.WithName("apply"),
 		Elsewhere: r.elsewhere,
 	})

@@ -398,10 +398,28 @@ func TestAWorkWithoutKronvoysAnnotations(t *testing.T) {
 	if err := w.client.Delete(w.ctx, work); err != nil {
 		t.Fatal(err)
 	}
+	w.eventually("the work to say what it waits for", func() error {
+		work := w.getWork("one")
+		return condition(work.Status.Conditions, workv1.WorkDeleting, metav1.ConditionTrue, work.Generation)
+	})
+	w.collect(m)
 	w.workGone("one")
 	if w.live(m) != nil {
 		t.Error("its object is still there")
 	}
+}
+
+// collect plays the garbage collector, which the API server alone lacks: it ends
+// the foreground deletion of an object.
+func (w *world) collect(m *manifest) {
+	w.t.Helper()
+	w.eventually(m.object.GetName()+" to be deleted in the foreground", func() error {
+		if obj := w.live(m); obj != nil && !slices.Contains(obj.GetFinalizers(), metav1.FinalizerDeleteDependents) {
+			return fmt.Errorf("it has the finalizers %v", obj.GetFinalizers())
+		}
+		return nil
+	})
+	w.patch(m, "garbage-collector", `{"metadata":{"finalizers":null}}`)
 }
 
 // plainOCM is a hub that knows no WorkReports.

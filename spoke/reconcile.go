@@ -95,7 +95,7 @@ func (r *reconciler) enforce(ctx context.Context, name string) (reconcile.Result
 // apply runs one work and passes on what there is to tell.
 func (r *reconciler) apply(ctx context.Context, work *workv1.ManifestWork) (reconcile.Result, error) {
 	planned := r.plans.of(work)
-	if err := r.remember(ctx, planned); err != nil {
+	if err := r.remember(ctx, work, planned); err != nil {
 		return reconcile.Result{}, err
 	}
 	if r.writer.Settled(work.Name) {
@@ -138,7 +138,7 @@ func (r *reconciler) keep(ctx context.Context, work *workv1.ManifestWork, planne
 
 // remember takes over, when a work is first met, what an earlier process kept
 // and reported.
-func (r *reconciler) remember(ctx context.Context, planned *apply.Work) error {
+func (r *reconciler) remember(ctx context.Context, work *workv1.ManifestWork, planned *apply.Work) error {
 	if r.met.met(planned.Name) {
 		return nil
 	}
@@ -155,6 +155,7 @@ func (r *reconciler) remember(ctx context.Context, planned *apply.Work) error {
 	if reported != nil {
 		r.applier.Recall(planned, &reported.Status)
 	}
+	r.applier.RecallComplete(planned, &work.Status)
 	r.keeper.Release(planned.Name)
 	r.met.meet(planned.Name)
 	return nil

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/spoke/feedback"
 	"github.com/kronvoy/kronvoy/spoke/live"
 )
 
@@ -34,6 +35,8 @@ type Options struct {
 	RESTMapper apimeta.RESTMapper
 	// Live is the state of the cluster's objects.
 	Live *live.Cache
+	// Evaluator judges what is complete.
+	Evaluator *feedback.Evaluator
 	// HubHash and AgentID identify the hub and the agent in inventories.
 	HubHash string
 	AgentID string
@@ -53,6 +56,7 @@ type Applier struct {
 	dynamic    dynamic.Interface
 	mapper     apimeta.RESTMapper
 	live       *live.Cache
+	evaluator  *feedback.Evaluator
 	hubHash    string
 	agentID    string
 	elsewhere  func(ctx context.Context, work string, key live.Key) (bool, error)
@@ -69,7 +73,7 @@ type Applier struct {
 // New gives an applier with an empty memory.
 func New(o Options) *Applier {
 	return &Applier{
-		client: o.Client, reader: o.Reader, dynamic: o.Dynamic, mapper: o.RESTMapper, live: o.Live,
+		client: o.Client, reader: o.Reader, dynamic: o.Dynamic, mapper: o.RESTMapper, live: o.Live, evaluator: o.Evaluator,
 		hubHash: o.HubHash, agentID: o.AgentID, elsewhere: o.Elsewhere, flushDelay: o.FlushDelay,
 		clock: o.Clock, log: o.Log,
 		interest: newInterest(),
@@ -101,6 +105,8 @@ type Outcome struct {
 	Applied bool
 	Reason  string
 	Message string
+	// Completed is set once the object was complete, whatever it is now.
+	Completed bool
 
 	retryAfter time.Duration
 	quiet      bool
@@ -216,6 +222,7 @@ func (a *Applier) apply(ctx context.Context, w *Work, kept bool) (*ChangeSet, er
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
+	r.judge()
 	for _, item := range inOrder(w.Items) {
 		r.outcomes[item.Ordinal] = r.object(ctx, item)
 		if ctx.Err() != nil {

@@ -28,6 +28,8 @@ type run struct {
 	outcomes []Outcome
 	// kept is set while the work is an earlier process's word.
 	kept bool
+	// over is set when all that can be complete is.
+	over bool
 }
 
 // object does one step for one manifest. A failure is an outcome, so that it
@@ -44,10 +46,13 @@ func (r *run) object(ctx context.Context, item *Item) Outcome {
 	if item.Problem != nil {
 		return r.refused(item)
 	}
-	if item.ReadOnly() {
+	st := r.stateOf(item)
+	switch {
+	case r.isOver(item, st):
+		return r.completed(ctx, item, st)
+	case item.ReadOnly():
 		return r.observe(ctx, item)
 	}
-	st := r.stateOf(item)
 	if outcome, waiting := r.backingOff(item, st); waiting {
 		return outcome
 	}
@@ -93,6 +98,9 @@ func terminating(item *Item, obj *unstructured.Unstructured) string {
 	}
 	return text + "; it is applied again when it is gone"
 }
+
+// applied says whether the object is kept as the manifest says.
+func (i *Item) applied() bool { return !i.ReadOnly() && !i.createOnly() }
 
 func (i *Item) createOnly() bool { return i.Strategy == workv1.UpdateStrategyTypeCreateOnly }
 

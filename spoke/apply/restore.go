@@ -15,7 +15,7 @@ func (a *Applier) Restore(work string, objects map[string]keep.Object) {
 	st := a.state(work)
 	for text, object := range objects {
 		key, ok := parseKey(text)
-		if !ok || object.Baseline == nil {
+		if !ok || object.Baseline == nil && !object.Complete {
 			continue
 		}
 		known := st.objects[key]
@@ -23,7 +23,8 @@ func (a *Applier) Restore(work string, objects map[string]keep.Object) {
 			known = &objectState{}
 			st.objects[key] = known
 		}
-		if known.baseline != nil {
+		known.complete = known.complete || object.Complete
+		if known.baseline != nil || object.Baseline == nil {
 			continue // this process knows better
 		}
 		known.uid, known.applied, known.baseline = object.UID, object.Applied, object.Baseline
@@ -35,8 +36,8 @@ func (a *Applier) Restore(work string, objects map[string]keep.Object) {
 func (a *Applier) Snapshot(work string) map[string]keep.Object {
 	objects := map[string]keep.Object{}
 	for key, st := range a.state(work).objects {
-		if st.baseline != nil {
-			objects[formatKey(key)] = keep.Object{UID: st.uid, Applied: st.applied, Baseline: st.baseline}
+		if st.baseline != nil || st.complete {
+			objects[formatKey(key)] = keep.Object{UID: st.uid, Applied: st.applied, Baseline: st.baseline, Complete: st.complete}
 		}
 	}
 	return objects

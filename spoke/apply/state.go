@@ -56,6 +56,8 @@ type objectState struct {
 	// existed is set when the object was there after an apply: if it is gone
 	// now, somebody deleted it.
 	existed bool
+	// complete is set once the object was complete.
+	complete bool
 	// restored is set while all this is from an earlier process.
 	restored bool
 	failure  *failure

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -13,6 +14,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/spoke/drift"
+	"github.com/kronvoy/kronvoy/spoke/feedback"
 	"github.com/kronvoy/kronvoy/spoke/live"
 )
 
@@ -27,7 +29,7 @@ type Work struct {
 	Items []*Item
 	// Selections are the lists that the hub wants back.
 	Selections []*Selection
-	// Delete says how objects leave.
+	// Delete says how objects leave; nil means with their dependents behind them.
 	Delete *workv1.DeleteOption
 	// Shrunk is set when manifests left the work and the hub waits to hear that
 	// their objects are gone; Teardown when all of them will leave.
@@ -129,6 +131,11 @@ func NewWork(work *workv1.ManifestWork, mapper Mapper) *Work {
 		Shrunk:     work.Annotations[kronvoyv1alpha1.AnnotationShrunk] != "",
 		Teardown:   work.Annotations[kronvoyv1alpha1.AnnotationShrunk] == kronvoyv1alpha1.ShrunkByTeardown,
 		Suspended:  kronvoyv1alpha1.Suspended(work.Annotations[kronvoyv1alpha1.AnnotationReconcile]),
+	}
+	if _, ours := work.Annotations[kronvoyv1alpha1.AnnotationManifestPolicies]; !ours && w.Delete == nil {
+		// OCM's documented default. Our hub, which has no other way to say it,
+		// means Background.
+		w.Delete = &workv1.DeleteOption{PropagationPolicy: workv1.DeletePropagationPolicyTypeForeground}
 	}
 	policies, err := kronvoyv1alpha1.ParseManifestPolicies(work.Annotations)
 	if err == nil && policies != nil && len(policies) != len(work.Spec.Workload.Manifests) {
@@ -303,6 +310,12 @@ func (i *Item) Drift() kronvoyv1alpha1.DriftPolicy {
 
 // ReadOnly says whether the object is only looked at.
 func (i *Item) ReadOnly() bool { return i.Strategy == workv1.UpdateStrategyTypeReadOnly }
+
+// Completes says whether the object can be complete: then it is no longer
+// updated.
+func (i *Item) Completes() bool {
+	return slices.ContainsFunc(i.Rules, func(rule workv1.ConditionRule) bool { return feedback.ConditionOf(rule) == workv1.ManifestComplete })
+}
 
 // String names the item for people.
 func (i *Item) String() string {

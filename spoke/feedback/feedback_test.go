@@ -31,9 +31,10 @@ func TestValuesAreTypedAndAbsentWhereTheFieldIs(t *testing.T) {
 	integer, boolean := func(i int64) *int64 { return &i }, func(b bool) *bool { return &b }
 	str := func(s string) *string { return &s }
 	tests := map[string]struct {
-		path string
-		want *workv1.FieldValue
-		err  bool
+		path    string
+		version string
+		want    *workv1.FieldValue
+		err     bool
 	}{
 		"an-integer":                  {path: ".spec.replicas", want: &workv1.FieldValue{Type: workv1.Integer, Integer: integer(3)}},
 		"a-string":                    {path: ".spec.image", want: &workv1.FieldValue{Type: workv1.String, String: str("a.b/c:1")}},
@@ -46,9 +47,11 @@ func TestValuesAreTypedAndAbsentWhereTheFieldIs(t *testing.T) {
 		"below-a-missing-field":       {path: ".status.loadBalancer.ingress[0].ip"},
 		"an-index-beyond-the-end":     {path: ".status.conditions[7].type"},
 		"null-is-absent":              {path: ".spec.nothing"},
-		"a-float-does-not-travel":     {path: ".spec.ratio"},
-		"a-list-does-not-travel":      {path: ".status.conditions"},
-		"a-map-does-not-travel":       {path: ".spec"},
+		"a-float-does-not-travel":     {path: ".spec.ratio", err: true},
+		"a-list":                      {path: ".status.conditions", want: &workv1.FieldValue{Type: workv1.JsonRaw, JsonRaw: str(`[{"status":"True","type":"Available"},{"status":"False","type":"Progressing"}]`)}},
+		"a-map":                       {path: ".metadata.annotations", want: &workv1.FieldValue{Type: workv1.JsonRaw, JsonRaw: str(`{"kronvoy.io/hash":"h1-abc","other":"x"}`)}},
+		"another-version":             {path: ".spec.replicas", version: "v2", err: true},
+		"the-same-version":            {path: ".spec.replicas", version: "v1", want: &workv1.FieldValue{Type: workv1.Integer, Integer: integer(3)}},
 		"below-a-scalar":              {path: ".spec.replicas.x"},
 		"a-path-that-cannot-be-read":  {path: ".spec[", err: true},
 		"a-filter-that-finds-nothing": {path: `.status.conditions[?(@.type=="X")].status`},
@@ -56,7 +59,7 @@ func TestValuesAreTypedAndAbsentWhereTheFieldIs(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			got, err := feedback.Values(object(t), []workv1.FeedbackRule{{
-				Type: workv1.JSONPathsType, JsonPaths: []workv1.JsonPath{{Name: "x", Path: tt.path}, {Name: "x", Path: ".spec.image"}},
+				Type: workv1.JSONPathsType, JsonPaths: []workv1.JsonPath{{Name: "x", Path: tt.path, Version: tt.version}, {Name: "x", Path: ".spec.image"}},
 			}})
 			if (err != nil) != tt.err {
 				t.Fatalf("error %v", err)
@@ -72,12 +75,14 @@ func TestValuesAreTypedAndAbsentWhereTheFieldIs(t *testing.T) {
 	}
 }
 
-func TestALongStringDoesNotTravelInTheStatus(t *testing.T) {
+func TestALongValueDoesNotTravelInTheStatus(t *testing.T) {
 	content := object(t)
 	content["spec"].(map[string]any)["image"] = strings.Repeat("x", feedback.MaxString+1)
-	got, err := feedback.Values(content, []workv1.FeedbackRule{{JsonPaths: []workv1.JsonPath{{Name: "x", Path: ".spec.image"}}}})
-	if len(got) > 0 || err != nil {
-		t.Errorf("got %v, %v", got, err)
+	for _, path := range []string{".spec.image", ".spec"} {
+		got, err := feedback.Values(content, []workv1.FeedbackRule{{JsonPaths: []workv1.JsonPath{{Name: "x", Path: path}}}})
+		if len(got) > 0 || err == nil || !strings.Contains(err.Error(), "more than the 1024") {
+			t.Errorf("%s: got %v, %v", path, got, err)
+		}
 	}
 	observed, err := feedback.Observed(content, []string{"spec.image"})
 	if len(observed) != 1 || err != nil {

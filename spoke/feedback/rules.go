@@ -37,14 +37,33 @@ func (e *Evaluator) Judge(object map[string]any, rules []workv1.ConditionRule) [
 			expressions = []string{known}
 		}
 		verdict := e.judge(object, expressions)
-		verdict.Condition = rule.Condition
-		if verdict.Condition == "" && rule.Type == workv1.WellKnownConditionsType {
-			verdict.Condition = workv1.ManifestComplete
-		}
+		verdict.Condition = ConditionOf(rule)
 		verdict.Message = e.message(object, rule, verdict)
 		verdicts = append(verdicts, verdict)
 	}
 	return verdicts
+}
+
+// ConditionOf gives the condition that a rule sets: the well-known ones are
+// about being complete where they do not say it.
+func ConditionOf(rule workv1.ConditionRule) string {
+	if rule.Condition == "" && rule.Type == workv1.WellKnownConditionsType {
+		return workv1.ManifestComplete
+	}
+	return rule.Condition
+}
+
+// Complete says whether the rules take an object for complete.
+func (e *Evaluator) Complete(object map[string]any, rules []workv1.ConditionRule) bool {
+	for _, rule := range rules {
+		if ConditionOf(rule) != workv1.ManifestComplete {
+			continue
+		}
+		for _, verdict := range e.Judge(object, []workv1.ConditionRule{rule}) {
+			return verdict.Status == metav1.ConditionTrue
+		}
+	}
+	return false
 }
 
 func (e *Evaluator) judge(object map[string]any, expressions []string) Verdict {

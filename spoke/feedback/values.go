@@ -20,26 +20,34 @@ const (
 	MaxValue = 64 << 10
 )
 
-// Values evaluates feedback rules on a live object. A field that is missing,
-// or of a type that a status cannot carry, is simply not in the list; the
-// error names rules that can never be evaluated.
+// Values evaluates feedback rules on a live object. A field that is missing is
+// simply not in the list; the error names those that a status cannot carry, and
+// rules that cannot be evaluated.
 func Values(object map[string]any, rules []workv1.FeedbackRule) ([]workv1.FeedbackValue, error) {
 	var values []workv1.FeedbackValue
 	seen := map[string]bool{}
+	var bad []string
 	add := func(name string, value any) {
-		field, ok := fieldValue(value)
-		if ok && !seen[name] {
+		field, err := fieldValue(value)
+		switch {
+		case err != nil:
+			bad = append(bad, fmt.Sprintf("%s: %v", name, err))
+		case !seen[name]:
 			seen[name] = true
 			values = append(values, workv1.FeedbackValue{Name: name, Value: field})
 		}
 	}
-	var bad []string
+	served := versionOf(object)
 	for _, rule := range rules {
 		paths := rule.JsonPaths
 		if rule.Type == workv1.WellKnownStatusType {
 			paths = wellKnown(object)
 		}
 		for _, path := range paths {
+			if path.Version != "" && path.Version != served {
+				bad = append(bad, fmt.Sprintf("%s: the object is in version %s, not %s", path.Name, served, path.Version))
+				continue
+			}
 			value, found, err := field(object, path.Path)
 			if err != nil {
 				bad = append(bad, fmt.Sprintf("%s: %v", path.Name, err))
@@ -158,19 +166,34 @@ func walk(object map[string]any, names []string) (any, bool) {
 	return current, current != nil
 }
 
-// fieldValue types a value for a ManifestWork's status, which carries integers,
-// strings and booleans.
-func fieldValue(value any) (workv1.FieldValue, bool) {
+func versionOf(object map[string]any) string {
+	apiVersion, _ := object["apiVersion"].(string)
+	return apiVersion[strings.LastIndex(apiVersion, "/")+1:]
+}
+
+// fieldValue types a value for a ManifestWork's status: integers, strings and
+// booleans as they are, lists and objects as JSON.
+func fieldValue(value any) (workv1.FieldValue, error) {
 	switch typed := value.(type) {
 	case int64:
-		return workv1.FieldValue{Type: workv1.Integer, Integer: &typed}, true
+		return workv1.FieldValue{Type: workv1.Integer, Integer: &typed}, nil
 	case string:
 		if len(typed) > MaxString {
-			return workv1.FieldValue{}, false
+			return workv1.FieldValue{}, fmt.Errorf("%d bytes are more than the %d that a status carries", len(typed), MaxString)
 		}
-		return workv1.FieldValue{Type: workv1.String, String: &typed}, true
+		return workv1.FieldValue{Type: workv1.String, String: &typed}, nil
 	case bool:
-		return workv1.FieldValue{Type: workv1.Boolean, Boolean: &typed}, true
+		return workv1.FieldValue{Type: workv1.Boolean, Boolean: &typed}, nil
+	case map[string]any, []any:
+		text, err := json.Marshal(typed)
+		if err != nil {
+			return workv1.FieldValue{}, err
+		}
+		if len(text) > MaxString {
+			return workv1.FieldValue{}, fmt.Errorf("%d bytes are more than the %d that a status carries", len(text), MaxString)
+		}
+		raw := string(text)
+		return workv1.FieldValue{Type: workv1.JsonRaw, JsonRaw: &raw}, nil
 	}
-	return workv1.FieldValue{}, false
+	return workv1.FieldValue{}, fmt.Errorf("a status carries no %T", value)
 }

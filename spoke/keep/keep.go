@@ -57,6 +57,8 @@ type Object struct {
 	UID      types.UID       `json:"uid"`
 	Applied  string          `json:"applied"`
 	Baseline *drift.Baseline `json:"baseline,omitempty"`
+	// Complete is set once the object was complete: it is not made again.
+	Complete bool `json:"complete,omitempty"`
 }
 
 // Keeper reads and writes the kept states. A nil Keeper keeps nothing.

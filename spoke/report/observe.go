@@ -1,12 +1,16 @@
 package report
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	workv1 "open-cluster-management.io/api/work/v1"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
@@ -27,6 +31,7 @@ const (
 	reasonWorkAvailable    = "ResourcesAvailable"
 	reasonWorkNotAvailable = "ResourcesNotAvailable"
 	reasonAggregated       = "ConditionRulesAggregated"
+	reasonDeleting         = "WorkDeleting"
 )
 
 const (
@@ -74,9 +79,9 @@ type judgement struct {
 	observed        []feedback.Field
 }
 
-// NewObserver gives an observer.
-func NewObserver() *Observer {
-	return &Observer{evaluator: feedback.NewEvaluator(), judged: map[string]map[*apply.Item]judgement{}}
+// NewObserver gives an observer that judges with an evaluator.
+func NewObserver(evaluator *feedback.Evaluator) *Observer {
+	return &Observer{evaluator: evaluator, judged: map[string]map[*apply.Item]judgement{}}
 }
 
 // Forget drops what is held for a work.
@@ -125,11 +130,20 @@ func (o *Observer) Observe(changes *apply.ChangeSet) *Observation {
 // ObserveDeletion makes the observation of a work that is being deleted.
 func (o *Observer) ObserveDeletion(work *apply.Work, changes *apply.ChangeSet, done bool) *Observation {
 	obs := &Observation{Work: work.Name, UID: work.UID, Generation: work.Generation, Deleting: true, Done: done}
-	if changes != nil {
-		obs.Report = kronvoyv1alpha1.WorkReportStatus{
-			ObservedHash: work.Hash, ObservedGeneration: work.Generation, Deleting: changes.Deleting,
+	if changes == nil {
+		return obs
+	}
+	obs.Report = kronvoyv1alpha1.WorkReportStatus{
+		ObservedHash: work.Hash, ObservedGeneration: work.Generation, Deleting: changes.Deleting,
+	}
+	message := fmt.Sprintf("%d objects are still there", len(changes.Deleting))
+	for _, object := range changes.Deleting {
+		if object.Message != "" {
+			message += fmt.Sprintf("; %s %s/%s: %s", object.Resource, object.Namespace, object.Name, object.Message)
+			break
 		}
 	}
+	obs.Conditions = []metav1.Condition{condition(work.Generation, workv1.WorkDeleting, true, reasonDeleting, truncate(message, maxMessage))}
 	return obs
 }
 
@@ -144,13 +158,31 @@ func (o *Observer) judge(outcome *apply.Outcome, known map[*apply.Item]judgement
 		return old
 	}
 	j.values, j.valuesErr = feedback.Values(object, item.Feedback)
-	j.verdicts = o.evaluator.Judge(object, item.Rules)
-	observed, err := feedback.Observed(object, item.Observe)
-	j.observed = observed
-	if err != nil && j.valuesErr == nil {
-		j.valuesErr = err
-	}
+	rules, err := writable(item.Rules)
+	j.verdicts = o.evaluator.Judge(object, rules)
+	j.valuesErr = errors.Join(j.valuesErr, err)
+	j.observed, err = feedback.Observed(object, item.Observe)
+	j.valuesErr = errors.Join(j.valuesErr, err)
 	return j
+}
+
+// writable leaves out the rules whose conditions a status cannot hold, which
+// would be refused as a whole, and those that would speak for the agent.
+func writable(rules []workv1.ConditionRule) ([]workv1.ConditionRule, error) {
+	var bad []error
+	good := slices.DeleteFunc(slices.Clone(rules), func(rule workv1.ConditionRule) bool {
+		kind := feedback.ConditionOf(rule)
+		switch {
+		case kind == workv1.ManifestApplied || kind == conditionFeedback:
+			bad = append(bad, fmt.Errorf("condition %s is the agent's own to set", kind))
+		case len(validation.IsQualifiedName(kind)) > 0:
+			bad = append(bad, fmt.Errorf("%q cannot be the type of a condition", kind))
+		default:
+			return false
+		}
+		return true
+	})
+	return good, errors.Join(bad...)
 }
 
 // appendValues adds an object's observed fields while the report has room.
@@ -206,10 +238,17 @@ func manifestStatus(work *apply.Work, outcome *apply.Outcome, j judgement) workv
 		set(conditionFeedback, outcome.Live != nil, reasonSynced, "")
 	}
 	for _, verdict := range j.verdicts {
+		if verdict.Condition == workv1.ManifestComplete && outcome.Completed {
+			continue // what is over stays so
+		}
+		apimeta.RemoveStatusCondition(&status.Conditions, verdict.Condition)
 		status.Conditions = append(status.Conditions, metav1.Condition{
 			Type: verdict.Condition, Status: verdict.Status, ObservedGeneration: work.Generation,
 			Reason: verdict.Reason, Message: verdict.Message,
 		})
+	}
+	if outcome.Completed {
+		set(workv1.ManifestComplete, true, workv1.ConditionRuleEvaluated, "")
 	}
 	return status
 }
@@ -247,7 +286,11 @@ func workConditions(generation int64, manifests []workv1.ManifestCondition) []me
 	}
 	for _, conditionType := range []string{workv1.WorkProgressing, workv1.WorkDegraded, workv1.WorkComplete} {
 		if statuses := aggregated[conditionType]; len(statuses) > 0 {
-			conditions = append(conditions, condition(generation, conditionType, aggregate(conditionType, statuses), reasonAggregated, ""))
+			holds, reason := aggregate(conditionType, statuses), reasonAggregated
+			if conditionType == workv1.WorkComplete && holds {
+				reason = workv1.WorkManifestsComplete
+			}
+			conditions = append(conditions, condition(generation, conditionType, holds, reason, ""))
 		}
 	}
 	return conditions

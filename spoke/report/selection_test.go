@@ -42,7 +42,7 @@ func chosen(node string, listing live.Listing) apply.Selected {
 func selections(before []kronvoyv1alpha1.SelectionReport, lists ...apply.Selected) *kronvoyv1alpha1.WorkReportStatus {
 	run := changes(1)
 	run.Selections = lists
-	return reportStatus(NewObserver().Observe(run), &kronvoyv1alpha1.WorkReportStatus{ObservedHash: "h", ObservedGeneration: 1, Selections: before})
+	return reportStatus(NewObserver(feedback.NewEvaluator()).Observe(run), &kronvoyv1alpha1.WorkReportStatus{ObservedHash: "h", ObservedGeneration: 1, Selections: before})
 }
 
 func TestAListIsReportedAsAWholeOrNotAtAll(t *testing.T) {

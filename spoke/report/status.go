@@ -18,8 +18,12 @@ import (
 func workStatus(obs *Observation, before *workv1.ManifestWorkStatus, now time.Time) (*workv1.ManifestWorkStatus, bool) {
 	after := before.DeepCopy()
 	after.Conditions = mergeConditions(after.Conditions, obs.Conditions, now, func(old metav1.Condition) bool {
-		return old.Reason != reasonAggregated // a rule that is gone takes its summary along
+		// A rule that is gone takes its summary along.
+		return obs.Deleting || old.Reason != reasonAggregated && old.Reason != workv1.WorkManifestsComplete
 	})
+	if obs.Deleting { // what becomes of the objects is told by this alone
+		return after, !equality.Semantic.DeepEqual(before, after)
+	}
 	previous := map[workv1.ManifestResourceMeta][]metav1.Condition{}
 	for _, manifest := range before.ResourceStatus.Manifests {
 		previous[identity(manifest.ResourceMeta)] = manifest.Conditions

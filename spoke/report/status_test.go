@@ -12,6 +12,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/spoke/apply"
+	"github.com/kronvoy/kronvoy/spoke/feedback"
 	"github.com/kronvoy/kronvoy/spoke/live"
 )
 
@@ -46,7 +47,7 @@ func good(item *apply.Item, obj *unstructured.Unstructured) apply.Outcome {
 }
 
 func TestASecondLookAtTheSameWritesNothing(t *testing.T) {
-	observer, item := NewObserver(), configMap("a")
+	observer, item := NewObserver(feedback.NewEvaluator()), configMap("a")
 	first, differs := workStatus(observer.Observe(changes(1, good(item, object("a", "1", "blue")))), &workv1.ManifestWorkStatus{}, before)
 	if !differs {
 		t.Fatal("the first status is no difference")
@@ -61,7 +62,7 @@ func TestASecondLookAtTheSameWritesNothing(t *testing.T) {
 }
 
 func TestATransitionTimeChangesOnlyWithItsStatus(t *testing.T) {
-	observer, item := NewObserver(), configMap("a")
+	observer, item := NewObserver(feedback.NewEvaluator()), configMap("a")
 	first, _ := workStatus(observer.Observe(changes(1, good(item, object("a", "1", "blue")))), &workv1.ManifestWorkStatus{}, before)
 	failed := apply.Outcome{Item: item, Live: object("a", "1", "blue"), Reason: workv1.AppliedManifestFailed, Message: "no"}
 	second, _ := workStatus(observer.Observe(changes(2, failed)), first, now)
@@ -95,7 +96,7 @@ func TestATransitionTimeChangesOnlyWithItsStatus(t *testing.T) {
 }
 
 func TestManifestsKeepTheirTimesWhenTheyChangePlaces(t *testing.T) {
-	observer, a, b := NewObserver(), configMap("a"), configMap("b")
+	observer, a, b := NewObserver(feedback.NewEvaluator()), configMap("a"), configMap("b")
 	first, _ := workStatus(observer.Observe(changes(1, good(a, object("a", "1", "x")), apply.Outcome{Item: b})), &workv1.ManifestWorkStatus{}, before)
 	second, _ := workStatus(observer.Observe(changes(2, apply.Outcome{Item: b}, good(a, object("a", "1", "x")))), first, now)
 	for _, manifest := range second.ResourceStatus.Manifests {
@@ -112,7 +113,7 @@ func TestConditionsOfOthersStay(t *testing.T) {
 		{Type: "Foreign", Status: metav1.ConditionTrue, Reason: "Theirs"},
 		{Type: workv1.WorkProgressing, Status: metav1.ConditionTrue, Reason: reasonAggregated},
 	}}
-	status, _ := workStatus(NewObserver().Observe(changes(1)), had, now)
+	status, _ := workStatus(NewObserver(feedback.NewEvaluator()).Observe(changes(1)), had, now)
 	var types []string
 	for _, c := range status.Conditions {
 		types = append(types, c.Type)

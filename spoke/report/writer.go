@@ -172,9 +172,6 @@ func (w *Writer) write(ctx context.Context, obs *Observation) error {
 			return err
 		}
 	}
-	if obs.Deleting {
-		return nil
-	}
 	return w.writeStatus(ctx, work, obs)
 }
 
