@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -93,7 +95,7 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 		}
 	})
 	r.applier = apply.New(apply.Options{
-		Client: local.GetClient(), Reader: local.GetAPIReader(), Dynamic: objects, RESTMapper: mapper, Live: watches, Evaluator: evaluator,
+		Client: local.GetClient(), Reader: local.GetAPIReader(), Dynamic: objects, Impersonate: impersonating(o.Spoke, local.GetHTTPClient()), RESTMapper: mapper, Live: watches, Evaluator: evaluator,
 		HubHash: o.HubHash, AgentID: o.AgentID, FlushDelay: o.FlushDelay, Clock: o.Clock, Log: o.Logger.WithName("apply"),
 		Elsewhere: r.elsewhere,
 	})
@@ -119,6 +121,16 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 		}
 	}
 	return probes(local)
+}
+
+// impersonating makes clients that act in another user's name, over the agent's
+// own connection.
+func impersonating(config *rest.Config, own *http.Client) func(user string) (dynamic.Interface, error) {
+	return func(user string) (dynamic.Interface, error) {
+		other := *own
+		other.Transport = transport.NewImpersonatingRoundTripper(transport.ImpersonationConfig{UserName: user}, own.Transport)
+		return dynamic.NewForConfigAndClient(config, &other)
+	}
 }
 
 // probes answer for the agent and its own cluster alone: a hub that is away is

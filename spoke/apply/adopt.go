@@ -15,7 +15,7 @@ import (
 // adopt meets an object for the first time in this process: one of ours from
 // before a restart, or somebody else's.
 func (r *run) adopt(ctx context.Context, item *Item, st *objectState) Outcome {
-	full, err := r.a.live.Read(ctx, item.Key)
+	full, err := r.read(ctx, item)
 	switch {
 	case err != nil:
 		return r.failed(item, st, nil, err)

@@ -28,8 +28,10 @@ type Options struct {
 	Client client.Client
 	// Reader reads AppliedManifestWorks from the API server.
 	Reader client.Reader
-	// Dynamic writes the objects.
-	Dynamic dynamic.Interface
+	// Dynamic writes the objects; Impersonate makes a client that does so in
+	// another user's name.
+	Dynamic     dynamic.Interface
+	Impersonate func(user string) (dynamic.Interface, error)
 	// RESTMapper knows the kinds that the cluster serves, and asks again for
 	// those it does not know.
 	RESTMapper apimeta.RESTMapper
@@ -64,10 +66,12 @@ type Applier struct {
 	clock      clock.Clock
 	log        logr.Logger
 
-	interest *interest
+	impersonate func(user string) (dynamic.Interface, error)
+	interest    *interest
 
-	mu    sync.Mutex
-	works map[string]*workState
+	mu        sync.Mutex
+	works     map[string]*workState
+	executors map[string]dynamic.Interface
 }
 
 // New gives an applier with an empty memory.
@@ -76,8 +80,8 @@ func New(o Options) *Applier {
 		client: o.Client, reader: o.Reader, dynamic: o.Dynamic, mapper: o.RESTMapper, live: o.Live, evaluator: o.Evaluator,
 		hubHash: o.HubHash, agentID: o.AgentID, elsewhere: o.Elsewhere, flushDelay: o.FlushDelay,
 		clock: o.Clock, log: o.Log,
-		interest: newInterest(),
-		works:    map[string]*workState{},
+		impersonate: o.Impersonate, interest: newInterest(),
+		works: map[string]*workState{}, executors: map[string]dynamic.Interface{},
 	}
 }
 
@@ -188,7 +192,9 @@ func (a *Applier) state(work string) *workState {
 	defer a.mu.Unlock()
 	st := a.works[work]
 	if st == nil || st.lost() {
-		st = &workState{objects: map[live.Key]*objectState{}, leaving: map[live.Key]leaving{}, gone: map[types.UID]bool{}}
+		st = &workState{
+			objects: map[live.Key]*objectState{}, leaving: map[live.Key]leaving{}, listed: map[live.Watch]time.Time{}, gone: map[types.UID]bool{},
+		}
 		a.works[work] = st
 	}
 	return st
@@ -218,18 +224,26 @@ func (a *Applier) Enforce(ctx context.Context, w *Work) (*ChangeSet, error) {
 
 func (a *Applier) apply(ctx context.Context, w *Work, kept bool) (*ChangeSet, error) {
 	st := a.state(w.Name)
-	r := &run{a: a, w: w, st: st, kept: kept, now: a.clock.Now(), log: a.log.WithValues("work", w.Name)}
+	client, err := a.as(w.Executor)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{a: a, client: client, w: w, st: st, kept: kept, now: a.clock.Now(), log: a.log.WithValues("work", w.Name)}
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
 	r.judge()
 	for _, item := range inOrder(w.Items) {
-		r.outcomes[item.Ordinal] = r.object(ctx, item)
+		outcome := r.object(ctx, item)
+		if outcome.Live != nil && !r.mayShow(item, outcome.Live) {
+			outcome.Live = nil
+		}
+		r.outcomes[item.Ordinal] = outcome
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("applying work %q: %w", w.Name, ctx.Err())
 		}
 	}
-	changes := &ChangeSet{Work: w, Outcomes: r.outcomes, Selections: a.selected(w)}
+	changes := &ChangeSet{Work: w, Outcomes: r.outcomes, Selections: r.selected(ctx)}
 	if !kept {
 		r.prune(ctx, changes)
 	}

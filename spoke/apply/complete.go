@@ -21,7 +21,7 @@ func (r *run) judge() {
 		}
 		completing++
 		st := r.stateOf(item)
-		if obj := r.a.live.Get(item.Key); !st.complete && obj != nil && (st.baseline != nil && st.uid == obj.GetUID() || !item.applied()) {
+		if obj := r.a.live.Get(item.Key); !st.complete && obj != nil && r.mayShow(item, obj) && (!item.applied() || st.baseline != nil && st.uid == obj.GetUID()) {
 			st.complete = r.a.evaluator.Complete(obj.Object, item.Rules)
 			if st.complete {
 				r.st.version++

@@ -29,7 +29,7 @@ func (r *run) compare(ctx context.Context, item *Item, st *objectState, obj *uns
 	if st.seen == signature && st.differs && item.Drift() != kronvoyv1alpha1.DriftCorrect {
 		return r.complete(item, obj, ActionUnchanged)
 	}
-	full, err := r.a.live.Read(ctx, item.Key)
+	full, err := r.read(ctx, item)
 	switch {
 	case err != nil:
 		return r.failed(item, st, obj, err)

@@ -21,7 +21,7 @@ func (r *run) inherit(ctx context.Context, item *Item, obj *unstructured.Unstruc
 	if err != nil || patch == nil {
 		return obj, err
 	}
-	inherited, err := r.a.dynamic.Resource(item.Key.Resource).Namespace(item.Key.Namespace).
+	inherited, err := r.client.Resource(item.Key.Resource).Namespace(item.Key.Namespace).
 		Patch(ctx, item.Key.Name, kind, patch, metav1.PatchOptions{FieldManager: item.Manager})
 	if err != nil {
 		return nil, fmt.Errorf("taking over what kro applied: %w", err)

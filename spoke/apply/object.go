@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/client-go/dynamic"
 	workv1 "open-cluster-management.io/api/work/v1"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
@@ -19,7 +20,9 @@ import (
 
 // run is one pass over one work.
 type run struct {
-	a        *Applier
+	a *Applier
+	// client acts in the name of the work's executor.
+	client   dynamic.Interface
 	w        *Work
 	st       *workState
 	owner    *metav1.OwnerReference
@@ -121,14 +124,14 @@ func (r *run) stateOf(item *Item) *objectState {
 func (r *run) find(ctx context.Context, item *Item) (*unstructured.Unstructured, error) {
 	byName := r.a.live.Synced(live.ByName(item.Key))
 	if byName || r.a.live.Synced(live.Watch{Resource: item.Key.Resource}) {
-		if obj := r.a.live.Get(item.Key); obj != nil {
+		if obj := r.a.live.Get(item.Key); obj != nil && r.mayShow(item, obj) {
 			return obj, nil
 		}
 	}
-	if byName && item.ReadOnly() {
+	if byName && item.ReadOnly() && r.w.Executor == "" {
 		return nil, nil // a watch by name needs no label: absent is absent
 	}
-	return r.a.live.Read(ctx, item.Key)
+	return r.read(ctx, item)
 }
 
 // observe looks at an object that is somebody else's.
@@ -167,7 +170,7 @@ func (r *run) create(ctx context.Context, item *Item, st *objectState) Outcome {
 	}
 	var answer *unstructured.Unstructured
 	if item.createOnly() {
-		answer, err = r.a.dynamic.Resource(item.Key.Resource).Namespace(item.Key.Namespace).
+		answer, err = r.client.Resource(item.Key.Resource).Namespace(item.Key.Namespace).
 			Create(ctx, body, metav1.CreateOptions{FieldManager: item.Manager})
 	} else {
 		answer, err = r.ssa(ctx, item, body, false, false)
@@ -203,7 +206,7 @@ func (r *run) ssa(ctx context.Context, item *Item, body *unstructured.Unstructur
 	if dryRun {
 		options.DryRun = []string{metav1.DryRunAll}
 	}
-	return r.a.dynamic.Resource(item.Key.Resource).Namespace(item.Key.Namespace).
+	return r.client.Resource(item.Key.Resource).Namespace(item.Key.Namespace).
 		Patch(ctx, item.Key.Name, types.ApplyPatchType, data, options)
 }
 
@@ -263,7 +266,11 @@ func (r *run) failed(item *Item, st *objectState, obj *unstructured.Unstructured
 		st.failure = f
 	}
 	f.reason, f.message, f.uid = reason, truncate(message, maxMessage), uidOf(obj)
-	f.retryAt = r.now.Add(backoff(firstRetry, f.count, maxRetry))
+	limit := maxRetry
+	if reason == kronvoyv1alpha1.ReasonForbidden {
+		limit = maxForbidden // rights are given while somebody waits for it
+	}
+	f.retryAt = r.now.Add(backoff(firstRetry, f.count, limit))
 	f.count++
 	f.passing = passing(err)
 	outcome := r.failing(item, f, obj)

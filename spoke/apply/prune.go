@@ -144,7 +144,7 @@ func (r *run) remove(ctx context.Context, key live.Key) (gone bool, state leavin
 		return false, state, nil
 	}
 	uid, policy := obj.GetUID(), propagation(r.w.Delete)
-	err = r.a.dynamic.Resource(key.Resource).Namespace(key.Namespace).Delete(ctx, key.Name, metav1.DeleteOptions{
+	err = r.client.Resource(key.Resource).Namespace(key.Namespace).Delete(ctx, key.Name, metav1.DeleteOptions{
 		Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &policy,
 	})
 	if apierrors.IsNotFound(err) {
@@ -200,7 +200,7 @@ func (r *run) release(ctx context.Context, key live.Key, obj *unstructured.Unstr
 	if err != nil {
 		return err
 	}
-	_, err = r.a.dynamic.Resource(key.Resource).Namespace(key.Namespace).
+	_, err = r.client.Resource(key.Resource).Namespace(key.Namespace).
 		Patch(ctx, key.Name, types.MergePatchType, data, metav1.PatchOptions{FieldManager: defaultManager})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("releasing %s: %w", key, err)

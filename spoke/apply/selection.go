@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"context"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -10,8 +11,8 @@ import (
 	"github.com/kronvoy/kronvoy/spoke/live"
 )
 
-// Selection is a list that the hub wants back. It is read with the agent's own
-// rights and keeps nothing else of its work from being applied.
+// Selection is a list that the hub wants back. It keeps nothing else of its work
+// from being applied.
 type Selection struct {
 	// Node and Hash name it to the hub.
 	Node, Hash string
@@ -42,14 +43,16 @@ func newSelection(s kronvoyv1alpha1.Selection) *Selection {
 }
 
 // selected looks at the lists as they are now.
-func (a *Applier) selected(w *Work) []Selected {
-	all := make([]Selected, 0, len(w.Selections))
-	for _, s := range w.Selections {
+func (r *run) selected(ctx context.Context) []Selected {
+	all := make([]Selected, 0, len(r.w.Selections))
+	for _, s := range r.w.Selections {
 		found := Selected{Selection: s}
 		if s.Problem != nil {
 			found.Problem = s.Problem.Error()
+		} else if err := r.mayList(ctx, s.Watch); err != nil {
+			found.Problem = fmt.Sprintf("listing %s: %v", s.Watch.Resource.GroupResource(), err)
 		} else {
-			found.Listing = a.live.List(s.Watch)
+			found.Listing = r.a.live.List(s.Watch)
 		}
 		all = append(all, found)
 	}

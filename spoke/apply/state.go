@@ -22,6 +22,8 @@ type workState struct {
 	objects   map[live.Key]*objectState
 	// leaving are objects whose deletion was asked for, and when.
 	leaving map[live.Key]leaving
+	// listed is when the executor was last allowed to have a list.
+	listed map[live.Watch]time.Time
 	// corrections counts what was put right since the work came.
 	corrections int64
 	// recalled is set once the report of an earlier process was read.
@@ -56,6 +58,7 @@ type objectState struct {
 	// existed is set when the object was there after an apply: if it is gone
 	// now, somebody deleted it.
 	existed bool
+	shown   shown
 	// complete is set once the object was complete.
 	complete bool
 	// restored is set while all this is from an earlier process.
@@ -89,6 +92,8 @@ type failure struct {
 const (
 	firstRetry = 100 * time.Millisecond
 	maxRetry   = 5 * time.Minute
+	// maxForbidden is OCM's wait for a right that is missing.
+	maxForbidden = time.Minute
 	// quietTries is how often a failure that may pass by itself, such as a
 	// namespace that another work is about to create, stays unreported.
 	quietTries = 2

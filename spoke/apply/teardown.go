@@ -13,8 +13,11 @@ import (
 // inventory. It says whether all is gone.
 func (a *Applier) Teardown(ctx context.Context, w *Work) (*ChangeSet, bool, error) {
 	st := a.state(w.Name)
-	r := &run{a: a, w: w, st: st, now: a.clock.Now(), log: a.log.WithValues("work", w.Name)}
-	var err error
+	client, err := a.as(w.Executor)
+	if err != nil {
+		return nil, false, err
+	}
+	r := &run{a: a, client: client, w: w, st: st, now: a.clock.Now(), log: a.log.WithValues("work", w.Name)}
 	if st.inventory == nil {
 		if st.inventory, err = a.inventoryOf(ctx, w.Name); err != nil {
 			return nil, false, err

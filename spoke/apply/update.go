@@ -43,7 +43,7 @@ func (r *run) update(ctx context.Context, item *Item, st *objectState, obj *unst
 func (r *run) conflicted(
 	ctx context.Context, item *Item, st *objectState, body *unstructured.Unstructured, conflicts []fieldConflict, cause error,
 ) Outcome {
-	full, err := r.a.live.Read(ctx, item.Key)
+	full, err := r.read(ctx, item)
 	if err != nil || full == nil {
 		return r.failed(item, st, full, fmt.Errorf("after a conflict: %w", firstOf(err, cause)))
 	}

@@ -31,13 +31,16 @@ type Work struct {
 	Selections []*Selection
 	// Delete says how objects leave; nil means with their dependents behind them.
 	Delete *workv1.DeleteOption
+	// Executor is the user in whose name the work is applied; empty means the
+	// agent's own.
+	Executor string
 	// Shrunk is set when manifests left the work and the hub waits to hear that
 	// their objects are gone; Teardown when all of them will leave.
 	Shrunk, Teardown bool
 	// Suspended is set while no object of the work may be written.
 	Suspended bool
-	// PolicyErr is set when an annotation cannot be read: then nothing of the
-	// work may be applied, as its policies are unknown.
+	// PolicyErr is set when an annotation or the executor cannot be read: then
+	// nothing of the work may be applied, as its policies are unknown.
 	PolicyErr error
 }
 
@@ -145,6 +148,9 @@ func NewWork(work *workv1.ManifestWork, mapper Mapper) *Work {
 	if err != nil {
 		w.PolicyErr = err
 		policies = nil
+	}
+	if w.Executor, err = executorOf(work.Spec.Executor); err != nil && w.PolicyErr == nil {
+		w.PolicyErr = err
 	}
 	observe, err := kronvoyv1alpha1.ParseObserve(work.Annotations)
 	if err != nil && w.PolicyErr == nil {

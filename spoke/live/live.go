@@ -191,7 +191,12 @@ func (c *Cache) Get(key Key) *unstructured.Unstructured {
 // Read asks the API server for an object, with its managed fields; nil when it
 // does not exist.
 func (c *Cache) Read(ctx context.Context, key Key) (*unstructured.Unstructured, error) {
-	obj, err := c.client.Resource(key.Resource).Namespace(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+	return c.ReadAs(ctx, c.client, key)
+}
+
+// ReadAs is Read with somebody else's rights.
+func (c *Cache) ReadAs(ctx context.Context, client dynamic.Interface, key Key) (*unstructured.Unstructured, error) {
+	obj, err := client.Resource(key.Resource).Namespace(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		c.forget(key)
 		return nil, nil
