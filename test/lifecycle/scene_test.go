@@ -135,12 +135,19 @@ func (s *scene) end() {
 		s.Logf("the hub's log ends with:\n%s", probe.Tail(s.stack.Hub.Log(), 30))
 		return
 	}
-	for kind, resource := range s.defined {
-		if resource != "" {
-			for _, instance := range s.cluster.List(s, resource, "") {
-				s.cluster.Delete(s, resource, strings.TrimPrefix(instance.GetNamespace()+"/"+instance.GetName(), "/"))
-			}
+	for _, resource := range s.defined {
+		for _, instance := range s.instances(resource) {
+			s.cluster.Delete(s, resource, strings.TrimPrefix(instance.GetNamespace()+"/"+instance.GetName(), "/"))
 		}
+	}
+	for kind, resource := range s.defined {
+		// A definition that has to wait for them looks only now and then.
+		probe.Eventually(s, "the instances of "+kind+" to be gone", func() error {
+			if left := s.instances(resource); len(left) > 0 {
+				return fmt.Errorf("%s is there: %v", left[0].GetName(), left[0].At("status"))
+			}
+			return nil
+		})
 		s.cluster.Delete(s, "resourcegraphdefinitions.kro.run", strings.ToLower(kind))
 	}
 	probe.Eventually(s, "everything of "+s.ns+" to be gone", func() error {
@@ -156,6 +163,15 @@ func (s *scene) end() {
 		return nil
 	})
 	s.cluster.Delete(s, "namespaces", s.ns)
+}
+
+// instances of a kind, everywhere; none where no kind was made.
+func (s *scene) instances(resource string) []*probe.Object {
+	s.Helper()
+	if resource == "" {
+		return nil
+	}
+	return s.cluster.List(s, resource, "")
 }
 
 // mine tells works of the scene's instances from others.
