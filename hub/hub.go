@@ -130,7 +130,7 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		}).SetupWithManager(local, watched),
 		(&rollout.Reconciler{Client: c, Namespace: opts.Namespace, Placer: placer, Store: store}).SetupWithManager(local, watched),
 		(&target.Reconciler{
-			Client: c, Reader: reader, Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
+			Client: c, Reader: reader, Cache: local.GetCache(), Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
 			AllowedNamespaces: opts.AllowedNamespaces,
 		}).SetupWithManager(mgr, watched),
 		(&target.Orphans{Client: c, Reader: reader, Clock: opts.Clock}).SetupWithManager(local, watched),
@@ -164,6 +164,7 @@ func newManager(opts Options, keeper *admission.Keeper) (mcmanager.Manager, erro
 	}
 	grace := 10 * time.Second
 	watched := admission.CacheOptions(opts.Namespace)
+	watched[&corev1.Namespace{}] = cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", opts.Namespace)}
 	watched[&coordinationv1.Lease{}] = cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", clusters.LeaseName)}
 	mgr, err := mcmanager.New(opts.Config, nil, manager.Options{
 		Scheme:                        scheme,

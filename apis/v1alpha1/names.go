@@ -49,8 +49,11 @@ const (
 	AnnotationShrunk = "kronvoy.io/shrunk"
 	// AnnotationReconcile on a work tells the agent to write none of its
 	// objects, see Suspended: it goes on looking, and shows what differs as
-	// Reported.
+	// Reported. On a ManagedCluster it freezes that cluster, and on the hub's own
+	// namespace the fleet: nothing is written there, nor deleted.
 	AnnotationReconcile = "kronvoy.io/reconcile"
+	// AnnotationReconcileReason says beside it why.
+	AnnotationReconcileReason = "kronvoy.io/reconcile-reason"
 	// AnnotationInstanceReconcile on an instance suspends it on all clusters,
 	// see Suspended; the name is kro's.
 	AnnotationInstanceReconcile = "kro.run/reconcile"

@@ -99,6 +99,10 @@ type TargetStatus struct {
 	// State is the summary of all nodes.
 	// +optional
 	State TargetState `json:"state,omitempty"`
+	// Suspended says why nothing is written on this cluster now; empty if it is.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Suspended string `json:"suspended,omitempty"`
 	// Message says in a sentence what is missing, or nothing when Ready.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024

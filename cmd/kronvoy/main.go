@@ -38,11 +38,13 @@ func newCommand() *cobra.Command {
 	cmd.AddCommand(
 		demoCommand(),
 		fleetCommand(),
+		freezeCommand(),
 		graphCommand(),
 		lintCommand(),
 		migrateCommand(),
 		renderCommand(),
 		statusCommand(),
+		thawCommand(),
 	)
 	return cmd
 }

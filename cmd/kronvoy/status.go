@@ -12,9 +12,11 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/clientcmd"
+	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -190,7 +192,8 @@ func hubClient(kubeconfig, kubeContext, namespace string) (client.Client, string
 	config.QPS, config.Burst = 50, 100
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		kronvoyv1alpha1.AddToScheme, krov1alpha1.AddToScheme, workv1.Install, coordinationv1.AddToScheme, apiextensionsv1.AddToScheme,
+		corev1.AddToScheme, coordinationv1.AddToScheme, apiextensionsv1.AddToScheme,
+		clusterv1.Install, workv1.Install, kronvoyv1alpha1.AddToScheme, krov1alpha1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, "", err

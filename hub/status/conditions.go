@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -120,10 +121,7 @@ func resourcesReady(in Input, targets []kronvoyv1alpha1.Target, c counters) meta
 	var missing []string
 	for _, t := range worst {
 		if t.Status.State != kronvoyv1alpha1.TargetReady || t.Status.Revision != in.Revision {
-			text := t.Status.Message
-			if text == "" {
-				text = "has not got the newest revision yet"
-			}
+			text := cmp.Or(t.Status.Suspended, t.Status.Message, "has not got the newest revision yet")
 			missing = append(missing, t.Namespace+": "+text)
 		}
 	}

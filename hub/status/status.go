@@ -275,6 +275,9 @@ func row(t *kronvoyv1alpha1.Target, region string) map[string]any {
 	if region != "" {
 		r["region"] = region
 	}
+	if t.Status.Suspended != "" {
+		r["suspended"] = t.Status.Suspended
+	}
 	if t.Status.Message != "" {
 		r["message"] = t.Status.Message
 	}

@@ -74,6 +74,7 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 		Nodes:              nodes(s),
 		Children:           s.listed(),
 	}
+	status.Suspended = s.suspension()
 	status.State, status.Message = summarize(s, status.Nodes)
 	status.Message = shorten(status.Message)
 	switch {
@@ -93,6 +94,17 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 		status.Clocks.RevisionSince = &now
 	}
 	return status
+}
+
+// suspension says why nothing is written on the cluster.
+func (s *scope) suspension() string {
+	switch {
+	case s.frozen != "":
+		return shorten(s.frozen)
+	case s.suspended:
+		return "the instance is suspended by the annotation " + kronvoyv1alpha1.AnnotationInstanceReconcile
+	}
+	return ""
 }
 
 // summarize gives the state and, unless all is well, a sentence.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -39,7 +40,9 @@ import (
 type Reconciler struct {
 	Client client.Client
 	// Reader bypasses the cache before a Target is let go of.
-	Reader    client.Reader
+	Reader client.Reader
+	// Cache holds the hub's own namespace, which can freeze the fleet.
+	Cache     client.Reader
 	Store     *definition.Store
 	Namespace string
 	Clock     clock.Clock
@@ -74,8 +77,11 @@ type scope struct {
 	revision revision.Instance
 	graph    *graph.Graph
 	cluster  *clusterv1.ManagedCluster
-	// suspended is true while nothing of the instance may be written here.
-	suspended   bool
+	// suspended is true while nothing of the instance may be written here, by
+	// the instance's own word or because of frozen.
+	suspended bool
+	// frozen says why nothing at all may be written to the cluster.
+	frozen      string
 	feedback    work.Feedback
 	bindings    graph.Bindings
 	evaluation  graph.Evaluation
@@ -174,12 +180,25 @@ func (r *Reconciler) load(ctx context.Context, s *scope) (wait bool, err error) 
 	if s.graph, err = r.Store.Graph(ctx, s.revision.Definition); s.blockedBy(err) {
 		return false, nil
 	}
-	s.cluster = &clusterv1.ManagedCluster{}
-	if s.blockedBy(r.Client.Get(ctx, client.ObjectKey{Name: s.target.Namespace}, s.cluster)) {
+	if err := r.loadCluster(ctx, s); s.blockedBy(err) {
 		return false, nil
 	}
-	s.unreachable = clusters.Unreachable(s.cluster)
 	return false, r.look(ctx, s, s.target.Status.Children)
+}
+
+// loadCluster looks at the cluster, and at whether it may be written to.
+func (r *Reconciler) loadCluster(ctx context.Context, s *scope) error {
+	s.cluster = &clusterv1.ManagedCluster{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: s.target.Namespace}, s.cluster); err != nil {
+		return err
+	}
+	hub := &corev1.Namespace{}
+	if err := r.Cache.Get(ctx, client.ObjectKey{Name: r.Namespace}, hub); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("looking whether the fleet is frozen: %w", err)
+	}
+	s.unreachable, s.frozen = clusters.Unreachable(s.cluster), clusters.Frozen(s.cluster, hub)
+	s.suspended = s.suspended || s.frozen != ""
+	return nil
 }
 
 // blockedBy keeps an error as what is wrong with this Target: an event, or at
@@ -259,6 +278,12 @@ func (r *Reconciler) teardown(ctx context.Context, req mcreconcile.Request, s *s
 	if !controllerutil.ContainsFinalizer(s.target, kronvoyv1alpha1.FinalizerTarget) {
 		return reconcile.Result{}, nil
 	}
+	if err := r.loadCluster(ctx, s); client.IgnoreNotFound(err) != nil {
+		return reconcile.Result{}, err
+	}
+	if s.frozen != "" {
+		return r.holdTeardown(ctx, req, s)
+	}
 	if err := r.look(ctx, s, s.target.Status.Children); err != nil {
 		return reconcile.Result{}, err
 	}
@@ -283,6 +308,19 @@ func (r *Reconciler) teardown(ctx context.Context, req mcreconcile.Request, s *s
 	}
 	result, err := r.writeStatus(ctx, req, s)
 	return s.orRetry(result), err
+}
+
+// holdTeardown keeps everything on a frozen cluster as it is.
+func (r *Reconciler) holdTeardown(ctx context.Context, req mcreconcile.Request, s *scope) (reconcile.Result, error) {
+	s.plan = work.Suspend(s.works)
+	for _, w := range s.plan.Works {
+		s.plan.Remaining += len(w.Spec.Workload.Manifests)
+	}
+	s.plan.Withheld = s.frozen
+	if err := r.distribute(ctx, s); err != nil {
+		return reconcile.Result{}, err
+	}
+	return r.writeStatus(ctx, req, s)
 }
 
 // letGo is the end of a Target: no instance and no work of it is left, and not

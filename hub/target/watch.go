@@ -4,6 +4,7 @@ import (
 	"context"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -65,6 +66,9 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, k *kinds.Kinds) err
 				return r.ofWork(ctx, report)
 			})),
 		source.TypedKind(cache, &appsv1.ControllerRevision{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofRevision)),
+		source.TypedKind(cache, &corev1.Namespace{}, handler.TypedEnqueueRequestsFromMapFunc(
+			func(ctx context.Context, _ *corev1.Namespace) []mcreconcile.Request { return r.list(ctx, nil) }),
+			index.Changed(func(n *corev1.Namespace) any { return n.Annotations })),
 		source.TypedKind(cache, &clusterv1.ManagedCluster{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofCluster),
 			clusterChanged()),
 	} {

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -69,10 +70,7 @@ func writeNodes(w io.Writer, clusters []Cluster, wide bool) error {
 }
 
 func message(c Cluster, wide bool) string {
-	text := c.Message
-	if text == "" && c.Drift != "" {
-		text = c.Drift
-	}
+	text := cmp.Or(c.Suspended, c.Message, c.Drift)
 	if wide {
 		return text
 	}

@@ -34,16 +34,18 @@ type Instance struct {
 
 // Cluster is one cluster's row of an instance.
 type Cluster struct {
-	Name     string         `json:"name"`
-	Region   string         `json:"region,omitempty"`
-	State    string         `json:"state"`
-	Revision string         `json:"revision,omitempty"`
-	Ready    string         `json:"ready,omitempty"`
-	Message  string         `json:"message,omitempty"`
-	Drift    string         `json:"drift,omitempty"`
-	Since    string         `json:"since,omitempty"`
-	Values   map[string]any `json:"values,omitempty"`
-	Nodes    []Node         `json:"nodes,omitempty"`
+	Name     string `json:"name"`
+	Region   string `json:"region,omitempty"`
+	State    string `json:"state"`
+	Revision string `json:"revision,omitempty"`
+	Ready    string `json:"ready,omitempty"`
+	Message  string `json:"message,omitempty"`
+	// Suspended says why nothing is written there.
+	Suspended string         `json:"suspended,omitempty"`
+	Drift     string         `json:"drift,omitempty"`
+	Since     string         `json:"since,omitempty"`
+	Values    map[string]any `json:"values,omitempty"`
+	Nodes     []Node         `json:"nodes,omitempty"`
 }
 
 // Node is a node that is not ready on a cluster.
@@ -170,7 +172,8 @@ func read(obj *unstructured.Unstructured) Instance {
 		instance.Clusters = append(instance.Clusters, Cluster{
 			Name: text(row, "name"), Region: text(row, "region"), State: text(row, "state"), Revision: text(row, "revision"),
 			Ready: text(row, "ready"), Message: text(row, "message"), Drift: text(row, "drift"), Since: text(row, "since"), Values: values,
-			Nodes: nodes(row),
+			Suspended: text(row, "suspended"),
+			Nodes:     nodes(row),
 		})
 	}
 	return instance
@@ -232,6 +235,7 @@ func addTargets(ctx context.Context, c client.Client, instance *Instance) error 
 		}
 		row := Cluster{
 			Name: t.Namespace, State: string(t.Status.State), Revision: t.Status.Revision, Message: t.Status.Message, Drift: t.Status.Drift.Last,
+			Suspended: t.Status.Suspended,
 		}
 		for _, node := range t.Status.Nodes {
 			if node.State != "Ready" && node.State != "Excluded" {
