@@ -10,14 +10,6 @@ import (
 	"github.com/kronvoy/kronvoy/test/probe"
 )
 
-// labelled finds fault with an object that is not an instance's.
-func labelled(obj *probe.Object, instance string) error {
-	if obj == nil || obj.GetLabels()["kro.run/instance-name"] != instance {
-		return fmt.Errorf("it is %v", obj)
-	}
-	return nil
-}
-
 // kro stops everything meanwhile.
 func TestRule45_AChildThatIsBeingDeletedIsNamedAndMadeAgain(t *testing.T) {
 	t.Parallel()

@@ -4,16 +4,7 @@ package lifecycle
 
 import (
 	"testing"
-
-	"github.com/kronvoy/kronvoy/test/probe"
 )
-
-// give makes a ConfigMap in a namespace, as its author.
-func (s *scene) give(namespace, name, labels, data string) *probe.Object {
-	s.Helper()
-	s.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", namespace: " + namespace + ", labels: " + labels + "}\ndata: " + data)
-	return s.cluster.Get(s, "configmaps", namespace+"/"+name)
-}
 
 func TestRule38_AnExternalReferenceByNameIsWaitedForAndOnlyRead(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@
 package lifecycle
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -17,6 +18,14 @@ resources:
 - id: several
   forEach: [{word: "${schema.spec.words}"}]
   template: {apiVersion: v1, kind: ConfigMap, metadata: {name: "item-${word}"}, data: {text: ours}}`
+
+// labelled finds fault with an object that is not an instance's.
+func labelled(obj *probe.Object, instance string) error {
+	if obj == nil || obj.GetLabels()["kro.run/instance-name"] != instance {
+		return fmt.Errorf("it is %v", obj)
+	}
+	return nil
+}
 
 // kro takes any object that is in no other ApplySet.
 func TestRule43_AnObjectThatExistsIsTakenOverOnlyIfItIsAsWanted(t *testing.T) {

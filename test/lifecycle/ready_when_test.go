@@ -226,7 +226,7 @@ resources:
   externalRef: {apiVersion: v1, kind: ConfigMap, metadata: {namespace: rule25-selected, selector: {matchLabels: {chosen: "true"}}}}
   readyWhen: ["${each.data.state == 'up'}"]`)
 	for _, name := range []string{"left", "right"} {
-		s.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", namespace: " + s.ns + ", labels: {chosen: \"true\"}}\ndata: {state: down}")
+		s.give(s.ns, name, "{chosen: \"true\"}", "{state: down}")
 	}
 	s.edit("left", "data: {state: up}")
 	s.create("Chosen", "one", "{}")

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/kronvoy/kronvoy/test/probe"
 )
 
@@ -109,4 +111,23 @@ func (s *scene) refusesEach(kind, schema string, mistakes ...mistake) {
 			s.Errorf("%s: the message is %q, want %q in it", m.what, got, m.message)
 		}
 	}
+}
+
+// give makes a ConfigMap in a namespace, as its author.
+func (s *scene) give(namespace, name, labels, data string) *probe.Object {
+	s.Helper()
+	s.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", namespace: " + namespace + ", labels: " + labels + "}\ndata: " + data)
+	return s.cluster.Get(s, "configmaps", namespace+"/"+name)
+}
+
+// shows waits until a field of an instance's status has a value; nil for none.
+func (s *scene) shows(kind, name, field string, want any) {
+	s.Helper()
+	probe.Eventually(s, fmt.Sprintf("status.%s of %s %s to be %v", field, kind, name, want), func() error {
+		instance := s.instance(kind, name)
+		if diff := cmp.Diff(want, instance.At("status."+field)); diff != "" {
+			return fmt.Errorf("(-want +got):\n%s\nits status is %v", diff, instance.At("status"))
+		}
+		return nil
+	})
 }

@@ -7,22 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/kronvoy/kronvoy/test/probe"
 )
-
-// shows waits until a field of an instance's status has a value; nil for none.
-func (s *scene) shows(kind, name, field string, want any) {
-	s.Helper()
-	probe.Eventually(s, fmt.Sprintf("status.%s of %s %s to be %v", field, kind, name, want), func() error {
-		instance := s.instance(kind, name)
-		if diff := cmp.Diff(want, instance.At("status."+field)); diff != "" {
-			return fmt.Errorf("(-want +got):\n%s\nits status is %v", diff, instance.At("status"))
-		}
-		return nil
-	})
-}
 
 func TestRule39_EveryFieldOfTheStatusReadsAResourceOrTheInstance(t *testing.T) {
 	t.Parallel()
