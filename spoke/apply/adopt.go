@@ -135,7 +135,7 @@ func (r *run) takeOver(ctx context.Context, item *Item, st *objectState, body, f
 	light := r.a.live.Put(item.Key, full)
 	if item.Adopt == AdoptIfNoDiff || item.Adopt == AdoptNever {
 		differences, err := r.differences(ctx, item, body, full)
-		if err != nil {
+		if err != nil && item.Adopt != AdoptNever {
 			return r.failed(item, st, light, err)
 		}
 		if item.Adopt == AdoptNever || len(differences) > 0 {
