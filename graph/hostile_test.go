@@ -12,10 +12,11 @@ import (
 	"github.com/kronvoy/kronvoy/graph/schema/builtin"
 )
 
-// The bounds of one evaluation of something hostile on a slow and busy machine:
-// an unbounded one takes hours, or all the memory there is.
+// The bounds of one evaluation of something hostile on a slow and busy machine
+// under the race detector: an unbounded one takes hours, or all the memory
+// there is.
 const (
-	hostileTime   = 20 * time.Second
+	hostileTime   = 2 * time.Minute
 	hostileMemory = 1 << 30
 )
 
