@@ -142,12 +142,8 @@ func (c cell) goOn(w *world) {
 	if c.there != "ours" && c.there != "ours-immutable" {
 		return
 	}
-	work := w.settled(c.name())
-	next := c.work(w, c.strategy, "blue")
-	work.Spec, work.Annotations = next.Spec, next.Annotations
-	if err := w.client.Update(w.ctx, work); err != nil {
-		w.t.Fatal(err)
-	}
+	w.settled(c.name())
+	w.replace(c.work(w, c.strategy, "blue"))
 }
 
 // see looks at a cell; uid is that of the object which was there.

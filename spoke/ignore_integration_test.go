@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	workv1 "open-cluster-management.io/api/work/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
@@ -39,9 +40,16 @@ func (w *world) handwritten(name string, configure func(*workv1.ManifestWork), m
 // rewrite changes a work by hand.
 func (w *world) rewrite(name string, configure func(*workv1.ManifestWork), manifests ...*manifest) {
 	w.t.Helper()
-	work := w.getWork(name)
-	work.Spec = w.handwritten(name, configure, manifests...).Spec
-	if err := w.client.Update(w.ctx, work); err != nil {
+	w.replace(w.handwritten(name, configure, manifests...))
+}
+
+// replace brings a work to what another of its name says.
+func (w *world) replace(next *workv1.ManifestWork) {
+	w.t.Helper()
+	work := w.getWork(next.Name)
+	patch := client.MergeFrom(work.DeepCopy())
+	work.Spec, work.Annotations = next.Spec, next.Annotations
+	if err := w.client.Patch(w.ctx, work, patch); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -361,14 +361,8 @@ func (w *world) ship(name string, manifests ...*manifest) *workv1.ManifestWork {
 // update changes a work's manifests.
 func (w *world) update(name string, manifests ...*manifest) *workv1.ManifestWork {
 	w.t.Helper()
-	desired := w.work(name, manifests...)
-	work := w.getWork(name)
-	patch := client.MergeFrom(work.DeepCopy())
-	work.Spec, work.Annotations = desired.Spec, desired.Annotations
-	if err := w.client.Patch(w.ctx, work, patch); err != nil {
-		w.t.Fatal(err)
-	}
-	return work
+	w.replace(w.work(name, manifests...))
+	return w.getWork(name)
 }
 
 func (w *world) getWork(name string) *workv1.ManifestWork {

@@ -42,6 +42,9 @@ func (r *run) adopt(ctx context.Context, item *Item, st *objectState) Outcome {
 		return r.takeOver(ctx, item, st, body, full)
 	}
 	st.uid, st.existed = full.GetUID(), true
+	if r.completes(item, st, full) {
+		return r.finished(item, st, light)
+	}
 	if captured == nil {
 		// Ours by inventory, owner or instance, but not through this manager:
 		// the object was applied by another tool or release of ours.

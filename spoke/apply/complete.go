@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	workv1 "open-cluster-management.io/api/work/v1"
 )
 
@@ -21,15 +22,21 @@ func (r *run) judge() {
 		}
 		completing++
 		st := r.stateOf(item)
-		if obj := r.a.live.Get(item.Key); !st.complete && obj != nil && r.mayShow(item, obj) && (!item.applied() || st.baseline != nil && st.uid == obj.GetUID()) {
-			st.complete = r.a.evaluator.Complete(obj.Object, item.Rules)
-			if st.complete {
-				r.st.version++
-			}
-		}
-		r.over = r.over && st.complete
+		obj := r.a.live.Get(item.Key)
+		seen := obj != nil && r.mayShow(item, obj) && (!item.applied() || st.baseline != nil && st.uid == obj.GetUID())
+		r.over = (st.complete || seen && r.completes(item, st, obj)) && r.over
 	}
 	r.over = r.over && completing > 0
+}
+
+// completes says whether an object of ours is complete, and remembers it. It is
+// asked of every state of the object that a write would be decided on.
+func (r *run) completes(item *Item, st *objectState, obj *unstructured.Unstructured) bool {
+	if !st.complete && item.Completes() && r.a.evaluator.Complete(obj.Object, item.Rules) {
+		st.complete = true
+		r.st.version++
+	}
+	return st.complete && item.Completes()
 }
 
 // isOver says whether nothing is done about a manifest any more.
@@ -43,6 +50,10 @@ func (r *run) completed(ctx context.Context, item *Item, st *objectState) Outcom
 	if err != nil {
 		return r.failed(item, st, nil, err)
 	}
+	return r.finished(item, st, obj)
+}
+
+func (r *run) finished(item *Item, st *objectState, obj *unstructured.Unstructured) Outcome {
 	outcome := r.complete(item, obj, ActionUnchanged)
 	outcome.Message = "Apply manifest complete; it is over, and no longer updated"
 	outcome.Completed = st.complete && item.Completes()

@@ -38,6 +38,8 @@ func (r *run) compare(ctx context.Context, item *Item, st *objectState, obj *uns
 	case full.GetUID() != st.uid || !full.GetDeletionTimestamp().IsZero():
 		// It was replaced or is going, as the next event will tell.
 		return r.complete(item, obj, ActionUnchanged)
+	case r.completes(item, st, full):
+		return r.finished(item, st, r.a.live.Put(item.Key, full))
 	}
 	if paths, err = r.observedDrift(item, st, full); err != nil {
 		return r.failed(item, st, obj, err)

@@ -78,6 +78,8 @@ func (r *run) object(ctx context.Context, item *Item) Outcome {
 		return r.complete(item, obj, ActionUnchanged)
 	case st.baseline == nil || st.uid != obj.GetUID():
 		return r.adopt(ctx, item, st)
+	case r.completes(item, st, obj):
+		return r.finished(item, st, obj)
 	case st.applied != fingerprint(item, r.owner.UID):
 		if st.restored && hashOf(obj) == item.Hash {
 			// An earlier process applied this manifest and ended before it
