@@ -41,6 +41,9 @@ type Options struct {
 	LeaseSeconds int
 	// Local makes the hub's own cluster a spoke too, as config/local does.
 	Local bool
+	// Reroute may change a kubeconfig before a process is given it, as to put a
+	// proxy in between.
+	Reroute func(kubeconfig string) error
 	// WithoutAgents leaves the agents to the caller.
 	WithoutAgents bool
 	// Progress is told what happens.
@@ -107,6 +110,9 @@ func On(ctx context.Context, f *fleet.Fleet, options Options) (*Stack, error) {
 func newStack(root string, options Options) *Stack {
 	if options.Progress == nil {
 		options.Progress = io.Discard
+	}
+	if options.Reroute == nil {
+		options.Reroute = func(string) error { return nil }
 	}
 	return &Stack{root: root, options: options, Agents: map[string]*fleet.Process{}}
 }
@@ -195,6 +201,9 @@ func (s *Stack) startHub(ctx context.Context) error {
 	if err := s.Fleet.Hub().ServiceAccountKubeconfig(ctx, HubNamespace, "kronvoy-hub", kubeconfig); err != nil {
 		return fmt.Errorf("making the hub's identity: %w", err)
 	}
+	if err := s.options.Reroute(kubeconfig); err != nil {
+		return err
+	}
 	port, err := freePort()
 	if err != nil {
 		return err
@@ -255,6 +264,9 @@ func (s *Stack) startAgent(ctx context.Context, spoke *fleet.Cluster) error {
 	local := filepath.Join(s.Fleet.Dir(), spoke.Name+"-agent.kubeconfig")
 	if err := spoke.ServiceAccountKubeconfig(ctx, AgentNamespace, "kronvoy-agent", local); err != nil {
 		return fmt.Errorf("making the agent's identity on %s: %w", spoke.Name, err)
+	}
+	if err := errors.Join(s.options.Reroute(onHub), s.options.Reroute(local)); err != nil {
+		return err
 	}
 	port, err := freePort()
 	if err != nil {
