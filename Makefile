@@ -104,7 +104,7 @@ test-integration: ## Tests on real control planes, without the sampled ones; RUN
 	tools/covered.sh tools/integration.sh whole
 
 .PHONY: test-faults
-test-faults: ## Sampled tests on real control planes: kills, crashes, partitions, up and down
+test-faults: ## Sampled tests on real control planes: kills, failing answers, up and down
 	tools/covered.sh tools/integration.sh sampled
 
 .PHONY: compare

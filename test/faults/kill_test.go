@@ -21,11 +21,12 @@ type phase int
 const (
 	creation phase = iota
 	update
+	move
 	deletion
 	phases
 )
 
-func (p phase) String() string { return []string{"creation", "update", "deletion"}[p] }
+func (p phase) String() string { return []string{"creation", "update", "move", "deletion"}[p] }
 
 const (
 	// totalKills is what BUDGET=all runs; sampleKills without a budget.
@@ -34,8 +35,8 @@ const (
 )
 
 // TestKillsLeaveNoTrace ends the hub or agents, or all of them, at once and in
-// the middle of a creation, an update or a deletion, and starts them again with
-// nothing in their memory. Whatever was killed when:
+// the middle of a creation, an update, a move or a deletion, and starts them again
+// with nothing in their memory. Whatever was killed when:
 //   - the clusters and the instance's status end up as in a run without kills;
 //   - no object is deleted that is to stay, none is made twice, and waves keep
 //     their order;
@@ -43,7 +44,7 @@ const (
 //   - nothing is left of a deleted instance, on the hub or on any cluster.
 func TestKillsLeaveNoTrace(t *testing.T) {
 	w := start(t)
-	clean := w.live(t, func(phase, *record) {})
+	clean := w.live(t)
 
 	b := budget.New(t, "kills", totalKills, sampleKills)
 	begin := time.Now()
@@ -56,7 +57,7 @@ func TestKillsLeaveNoTrace(t *testing.T) {
 	for i := range b.Cases() {
 		p := phase(i % int(phases))
 		if p == creation {
-			life = w.begin(t)
+			life = w.begin(&clean)
 		}
 		k := choose(b.Rand(i), w, clean.writes[p])
 		t.Logf("case %d: in the %s, after %s", i, p, k)

@@ -10,12 +10,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/kronvoy/kronvoy/test/probe"
+	"github.com/kronvoy/kronvoy/test/proxy"
 )
 
 const (
 	namespace = "voyage"
 	instance  = namespace + "/one"
+	// moved is the cluster that a move leaves, for west.
+	moved = "us-east"
 )
 
 // definition is a chain of three, where each takes a value from the cluster of
@@ -34,6 +39,13 @@ apiVersion: cluster.open-cluster-management.io/v1beta1
 kind: Placement
 metadata: {name: everywhere, namespace: voyage}
 spec: {clusterSets: [global]}
+---
+apiVersion: cluster.open-cluster-management.io/v1beta1
+kind: Placement
+metadata: {name: west, namespace: voyage}
+spec:
+  clusterSets: [global]
+  predicates: [{requiredClusterSelector: {labelSelector: {matchLabels: {region: eu-west}}}}]
 ---
 apiVersion: kro.run/v1alpha1
 kind: ResourceGraphDefinition
@@ -123,54 +135,81 @@ type life struct {
 	// end is the state at the end of the phase, in a form that is the same in
 	// every life.
 	end map[string]string
+	// clean is the life that this one must be like; nil where this is that one.
+	clean *outcome
 }
 
-// outcome is what a life without kills leaves: the end of each phase, and how
-// many writes it took.
+// outcome is what a life without faults leaves: the end of each phase, how many
+// writes it took, and what was asked on the way to that, where there is a proxy.
 type outcome struct {
-	ends   [phases]map[string]string
-	writes [phases]int
+	ends     [phases]map[string]string
+	writes   [phases]int
+	requests [phases][]proxy.Request
 }
 
-func (w *world) begin(t *testing.T) life {
-	t.Helper()
-	return life{world: w, uids: map[string]string{}}
+func (w *world) begin(clean *outcome) life {
+	return life{world: w, uids: map[string]string{}, clean: clean}
 }
 
-// live runs all phases.
-func (w *world) live(t *testing.T, during func(phase, *record)) outcome {
+// live runs all phases without faults.
+func (w *world) live(t *testing.T) outcome {
 	t.Helper()
 	var o outcome
-	l := w.begin(t)
+	l := w.begin(nil)
 	for p := range phases {
-		r := l.run(t, p, func(r *record) { during(p, r) })
+		if w.proxy != nil {
+			w.proxy.Run(nil)
+		}
+		r := l.run(t, p, func(*record) {})
 		o.ends[p], o.writes[p] = l.end, r.total
+		if w.proxy != nil {
+			for _, entry := range w.proxy.Log() {
+				o.requests[p] = append(o.requests[p], entry.Request)
+			}
+		}
 	}
-	t.Logf("without kills, creation, update and deletion make %d writes", o.writes)
+	t.Logf("without faults, creation, update, move and deletion make %d writes", o.writes)
 	return o
 }
 
 // run takes the instance through one phase, with something happening
-// meanwhile, waits until all is quiet, and checks what must hold in any case.
+// meanwhile, waits until all is as in the clean life, and quiet, and checks
+// what must hold in any case.
 func (l *life) run(t *testing.T, p phase, during func(*record)) *record {
 	t.Helper()
 	r := l.record(t)
 	switch p {
 	case creation:
-		l.apply(t, "one", 1)
+		l.apply(t, "everywhere", "one", 1)
 	case update:
-		l.apply(t, "two", 2)
+		l.apply(t, "everywhere", "two", 2)
+	case move:
+		l.apply(t, "west", "two", 2)
 	case deletion:
 		l.hub.Delete(t, "voyages.kro.run", instance)
 	}
 	during(r)
-	if p == deletion {
+	switch p {
+	case creation:
+		l.ready(t, "one", len(l.spokes))
+	case update:
+		l.ready(t, "two", len(l.spokes))
+	case move:
+		l.goneFrom(t, moved)
+		l.ready(t, "two", len(l.spokes)-1)
+	case deletion:
 		l.gone(t)
-	} else {
-		l.ready(t, map[phase]string{creation: "one", update: "two"}[p])
 	}
 	r.total = r.writes(t)
 	l.sing(t)
+	if l.clean != nil {
+		probe.Eventually(t, "all to be as without faults", func() error {
+			if diff := cmp.Diff(l.clean.ends[p], l.state(t)); diff != "" {
+				return fmt.Errorf("(-clean +faulty):\n%s", diff)
+			}
+			return nil
+		})
+	}
 	l.audit.Quiet(t, quiet)
 	l.end = l.state(t)
 	l.check(t, p, r)
@@ -178,9 +217,9 @@ func (l *life) run(t *testing.T, p phase, during func(*record)) *record {
 }
 
 // quiet is for how long nothing may be written once all is in place. It is
-// longer than the pace of any status, and than the two seconds after which an
+// longer than the pace of any status, and than the five seconds after which an
 // agent writes down what it has applied.
-const quiet = 3 * time.Second
+const quiet = 6 * time.Second
 
 // sing changes the canary and waits until that has reached every cluster and
 // come back: by then whatever was killed is at work again.
@@ -206,18 +245,18 @@ func mine(objects []*probe.Object) []*probe.Object {
 	})
 }
 
-func (l *life) apply(t *testing.T, text string, replicas int) {
+func (l *life) apply(t *testing.T, placement, text string, replicas int) {
 	t.Helper()
-	l.hub.Apply(t, fmt.Sprintf(`{apiVersion: kro.run/v1alpha1, kind: Voyage, metadata: {name: one, namespace: %s, labels: {kronvoy.io/placement: everywhere}},
-		spec: {text: %s, replicas: %d}}`, namespace, text, replicas))
+	l.hub.Apply(t, fmt.Sprintf(`{apiVersion: kro.run/v1alpha1, kind: Voyage, metadata: {name: one, namespace: %s, labels: {kronvoy.io/placement: %s}},
+		spec: {text: %s, replicas: %d}}`, namespace, placement, text, replicas))
 }
 
-func (l *life) ready(t *testing.T, text string) {
+func (l *life) ready(t *testing.T, text string, clusters int) {
 	t.Helper()
-	probe.Eventually(t, "the instance to be ready everywhere", func() error {
+	probe.Eventually(t, fmt.Sprintf("the instance to be ready on %d clusters", clusters), func() error {
 		v := l.hub.Get(t, "voyages.kro.run", instance)
 		ready := v.Condition("Ready")
-		if ready.Status != "True" || ready.ObservedGeneration != v.GetGeneration() || v.Int("status.fleet.ready") != int64(len(l.spokes)) || v.Text("status.text") != text {
+		if ready.Status != "True" || ready.ObservedGeneration != v.GetGeneration() || v.Int("status.fleet.ready") != int64(clusters) || v.Int("status.fleet.placed") != int64(clusters) || v.Text("status.text") != text {
 			return fmt.Errorf("its status is %v", v.At("status"))
 		}
 		return nil
@@ -227,27 +266,38 @@ func (l *life) ready(t *testing.T, text string) {
 // gone waits until nothing is left of the instance, here or there.
 func (l *life) gone(t *testing.T) {
 	t.Helper()
-	probe.Eventually(t, "everything to be gone", func() error {
+	probe.Eventually(t, "the instance to be gone", func() error {
 		if v := l.hub.Get(t, "voyages.kro.run", instance); v != nil {
-			return fmt.Errorf("the instance is there: %v", v.At("status"))
-		}
-		for _, resource := range []string{"targets.kronvoy.io", "manifestworks.work.open-cluster-management.io", "workreports.kronvoy.io"} {
-			for _, obj := range mine(l.hub.List(t, resource, "")) {
-				return fmt.Errorf("%s %s/%s is left on the hub", resource, obj.GetNamespace(), obj.GetName())
-			}
+			return fmt.Errorf("it is there: %v", v.At("status"))
 		}
 		for _, obj := range l.hub.List(t, "controllerrevisions.apps", namespace) {
 			return fmt.Errorf("revision %s is left on the hub", obj.GetName())
 		}
-		for name, spoke := range l.spokes {
-			for _, obj := range mine(spoke.List(t, "appliedmanifestworks.work.open-cluster-management.io", "")) {
-				return fmt.Errorf("inventory %s is left on %s", obj.GetName(), name)
+		return nil
+	})
+	for name := range l.spokes {
+		l.goneFrom(t, name)
+	}
+}
+
+// goneFrom waits until nothing is left of the instance for a cluster, on the hub
+// or there.
+func (l *life) goneFrom(t *testing.T, cluster string) {
+	t.Helper()
+	probe.Eventually(t, "everything to be gone from "+cluster, func() error {
+		for _, resource := range []string{"targets.kronvoy.io", "manifestworks.work.open-cluster-management.io", "workreports.kronvoy.io"} {
+			for _, obj := range mine(l.hub.List(t, resource, cluster)) {
+				return fmt.Errorf("%s %s/%s is left on the hub", resource, obj.GetNamespace(), obj.GetName())
 			}
-			for _, resource := range []string{"configmaps", "deployments.apps", "replicasets.apps", "pods"} {
-				for _, obj := range spoke.List(t, resource, namespace) {
-					if obj.GetName() != "kube-root-ca.crt" {
-						return fmt.Errorf("%s %s is left on %s", resource, obj.GetName(), name)
-					}
+		}
+		spoke := l.spokes[cluster]
+		for _, obj := range mine(spoke.List(t, "appliedmanifestworks.work.open-cluster-management.io", "")) {
+			return fmt.Errorf("inventory %s is left", obj.GetName())
+		}
+		for _, resource := range []string{"configmaps", "deployments.apps", "replicasets.apps", "pods"} {
+			for _, obj := range spoke.List(t, resource, namespace) {
+				if obj.GetName() != "kube-root-ca.crt" {
+					return fmt.Errorf("%s %s is left", resource, obj.GetName())
 				}
 			}
 		}
@@ -255,10 +305,11 @@ func (l *life) gone(t *testing.T) {
 	})
 }
 
-// check is what must hold whatever was killed.
+// check is what must hold whatever went wrong.
 func (l *life) check(t *testing.T, p phase, r *record) {
 	t.Helper()
 	for cluster, seen := range r.seen {
+		leaves, stays := p == deletion || p == move && cluster == moved, p == move && cluster != moved
 		first, last := map[string]int64{}, map[string]int64{}
 		for _, event := range seen.Events(t) {
 			name := event.GetName()
@@ -271,11 +322,14 @@ func (l *life) check(t *testing.T, p phase, r *record) {
 			} else if known != uid {
 				t.Errorf("%s: %s is another object than before", cluster, event)
 			}
-			if p != deletion && (event.Type == "DELETED" || event.GetDeletionTimestamp() != nil) {
+			if !leaves && (event.Type == "DELETED" || event.GetDeletionTimestamp() != nil) {
 				t.Errorf("%s: %s in a %s", cluster, event, p)
 			}
-			if p == deletion && event.Type == "ADDED" {
-				t.Errorf("%s: %s in a deletion", cluster, event)
+			if leaves && event.Type == "ADDED" {
+				t.Errorf("%s: %s in a %s", cluster, event, p)
+			}
+			if stays {
+				t.Errorf("%s: %s though it stays there", cluster, event)
 			}
 			if first[name] == 0 {
 				first[name] = event.Version()
@@ -284,7 +338,7 @@ func (l *life) check(t *testing.T, p phase, r *record) {
 		}
 		for i := 1; i < len(waves); i++ {
 			before, after := waves[i-1], waves[i]
-			if p == deletion && last[before] < last[after] || p != deletion && first[after] < first[before] {
+			if leaves && last[before] < last[after] || !leaves && first[after] < first[before] {
 				t.Errorf("%s: %s and %s changed in the wrong order in a %s: %s", cluster, before, after, p, seen.Summary(t))
 			}
 		}

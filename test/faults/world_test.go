@@ -16,12 +16,15 @@ import (
 	"github.com/kronvoy/kronvoy/test/audit"
 	"github.com/kronvoy/kronvoy/test/fleet"
 	"github.com/kronvoy/kronvoy/test/probe"
+	"github.com/kronvoy/kronvoy/test/proxy"
 	"github.com/kronvoy/kronvoy/test/stack"
 )
 
 // world is a hub and two spokes with Kronvoy on them.
 type world struct {
-	stack  *stack.Stack
+	stack *stack.Stack
+	// proxy is between Kronvoy's processes and the API servers; nil for none.
+	proxy  *proxy.Proxy
 	audit  probe.Audit
 	dir    string
 	hub    *probe.Cluster
@@ -31,7 +34,29 @@ type world struct {
 
 func start(t *testing.T) *world {
 	t.Helper()
-	w := &world{dir: t.TempDir(), spokes: map[string]*probe.Cluster{}}
+	return setUp(t, &world{dir: t.TempDir()}, func(string) error { return nil }, nil)
+}
+
+// startBehindProxy is start with a proxy between Kronvoy's processes and the API
+// servers.
+func startBehindProxy(t *testing.T) *world {
+	t.Helper()
+	w := &world{dir: t.TempDir()}
+	var err error
+	if w.proxy, err = proxy.New(w.dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.proxy.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return setUp(t, w, w.proxy.Reroute, w.proxy.Args())
+}
+
+func setUp(t *testing.T, w *world, reroute func(string) error, args []string) *world {
+	t.Helper()
+	w.spokes = map[string]*probe.Cluster{}
 	var err error
 	if w.audit.Log, err = audit.New(w.dir); err != nil {
 		t.Fatal(err)
@@ -39,13 +64,14 @@ func start(t *testing.T) *world {
 	spokes := fleet.DefaultSpokes(2)
 	for i := range spokes {
 		spokes[i].Nodes = 1
-		spokes[i].APIServerArgs = w.audit.Args(spokes[i].Name)
+		spokes[i].APIServerArgs = append(w.audit.Args(spokes[i].Name), args...)
 	}
 	w.stack, err = stack.Start(t.Context(), stack.Options{
 		Fleet: fleet.Options{
 			Name: "faults", Dir: filepath.Join(w.dir, "fleet"), Spokes: spokes,
-			Hub: fleet.ClusterOptions{APIServerArgs: w.audit.Args(fleet.HubName)},
+			Hub: fleet.ClusterOptions{APIServerArgs: append(w.audit.Args(fleet.HubName), args...)},
 		},
+		Reroute:  reroute,
 		Progress: os.Stderr,
 	})
 	if err != nil {
