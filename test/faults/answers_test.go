@@ -15,9 +15,9 @@ import (
 const (
 	// totalPlans is what BUDGET=all runs; samplePlans without a budget.
 	totalPlans  = 200
-	samplePlans = 3
+	samplePlans = 2
 	// mostFaults bounds a plan.
-	mostFaults = 8
+	mostFaults = 16
 )
 
 // TestFailingAnswersLeaveNoTrace puts a proxy between Kronvoy's processes and

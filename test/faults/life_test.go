@@ -353,6 +353,9 @@ func (l *life) state(t *testing.T) map[string]string {
 	if v := l.hub.Get(t, "voyages.kro.run", instance); v != nil {
 		objects["hub/voyage"] = v
 	}
+	for _, obj := range l.hub.List(t, "controllerrevisions.apps", namespace) {
+		objects["hub/revision/"+obj.GetName()] = obj
+	}
 	for name, spoke := range l.spokes {
 		for _, resource := range []string{"configmaps", "deployments.apps"} {
 			for _, obj := range spoke.List(t, resource, namespace) {

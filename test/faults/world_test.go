@@ -106,7 +106,6 @@ func setUp(t *testing.T, w *world, reroute func(string) error, args []string) *w
 		})
 	}
 	w.sing(t)
-	w.audit.Quiet(t, quiet)
 	return w
 }
 
