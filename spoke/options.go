@@ -37,7 +37,7 @@ type Options struct {
 	// the hub stay; 60 minutes by default.
 	EvictionGracePeriod time.Duration
 	// FlushDelay is how long after a change what may lag behind is written: the
-	// list in the inventory, the kept state. 5 s by default.
+	// list in the inventory, the kept state. 2 s by default.
 	FlushDelay time.Duration
 	// Workers is how many works are applied at the same time; 4 by default.
 	Workers int
@@ -69,7 +69,7 @@ func (o *Options) complete() error {
 	}
 	setDefault(&o.LeaseDuration, 60*time.Second)
 	setDefault(&o.EvictionGracePeriod, 60*time.Minute)
-	setDefault(&o.FlushDelay, 5*time.Second)
+	setDefault(&o.FlushDelay, 2*time.Second)
 	setDefault(&o.Workers, 4)
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
