@@ -71,7 +71,8 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 		return reconcile.Result{}, nil
 	}
 	tell := r.pace.News
-	if state := summary["state"]; state == status.InProgress || state == status.Deleting {
+	// That it is not as it should be any more is news, too.
+	if state := summary["state"]; (state == status.InProgress || state == status.Deleting) && previous["state"] != status.Active {
 		tell = r.pace.Progress
 	}
 	if wait := tell(req, r.Clock.Now()); wait > 0 {
