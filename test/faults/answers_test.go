@@ -15,7 +15,7 @@ import (
 const (
 	// totalPlans is what BUDGET=all runs; samplePlans without a budget.
 	totalPlans  = 200
-	samplePlans = 2
+	samplePlans = 4
 	// mostFaults bounds a plan.
 	mostFaults = 16
 )

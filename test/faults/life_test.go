@@ -203,7 +203,7 @@ func (l *life) run(t *testing.T, p phase, during func(*record)) *record {
 	r.total = r.writes(t)
 	l.sing(t)
 	if l.clean != nil {
-		probe.Eventually(t, "all to be as without faults", func() error {
+		probe.Within(t, patience, "all to be as without faults", func() error {
 			if diff := cmp.Diff(l.clean.ends[p], l.state(t)); diff != "" {
 				return fmt.Errorf("(-clean +faulty):\n%s", diff)
 			}
@@ -217,9 +217,13 @@ func (l *life) run(t *testing.T, p phase, during func(*record)) *record {
 }
 
 // quiet is for how long nothing may be written once all is in place. It is
-// longer than the pace of any status, and than the five seconds after which an
+// longer than the pace of any status, and than the two seconds after which an
 // agent writes down what it has applied.
-const quiet = 6 * time.Second
+const quiet = 3 * time.Second
+
+// patience is how long to wait for what must come. Watches that broke several
+// times in a row begin again after half a minute only.
+const patience = 2 * time.Minute
 
 // sing changes the canary and waits until that has reached every cluster and
 // come back: by then whatever was killed is at work again.
@@ -229,7 +233,7 @@ func (w *world) sing(t *testing.T) {
 	text := fmt.Sprintf("song %d", w.songs)
 	w.hub.Apply(t, fmt.Sprintf(`{apiVersion: kro.run/v1alpha1, kind: Canary, metadata: {name: songbird, namespace: canary, labels: {kronvoy.io/placement: everywhere}},
 		spec: {text: %s}}`, text))
-	probe.Eventually(t, "the canary to be heard everywhere", func() error {
+	probe.Within(t, patience, "the canary to be heard everywhere", func() error {
 		c := w.hub.Get(t, "canaries.kro.run", "canary/songbird")
 		if c.Condition("Ready").Status != "True" || c.Text("status.text") != text || c.Int("status.fleet.ready") != int64(len(w.spokes)) {
 			return fmt.Errorf("its status is %v", c.At("status"))
@@ -253,7 +257,7 @@ func (l *life) apply(t *testing.T, placement, text string, replicas int) {
 
 func (l *life) ready(t *testing.T, text string, clusters int) {
 	t.Helper()
-	probe.Eventually(t, fmt.Sprintf("the instance to be ready on %d clusters", clusters), func() error {
+	probe.Within(t, patience, fmt.Sprintf("the instance to be ready on %d clusters", clusters), func() error {
 		v := l.hub.Get(t, "voyages.kro.run", instance)
 		ready := v.Condition("Ready")
 		if ready.Status != "True" || ready.ObservedGeneration != v.GetGeneration() || v.Int("status.fleet.ready") != int64(clusters) || v.Int("status.fleet.placed") != int64(clusters) || v.Text("status.text") != text {
@@ -266,7 +270,7 @@ func (l *life) ready(t *testing.T, text string, clusters int) {
 // gone waits until nothing is left of the instance, here or there.
 func (l *life) gone(t *testing.T) {
 	t.Helper()
-	probe.Eventually(t, "the instance to be gone", func() error {
+	probe.Within(t, patience, "the instance to be gone", func() error {
 		if v := l.hub.Get(t, "voyages.kro.run", instance); v != nil {
 			return fmt.Errorf("it is there: %v", v.At("status"))
 		}
@@ -284,7 +288,7 @@ func (l *life) gone(t *testing.T) {
 // or there.
 func (l *life) goneFrom(t *testing.T, cluster string) {
 	t.Helper()
-	probe.Eventually(t, "everything to be gone from "+cluster, func() error {
+	probe.Within(t, patience, "everything to be gone from "+cluster, func() error {
 		for _, resource := range []string{"targets.kronvoy.io", "manifestworks.work.open-cluster-management.io", "workreports.kronvoy.io"} {
 			for _, obj := range mine(l.hub.List(t, resource, cluster)) {
 				return fmt.Errorf("%s %s/%s is left on the hub", resource, obj.GetNamespace(), obj.GetName())
