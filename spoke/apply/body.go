@@ -86,6 +86,9 @@ func (r *run) body(item *Item, baseline *drift.Baseline, obj *unstructured.Unstr
 		for _, owner := range obj.GetOwnerReferences() {
 			if owner.Kind == r.owner.Kind && owner.APIVersion == r.owner.APIVersion && owner.UID != r.owner.UID {
 				owners = append(owners, owner)
+				// One that lets go meanwhile must not be put back: nobody would
+				// take it out again.
+				body.SetResourceVersion(obj.GetResourceVersion())
 			}
 		}
 	}

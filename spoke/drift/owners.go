@@ -108,9 +108,9 @@ func leafAt(set *fieldpath.Set, path fieldpath.Path) bool {
 }
 
 // Uncovered gives the fields of a manifest that a set does not own, besides
-// those that name the object and have no owner: what was taken from us, or is
-// new. A path into a list has the set's own keys where it
-// knows the element, and an index where it does not.
+// those that name the object or its state and have no owner: what was taken from
+// us, or is new. A path into a list has the set's own keys where it knows the
+// element, and an index where it does not.
 func Uncovered(manifest map[string]any, set *fieldpath.Set) []fieldpath.Path {
 	var missing []fieldpath.Path
 	owned := maps.Clone(manifest)
@@ -120,6 +120,7 @@ func Uncovered(manifest map[string]any, set *fieldpath.Set) []fieldpath.Path {
 		metadata = maps.Clone(metadata)
 		delete(metadata, "name")
 		delete(metadata, "namespace")
+		delete(metadata, "resourceVersion")
 		owned["metadata"] = metadata
 	}
 	uncovered(owned, set, nil, &missing)
