@@ -102,18 +102,28 @@ func (o *freezeOptions) run(ctx context.Context, out io.Writer, clusters []strin
 	if err != nil {
 		return err
 	}
-	var done []frozen
+	done := []frozen{}
+	var failures error
 	for _, what := range order {
 		err := c.Patch(ctx, objects[what], client.RawPatch(types.MergePatchType, patch), client.FieldOwner("kronvoy"))
-		if apierrors.IsNotFound(err) {
-			return fmt.Errorf("there is no %T %s on the hub: see kubectl get managedclusters", objects[what], objects[what].GetName())
-		}
 		if err != nil {
-			return fmt.Errorf("changing %s: %w", what, err)
+			failures = errors.Join(failures, o.explain(what, err))
+			continue
 		}
 		done = append(done, frozen{What: what, Frozen: freeze, Reason: o.reason})
 	}
-	return o.write(out, done)
+	return errors.Join(o.write(out, done), failures)
+}
+
+// explain says what to do about a failure.
+func (o *freezeOptions) explain(what string, err error) error {
+	switch {
+	case !apierrors.IsNotFound(err):
+		return fmt.Errorf("changing %s: %w", what, err)
+	case o.all:
+		return fmt.Errorf("there is no namespace %s: name the hub's with --hub-namespace", o.hubNamespace)
+	}
+	return fmt.Errorf("there is no cluster %s: kubectl get managedclusters lists them", what)
 }
 
 // patch sets the annotations, or removes them.

@@ -198,6 +198,9 @@ func withoutFleet(kind *apiextensionsv1.CustomResourceDefinition, definition *kr
 	}
 	found := false
 	for _, version := range kind.Spec.Versions {
+		if version.Schema == nil || version.Schema.OpenAPIV3Schema == nil {
+			continue
+		}
 		status := version.Schema.OpenAPIV3Schema.Properties["status"]
 		if _, has := status.Properties[field]; has {
 			delete(status.Properties, field)
