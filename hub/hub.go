@@ -38,6 +38,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/admission"
 	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/definition"
+	"github.com/kronvoy/kronvoy/hub/expiry"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/instance"
 	"github.com/kronvoy/kronvoy/hub/kinds"
@@ -135,6 +136,7 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		}).SetupWithManager(mgr, watched),
 		(&target.Orphans{Client: c, Reader: reader, Clock: opts.Clock}).SetupWithManager(local, watched),
 		(&clusters.Reconciler{Client: c, Clock: opts.Clock}).SetupWithManager(local),
+		(&expiry.Reconciler{Client: c, Cache: local.GetCache(), Namespace: opts.Namespace, Clock: opts.Clock}).SetupWithManager(local),
 	)
 	if !opts.WithoutScheduler {
 		errs = multierror.Append(errs, (&scheduler.Reconciler{Client: c}).SetupWithManager(local))
