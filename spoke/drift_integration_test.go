@@ -107,7 +107,7 @@ func TestPoliciesReportOrIgnoreDrift(t *testing.T) {
 	reported, ignored, partly := w.configMap("reported", "color", "blue"), w.configMap("ignored", "color", "blue"), w.deployment("partly", 2)
 	reported.policy.Drift = kronvoyv1alpha1.DriftReport
 	ignored.policy.Drift = kronvoyv1alpha1.DriftIgnore
-	partly.policy.IgnorePaths = []string{"spec.replicas"}
+	partly.policy.Fields = []kronvoyv1alpha1.FieldPolicy{{Paths: []string{"spec.replicas"}, Drift: kronvoyv1alpha1.DriftIgnore}}
 	w.ship("one", reported, ignored, partly)
 	w.settled("one")
 

@@ -50,8 +50,21 @@ type ManifestPolicy struct {
 	Drift    DriftPolicy    `json:"drift,omitempty"`
 	Takeover TakeoverPolicy `json:"takeover,omitempty"`
 	Deletion DeletionPolicy `json:"deletion,omitempty"`
-	// IgnorePaths are fields whose drift is not looked at, as in spec.replicas.
-	IgnorePaths []string `json:"ignorePaths,omitempty"`
+	// Fields are the drift policies of single fields. The first entry with a
+	// path that matches counts, before the object's Drift.
+	Fields []FieldPolicy `json:"fields,omitempty"`
+}
+
+// FieldPolicy is the drift policy of some fields, and of all below them.
+type FieldPolicy struct {
+	// Paths of the fields, as in spec.replicas,
+	// metadata.annotations["example.com/note"] or
+	// spec.template.spec.containers[name=web].image.
+	Paths []string `json:"paths"`
+	// Drift says what is done about them; empty means Correct. What Report leaves
+	// as it is comes back with a manifest that wants another value; what Ignore
+	// leaves stays with whoever changed it, as long as it is there.
+	Drift DriftPolicy `json:"drift"`
 }
 
 // ParseManifestPolicies reads AnnotationManifestPolicies; a work without it

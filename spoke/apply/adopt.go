@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -64,21 +65,19 @@ func (r *run) resume(
 ) Outcome {
 	st.applied, st.failure, st.foreign = fingerprint(item, r.owner.UID), nil, false
 	r.st.inventory.note(item.Key, full.GetUID(), r.now)
-	ignored, err := item.ignoring(full, body)
+	policies, err := item.policies(full, body)
 	if err != nil {
 		return r.failed(item, st, full, err)
 	}
-	var lost, left []fieldpath.Path
+	lost := map[kronvoyv1alpha1.DriftPolicy][]fieldpath.Path{}
 	for _, path := range drift.Uncovered(body.Object, captured.Owned()) {
-		switch {
-		case ignored.has(path):
-			left = append(left, path)
-		case !ownerField(path):
-			lost = append(lost, path)
+		if !ownerField(path) {
+			policy := policies.of(path)
+			lost[policy] = append(lost[policy], path)
 		}
 	}
-	if len(lost) > 0 && item.Drift() != kronvoyv1alpha1.DriftIgnore {
-		return r.lost(ctx, item, st, body, full, lost, left)
+	if len(lost[kronvoyv1alpha1.DriftCorrect])+len(lost[kronvoyv1alpha1.DriftReport]) > 0 {
+		return r.lost(ctx, item, st, body, full, lost)
 	}
 	st.baseline, st.equalAt = captured, full.GetResourceVersion()
 	r.st.version++
@@ -86,31 +85,32 @@ func (r *run) resume(
 	return r.complete(item, r.a.live.Put(item.Key, full), ActionUnchanged)
 }
 
-// lost acts on drift that happened while nobody looked; left are fields that the
-// policy leaves to those who took them.
+// lost acts on drift that happened while nobody looked.
 func (r *run) lost(
-	ctx context.Context, item *Item, st *objectState, body, full *unstructured.Unstructured, lost, left []fieldpath.Path,
+	ctx context.Context, item *Item, st *objectState, body, full *unstructured.Unstructured, lost map[kronvoyv1alpha1.DriftPolicy][]fieldpath.Path,
 ) Outcome {
 	light := r.a.live.Put(item.Key, full)
 	owners := drift.OwnersOf(full, item.Manager)
-	details := drift.Differences(body, full, lost, owners)
-	leave := left
-	scaled := true
-	for _, path := range lost {
+	var correct, scaled []fieldpath.Path
+	for _, path := range lost[kronvoyv1alpha1.DriftCorrect] {
 		if owners.Of(path).Autoscaler() {
-			leave = append(leave, path)
+			scaled = append(scaled, path)
 		} else {
-			scaled = false
+			correct = append(correct, path)
 		}
 	}
+	reported := lost[kronvoyv1alpha1.DriftReport]
 	switch {
-	case item.Drift() == kronvoyv1alpha1.DriftReport:
-		r.note(item, st, kronvoyv1alpha1.FindingReported, details, false)
+	case len(correct) > 0:
+	case len(reported) > 0:
+		r.note(item, st, kronvoyv1alpha1.FindingReported, drift.Differences(body, full, reported, owners), false)
 		return r.complete(item, light, ActionUnchanged)
-	case scaled:
-		r.note(item, st, kronvoyv1alpha1.FindingConflict, details, false)
+	default:
+		r.note(item, st, kronvoyv1alpha1.FindingConflict, drift.Differences(body, full, scaled, owners), false)
 		return r.complete(item, light, ActionUnchanged)
 	}
+	details := drift.Differences(body, full, correct, owners)
+	leave := slices.Concat(lost[kronvoyv1alpha1.DriftIgnore], reported, scaled)
 	reduced := without(body, leave)
 	answer, err := r.ssa(ctx, item, reduced, true, false)
 	if err != nil {

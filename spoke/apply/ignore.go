@@ -9,44 +9,18 @@ import (
 	"github.com/kronvoy/kronvoy/spoke/drift"
 )
 
-// Fields are left to others in two ways. The hub's ignored paths and OCM's
-// ignoreFields OnSpokeChange are ours until somebody else changes them, and
+// Fields are left to others in two ways. Those with the drift policy Ignore and
+// OCM's ignoreFields OnSpokeChange are ours until somebody else changes them, and
 // theirs as long as they are there; OCM's ignoreFields OnSpokePresent are ours
 // only in an object that we create. OCM's own agent applies nothing at all while
 // a manifest with ignored fields stays the same, and everything when any of it
 // changes; here every other field is kept as the manifest says, and an ignored
 // one does not change hands because another did.
 
-// ignored are the places that a manifest leaves to others.
-type ignored struct {
-	item *Item
-	// live and desired are the places in the object and in the manifest: what
-	// is selected by its neighbours may be in one of them alone.
-	live, desired places
-}
-
+// places are where ignoreFields lead in one object.
 type places struct {
 	object           map[string]any
 	present, changed []fieldpath.Path
-}
-
-// ignoring evaluates what a manifest ignores, on an object and on itself.
-func (i *Item) ignoring(obj, body *unstructured.Unstructured) (*ignored, error) {
-	found := &ignored{item: i}
-	if len(i.IgnorePresent)+len(i.IgnoreChanged) == 0 {
-		return found, nil
-	}
-	var err error
-	if body == nil {
-		if body, err = i.content(); err != nil {
-			return nil, err
-		}
-	}
-	if found.live, err = i.locate(obj); err != nil {
-		return nil, err
-	}
-	found.desired, err = i.locate(body)
-	return found, err
 }
 
 func (i *Item) locate(obj *unstructured.Unstructured) (places, error) {
@@ -64,16 +38,6 @@ func (i *Item) locate(obj *unstructured.Unstructured) (places, error) {
 		}
 	}
 	return found, nil
-}
-
-// has says whether a difference in a field is let be.
-func (g *ignored) has(path fieldpath.Path) bool {
-	return drift.Ignored(g.item.Ignore, path) || g.inPresent(path) ||
-		g.live.within(g.live.changed, path) || g.desired.within(g.desired.changed, path)
-}
-
-func (g *ignored) inPresent(path fieldpath.Path) bool {
-	return g.live.within(g.live.present, path) || g.desired.within(g.desired.present, path)
 }
 
 func (p *places) within(locations []fieldpath.Path, path fieldpath.Path) bool {
@@ -105,7 +69,7 @@ func keepPresent(item *Item, baseline *drift.Baseline, body, obj *unstructured.U
 	if len(item.IgnorePresent) == 0 {
 		return nil
 	}
-	ignored, err := item.ignoring(obj, body)
+	policies, err := item.policies(obj, body)
 	if err != nil {
 		return err
 	}
@@ -115,7 +79,7 @@ func keepPresent(item *Item, baseline *drift.Baseline, body, obj *unstructured.U
 		owned = baseline.Owned()
 		theirs := fieldpath.NewSet(baseline.Compare(obj)...)
 		for _, path := range drift.Leaves(owned) {
-			if !ignored.inPresent(path) {
+			if !policies.inPresent(path) {
 				continue
 			}
 			if theirs.Has(path) {
@@ -125,7 +89,7 @@ func keepPresent(item *Item, baseline *drift.Baseline, body, obj *unstructured.U
 			}
 		}
 	}
-	leave = append(leave, notOurs(body, owned, ignored.desired.present, ignored.inPresent)...)
+	leave = append(leave, notOurs(body, owned, policies.desired.present, policies.inPresent)...)
 	removeAll(body, leave)
 	return nil
 }

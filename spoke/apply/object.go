@@ -151,8 +151,12 @@ func (r *run) observe(ctx context.Context, item *Item) Outcome {
 func (r *run) create(ctx context.Context, item *Item, st *objectState) Outcome {
 	_, leaving := r.st.leaving[item.Key]
 	deleted := st.existed && !leaving && !item.createOnly()
-	if deleted && item.Drift() != kronvoyv1alpha1.DriftCorrect {
-		if item.Drift() == kronvoyv1alpha1.DriftReport {
+	policies, err := item.policies(nil, nil)
+	if err != nil {
+		return r.failed(item, st, nil, err)
+	}
+	if policy := policies.of(nil); deleted && policy != kronvoyv1alpha1.DriftCorrect {
+		if policy == kronvoyv1alpha1.DriftReport {
 			r.note(item, st, kronvoyv1alpha1.FindingReported, nil, true)
 		}
 		return r.complete(item, nil, ActionUnchanged)
@@ -190,7 +194,7 @@ func (r *run) create(ctx context.Context, item *Item, st *objectState) Outcome {
 
 // withheld is the outcome of a manifest that a suspended work does not apply:
 // the object stays as it is, or stays away. What asks for it has no say in
-// drift: drift policies do that, see Item.Drift.
+// drift: drift policies do that.
 func (r *run) withheld(item *Item, obj *unstructured.Unstructured) Outcome {
 	return Outcome{
 		Item: item, Action: ActionUnchanged, Live: obj, Reason: kronvoyv1alpha1.ReasonSuspended,

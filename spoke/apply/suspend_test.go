@@ -30,8 +30,12 @@ func TestASuspendedWorkOnlyShowsDrift(t *testing.T) {
 			if w.PolicyErr != nil {
 				t.Fatal(w.PolicyErr)
 			}
-			if w.Suspended != tc.suspended || w.Items[0].Suspended != tc.suspended || w.Items[0].Drift() != tc.want {
-				t.Errorf("the work is suspended: %v, its manifest: %v with drift policy %s", w.Suspended, w.Items[0].Suspended, w.Items[0].Drift())
+			policies, err := w.Items[0].policies(nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := policies.of(nil); w.Suspended != tc.suspended || w.Items[0].Suspended != tc.suspended || got != tc.want {
+				t.Errorf("the work is suspended: %v, its manifest: %v with drift policy %s", w.Suspended, w.Items[0].Suspended, got)
 			}
 		})
 	}

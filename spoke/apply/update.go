@@ -23,11 +23,11 @@ func (r *run) update(ctx context.Context, item *Item, st *objectState, obj *unst
 	if err != nil {
 		return r.failed(item, st, obj, err)
 	}
-	left, err := r.leftToOthers(item, st.baseline, body, obj, true)
+	policies, err := item.policies(obj, body)
 	if err != nil {
 		return r.failed(item, st, obj, err)
 	}
-	body = without(body, left)
+	body = without(body, leftToOthers(st.baseline, body, obj, policies, true))
 	answer, err := r.ssa(ctx, item, body, item.Adopt == AdoptAlways, false)
 	if err == nil {
 		return r.applied(item, st, body, answer, ActionConfigured)
@@ -48,7 +48,7 @@ func (r *run) conflicted(
 		return r.failed(item, st, full, fmt.Errorf("after a conflict: %w", firstOf(err, cause)))
 	}
 	light := r.a.live.Put(item.Key, full)
-	ignored, err := item.ignoring(full, body)
+	policies, err := item.policies(full, body)
 	if err != nil {
 		return r.failed(item, st, light, err)
 	}
@@ -59,10 +59,10 @@ func (r *run) conflicted(
 		switch {
 		case !known:
 			return r.failed(item, st, light, cause) // it changed hands since: next time
-		case owners.Of(path).Autoscaler() || ignored.has(path):
+		case owners.Of(path).Autoscaler() || policies.gives(path):
 			leave = append(leave, path)
 		case st.owned(path):
-			if item.Drift() != kronvoyv1alpha1.DriftCorrect && st.unchanged(body, path) {
+			if policies.of(path) != kronvoyv1alpha1.DriftCorrect && st.unchanged(body, path) {
 				leave = append(leave, path)
 			} else {
 				ours = append(ours, path)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -64,9 +65,10 @@ type Item struct {
 	Manager  string
 	Adopt    Adoption
 	Policy   kronvoyv1alpha1.ManifestPolicy
-	Ignore   []drift.Pattern
+	// Fields are the policy's, read.
+	Fields []FieldPolicy
 	// IgnorePresent are fields that an object which exists keeps as it has
-	// them; IgnoreChanged, like Ignore, those that others may change.
+	// them; IgnoreChanged those that others may change.
 	IgnorePresent, IgnoreChanged []*drift.Locator
 	// Suspended is the work's.
 	Suspended bool
@@ -295,23 +297,17 @@ func (i *Item) apply(policy kronvoyv1alpha1.ManifestPolicy) {
 			i.Adopt = AdoptIfNoDiff
 		}
 	}
-	patterns, err := drift.ParsePatterns(policy.IgnorePaths)
-	if err != nil {
-		i.fail(kronvoyv1alpha1.ReasonInvalidPolicy, fmt.Errorf("manifest %d: ignored paths: %w", i.Ordinal, err))
+	if err := known(policy.Drift); err != nil {
+		i.fail(kronvoyv1alpha1.ReasonInvalidPolicy, fmt.Errorf("manifest %d: %w", i.Ordinal, err))
 	}
-	i.Ignore = patterns
-}
-
-// Drift gives the manifest's drift policy. While the work is suspended drift is
-// only shown.
-func (i *Item) Drift() kronvoyv1alpha1.DriftPolicy {
-	if i.Suspended && i.Policy.Drift != kronvoyv1alpha1.DriftIgnore {
-		return kronvoyv1alpha1.DriftReport
+	i.Fields = nil
+	for _, field := range policy.Fields {
+		patterns, err := drift.ParsePatterns(field.Paths)
+		if err = errors.Join(known(field.Drift), err); err != nil {
+			i.fail(kronvoyv1alpha1.ReasonInvalidPolicy, fmt.Errorf("manifest %d: policies of fields: %w", i.Ordinal, err))
+		}
+		i.Fields = append(i.Fields, FieldPolicy{patterns, field.Drift})
 	}
-	if i.Policy.Drift == "" {
-		return kronvoyv1alpha1.DriftCorrect
-	}
-	return i.Policy.Drift
 }
 
 // ReadOnly says whether the object is only looked at.

@@ -129,7 +129,9 @@ func TestNothingIsAppliedUnderPoliciesThatCannotBeRead(t *testing.T) {
 		"no-json":           {kronvoyv1alpha1.AnnotationManifestPolicies: `[`},
 		"too-few":           {kronvoyv1alpha1.AnnotationManifestPolicies: `[]`},
 		"no-observe-json":   {kronvoyv1alpha1.AnnotationObserve: `{"fields":1}`},
-		"a-bad-ignore-path": {kronvoyv1alpha1.AnnotationManifestPolicies: `[{"ignorePaths":["a["]}]`},
+		"a-bad-path":        {kronvoyv1alpha1.AnnotationManifestPolicies: `[{"fields":[{"paths":["a["],"drift":"Report"}]}]`},
+		"a-later-policy":    {kronvoyv1alpha1.AnnotationManifestPolicies: `[{"drift":"Prevent"}]`},
+		"a-later-one-below": {kronvoyv1alpha1.AnnotationManifestPolicies: `[{"fields":[{"paths":["a"],"drift":"Prevent"}]}]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			item := NewWork(manifestWork(annotations, manifest), served).Items[0]

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
 
-// Pattern names fields whose drift is not looked at, and all below them.
+// Pattern names fields, and all below them.
 //
 //	spec.replicas
 //	metadata.annotations["example.com/note"]
@@ -135,8 +135,8 @@ func keyText(v value.Value) string {
 	return string(canonical(v.Unstructured()))
 }
 
-// Ignored says whether any of the patterns matches a path.
-func Ignored(patterns []Pattern, path fieldpath.Path) bool {
+// Match says whether any of the patterns matches a path.
+func Match(patterns []Pattern, path fieldpath.Path) bool {
 	for _, pattern := range patterns {
 		if pattern.Matches(path) {
 			return true
