@@ -106,3 +106,9 @@ func median[T time.Duration | float64](values []T) T {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[(len(sorted)-1)/2]
 }
+
+// percentile of at least one value: as many percent of them are not higher.
+func percentile[T time.Duration | float64](values []T, percent int) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[max(0, (len(sorted)*percent+99)/100-1)]
+}

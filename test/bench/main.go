@@ -5,6 +5,7 @@
 //	engines          test/compare       ─┤
 //	system           test/stack          ├─> []Result ─> docs/benchmarks.md, bench.json
 //	  writes           test/audit       ─┤
+//	agent            test/stack         ─┤
 //	controllers      test/kro          ─┘
 package main
 
@@ -26,7 +27,7 @@ func main() {
 	flag.StringVar(&o.list, "list", "bench.json", "JSON file to write")
 	flag.DurationVar(&o.idle, "idle", 30*time.Second, "how long the idle fleet is watched")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often a time is taken; the median counts")
-	flag.StringVar(&o.only, "only", "", "run one suite alone (go, engines, system, controllers) and write no document")
+	flag.StringVar(&o.only, "only", "", "run one suite alone (go, engines, system, agent, controllers) and write no document")
 	flag.Parse()
 	o.progress = os.Stderr
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -82,6 +83,7 @@ var suites = []struct {
 	{"go", goBenchmarks},
 	{"engines", engineBenchmarks},
 	{"system", systemBenchmarks},
+	{"agent", agentBenchmarks},
 	{"controllers", controllerBenchmarks},
 }
 

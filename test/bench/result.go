@@ -20,8 +20,8 @@ type Result struct {
 	Peer  *float64 `json:"peer"`
 	Ratio *float64 `json:"ratio"`
 
-	// Target is the figure to stay under, 0 without one; Reach is set where it
-	// may be met exactly.
+	// Target is the figure to stay under, or not to exceed where Reach is set;
+	// there is none where both are zero.
 	Target float64 `json:"-"`
 	Reach  bool    `json:"-"`
 	// RatioTarget is the most that Ratio may be, 0 without one.
@@ -36,16 +36,15 @@ func (r Result) met() bool {
 	if r.RatioTarget > 0 && (r.Ratio == nil || *r.Ratio > r.RatioTarget) {
 		return false
 	}
-	return r.Target == 0 || r.Value < r.Target || r.Reach && r.Value == r.Target
+	return r.Target == 0 && !r.Reach || r.Value < r.Target || r.Reach && r.Value == r.Target
 }
 
 func (r Result) target() string {
 	var targets []string
 	switch {
-	case r.Target == 0:
 	case r.Reach:
 		targets = append(targets, "≤ "+number(r.Target))
-	default:
+	case r.Target > 0:
 		targets = append(targets, "< "+number(r.Target))
 	}
 	if r.RatioTarget > 0 {

@@ -45,7 +45,7 @@ func systemBenchmarks(ctx context.Context, o options) (_ []Result, err error) {
 		return nil, fmt.Errorf("making a directory for the fleet: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s, err := startSystem(ctx, o, dir)
+	s, err := startSystem(ctx, o, dir, fleet.DefaultSpokes(3))
 	if err != nil {
 		return nil, err
 	}
@@ -65,13 +65,13 @@ func systemBenchmarks(ctx context.Context, o options) (_ []Result, err error) {
 	return results, nil
 }
 
-func startSystem(ctx context.Context, o options, dir string) (*system, error) {
+func startSystem(ctx context.Context, o options, dir string, spokes []fleet.ClusterOptions) (*system, error) {
 	log, err := audit.New(dir)
 	if err != nil {
 		return nil, err
 	}
 	options := stack.Options{
-		Fleet:    fleet.Options{Dir: filepath.Join(dir, "fleet"), Spokes: fleet.DefaultSpokes(3)},
+		Fleet:    fleet.Options{Dir: filepath.Join(dir, "fleet"), Spokes: spokes},
 		Labels:   map[string]map[string]string{},
 		Progress: o.progress,
 	}

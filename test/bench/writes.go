@@ -37,11 +37,13 @@ func since(writes []audit.Write, begin time.Time) []audit.Write {
 	return slices.DeleteFunc(slices.Clone(writes), func(w audit.Write) bool { return w.At.Before(begin) })
 }
 
+func byAgent(w audit.Write) bool { return !strings.HasSuffix(w.User, ":kronvoy-hub") }
+
 // describe is as in "hub on hub: update manifestworks".
 func describe(w audit.Write) string {
-	process := "agent"
-	if strings.HasSuffix(w.User, ":kronvoy-hub") {
-		process = "hub"
+	process := "hub"
+	if byAgent(w) {
+		process = "agent"
 	}
 	verb := w.Verb
 	if w.DryRun {
