@@ -50,8 +50,8 @@ build: ## Build kronvoy-hub, kronvoy-spoke and kronvoy into bin/, as static bina
 	$(GO_BUILD) -o bin/ ./cmd/...
 
 .PHONY: controlplane
-controlplane: ## Build the local fleet's control plane, once, into the cache
-	go run ./test/fleet/binaries/cmd/controlplane
+controlplane: ## Build the local fleet's control plane, and OCM's agent, once, into the cache
+	go run ./test/fleet/binaries/cmd/controlplane -ocm
 
 .PHONY: generate
 generate: ## Write deep copies, CRDs, schemas and go.mod anew from their sources

@@ -1,7 +1,8 @@
 // Package binaries builds the control plane of the local fleet, once: etcd,
 // kube-apiserver, kube-controller-manager, kube-scheduler, kubectl and kwok
-// from the Go modules that test/controlplane pins. What it builds stays in a
-// cache directory whose name changes with the pins.
+// from the Go modules that test/controlplane pins; and OCM's own work agent, for
+// the tests beside it. What it builds stays in a cache directory whose name
+// changes with the pins.
 package binaries
 
 import (
@@ -40,7 +41,7 @@ func Ensure(ctx context.Context, progress io.Writer) (Paths, error) {
 	if progress == nil {
 		progress = io.Discard
 	}
-	mod, err := findModule()
+	mod, err := controlPlane()
 	if err != nil {
 		return Paths{}, err
 	}
@@ -48,29 +49,60 @@ func Ensure(ctx context.Context, progress io.Writer) (Paths, error) {
 	if err != nil {
 		return Paths{}, err
 	}
-	dir := filepath.Join(cache, "controlplane", mod.key)
+	dir := filepath.Join(cache, controlPlanes, mod.key)
 	paths, wanted, err := plan(dir, mod)
 	if err != nil {
 		return Paths{}, err
 	}
-	if complete(wanted, paths.KwokStages) {
-		return paths, nil
-	}
-
-	lock, err := filelock.Acquire(ctx, filepath.Join(dir, ".lock"), func(err error) {
-		fmt.Fprintf(progress, "waiting for another build of the control plane: %v\n", err)
-	})
-	if err != nil {
+	if err := ensure(ctx, builder{module: mod, dir: dir, progress: progress}, wanted, paths.KwokStages); err != nil {
 		return Paths{}, err
 	}
-	if complete(wanted, paths.KwokStages) { // the other build has done it
-		return paths, lock.Release()
-	}
-	b := builder{module: mod, dir: dir, progress: progress}
-	if err := errors.Join(b.build(ctx, wanted, paths.KwokStages), lock.Release()); err != nil {
-		return Paths{}, fmt.Errorf("building the control plane from %s into %s (what is built so far is kept): %w", mod.dir, dir, err)
-	}
 	return paths, nil
+}
+
+// EnsureOCMAgent is Ensure for OCM's own work agent, which test/ocm/agent pins,
+// and returns its path.
+func EnsureOCMAgent(ctx context.Context, progress io.Writer) (string, error) {
+	if progress == nil {
+		progress = io.Discard
+	}
+	mod, err := ocmAgent()
+	if err != nil {
+		return "", err
+	}
+	cache, err := CacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, ocmAgents, mod.key)
+	agent := program{"work", "open-cluster-management.io/ocm/cmd/work", filepath.Join(dir, "work")}
+	return agent.path, ensure(ctx, builder{module: mod, dir: dir, progress: progress}, []program{agent}, nil)
+}
+
+// The folders of the cache, one level of pins in each.
+const (
+	controlPlanes = "controlplane"
+	ocmAgents     = "ocm-agent"
+)
+
+// ensure builds what is missing, behind a lock.
+func ensure(ctx context.Context, b builder, wanted []program, stages []string) error {
+	if complete(wanted, stages) {
+		return nil
+	}
+	lock, err := filelock.Acquire(ctx, filepath.Join(b.dir, ".lock"), func(err error) {
+		fmt.Fprintf(b.progress, "waiting for another build of %s: %v\n", b.module.what, err)
+	})
+	if err != nil {
+		return err
+	}
+	if complete(wanted, stages) { // the other build has done it
+		return lock.Release()
+	}
+	if err := errors.Join(b.build(ctx, wanted, stages), lock.Release()); err != nil {
+		return fmt.Errorf("building %s from %s into %s (what is built so far is kept): %w", b.module.what, b.module.dir, b.dir, err)
+	}
+	return nil
 }
 
 // CacheDir is where Kronvoy keeps what it can make again: $KRONVOY_CACHE, or

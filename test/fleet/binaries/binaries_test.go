@@ -36,6 +36,8 @@ func fakes(t *testing.T) (bin string) {
 	repo, bin := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(repo, "test/controlplane/go.mod"), "require (\n\tk8s.io/kubernetes v1.99.1 // indirect\n)\n", 0o600)
 	write(t, filepath.Join(repo, "test/controlplane/go.sum"), "", 0o600)
+	write(t, filepath.Join(repo, "test/ocm/agent/go.mod"), "require (\n\topen-cluster-management.io/ocm v1.98.0 // indirect\n)\n", 0o600)
+	write(t, filepath.Join(repo, "test/ocm/agent/go.sum"), "", 0o600)
 	write(t, filepath.Join(bin, "go"), fakeGo, 0o700)
 	for _, stage := range []string{
 		"node/fast/node-initialize.yaml", "node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
@@ -170,23 +172,46 @@ func write(t *testing.T, path, text string, mode os.FileMode) {
 	}
 }
 
-func TestPruneLeavesThePinnedControlPlane(t *testing.T) {
+func TestOCMsAgentIsBuiltOnceAndBesideTheControlPlane(t *testing.T) {
+	bin := fakes(t)
+	agent, err := binaries.EnsureOCMAgent(t.Context(), t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := binaries.EnsureOCMAgent(t.Context(), t.Output())
+	if err != nil || again != agent {
+		t.Errorf("%q (%v) the second time, want %q", again, err, agent)
+	}
+	if text, err := os.ReadFile(agent); err != nil || string(text) != "whole\n" {
+		t.Errorf("the agent is %q (%v), want it whole", text, err)
+	}
+	if got, want := built(t, bin), []string{"open-cluster-management.io/ocm/cmd/work"}; !slices.Equal(got, want) {
+		t.Errorf("built %q, want %q", got, want)
+	}
+}
+
+func TestPruneLeavesWhatIsPinned(t *testing.T) {
 	fakes(t)
 	paths, err := binaries.Ensure(t.Context(), t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}
-	current := filepath.Dir(paths.Kwok)
-	old := filepath.Join(filepath.Dir(current), "v1.98.0-of-earlier-pins")
+	agent, err := binaries.EnsureOCMAgent(t.Context(), t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := filepath.Join(filepath.Dir(filepath.Dir(paths.Kwok)), "v1.98.0-of-earlier-pins")
 	write(t, filepath.Join(old, "etcd"), "old", 0o700)
+	oldAgent := filepath.Join(filepath.Dir(filepath.Dir(agent)), "v1.97.0-of-earlier-pins")
+	write(t, filepath.Join(oldAgent, "work"), "old", 0o700)
 	removed, err := binaries.Prune()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(removed, []string{old}) {
-		t.Errorf("removed %q, want %q", removed, old)
+	if want := []string{old, oldAgent}; !slices.Equal(removed, want) {
+		t.Errorf("removed %q, want %q", removed, want)
 	}
-	for path, want := range map[string]bool{old: false, paths.Kwok: true} {
+	for path, want := range map[string]bool{old: false, paths.Kwok: true, oldAgent: false, agent: true} {
 		if _, err := os.Stat(path); (err == nil) != want {
 			t.Errorf("%s: %v, want it to exist: %t", path, err, want)
 		}

@@ -41,7 +41,7 @@ func (b builder) build(ctx context.Context, programs []program, stages []string)
 	if err := b.sweep(); err != nil {
 		return err
 	}
-	fmt.Fprintf(b.progress, "building Kubernetes %s from its Go modules into %s (once, about 8 minutes on two cores)\n", b.module.version, b.dir)
+	fmt.Fprintf(b.progress, "building %s from its Go modules into %s (once, about %s on two cores)\n", b.module.what, b.dir, b.module.takes)
 	for i, p := range programs {
 		if exists(p.path) {
 			continue
@@ -99,10 +99,13 @@ func (b builder) program(ctx context.Context, p program, step string) error {
 	}
 }
 
-// ldflags stamp the version: without it the API server reports one that
+// ldflags stamp Kubernetes' version: without it the API server reports one that
 // clients cannot parse.
 func (b builder) ldflags() string {
 	flags := []string{"-s", "-w"}
+	if b.module.version == "" {
+		return strings.Join(flags, " ")
+	}
 	major, minor, _ := strings.Cut(strings.TrimPrefix(b.module.version, "v"), ".")
 	minor, _, _ = strings.Cut(minor, ".")
 	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {

@@ -16,18 +16,40 @@ import (
 // build flags; it is part of the cache key.
 const recipe = "1"
 
-// module is the nested Go module that pins the control plane.
+// module is a nested Go module that pins programs.
 type module struct {
 	dir     string
 	key     string // of the cache directory: version, platform, hash of the pins
-	version string // of Kubernetes
+	version string // of Kubernetes; empty where the programs are not its own
+	what    string // is built, for people
+	takes   string // about how long
 }
 
-var kubernetesVersion = regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v\S+)`)
+var (
+	kubernetesVersion = regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v\S+)`)
+	ocmVersion        = regexp.MustCompile(`(?m)^\s*open-cluster-management\.io/ocm (v\S+)`)
+)
 
-// findModule looks for test/controlplane in $KRONVOY_REPO, above the working
-// directory, and above this source file.
-func findModule() (module, error) {
+// controlPlane finds test/controlplane, which pins Kubernetes.
+func controlPlane() (module, error) {
+	mod, err := findModule("test/controlplane", kubernetesVersion, kwokStages...)
+	mod.version, _, _ = strings.Cut(mod.key, "-")
+	mod.what, mod.takes = "Kubernetes "+mod.version, "8 minutes"
+	return mod, err
+}
+
+// ocmAgent finds test/ocm/agent, which pins OCM's own agent.
+func ocmAgent() (module, error) {
+	mod, err := findModule("test/ocm/agent", ocmVersion)
+	version, _, _ := strings.Cut(mod.key, "-")
+	mod.what, mod.takes = "OCM's work agent "+version, "3 minutes"
+	return mod, err
+}
+
+// findModule looks for a nested module in $KRONVOY_REPO, above the working
+// directory, and above this source file. Its key changes with its pins, and with
+// what else is named as part of the build.
+func findModule(nested string, version *regexp.Regexp, parts ...string) (module, error) {
 	var starts []string
 	if repo := os.Getenv("KRONVOY_REPO"); repo != "" {
 		starts = append(starts, repo)
@@ -41,32 +63,32 @@ func findModule() (module, error) {
 	}
 	for _, start := range starts {
 		for dir := start; ; dir = filepath.Dir(dir) {
-			if nested := filepath.Join(dir, "test", "controlplane"); exists(filepath.Join(nested, "go.mod")) {
-				return readModule(nested)
+			if found := filepath.Join(dir, filepath.FromSlash(nested)); exists(filepath.Join(found, "go.mod")) {
+				return readModule(found, version, parts)
 			}
 			if dir == filepath.Dir(dir) {
 				break
 			}
 		}
 	}
-	return module{}, fmt.Errorf("no test/controlplane above %s, and it pins the control plane to build: "+
-		"run inside a clone of Kronvoy, or set KRONVOY_REPO to one", strings.Join(starts, " or "))
+	return module{}, fmt.Errorf("no %s above %s, and it pins what is to be built: "+
+		"run inside a clone of Kronvoy, or set KRONVOY_REPO to one", nested, strings.Join(starts, " or "))
 }
 
-func readModule(dir string) (module, error) {
+func readModule(dir string, version *regexp.Regexp, parts []string) (module, error) {
 	gomod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 	gosum, err2 := os.ReadFile(filepath.Join(dir, "go.sum"))
 	if err := errors.Join(err, err2); err != nil {
-		return module{}, fmt.Errorf("reading the control plane's pins: %w", err)
+		return module{}, fmt.Errorf("reading the pins in %s: %w", dir, err)
 	}
-	version := kubernetesVersion.FindSubmatch(gomod)
-	if version == nil {
-		return module{}, fmt.Errorf("%s does not require k8s.io/kubernetes", filepath.Join(dir, "go.mod"))
+	pinned := version.FindSubmatch(gomod)
+	if pinned == nil {
+		return module{}, fmt.Errorf("%s does not pin what it is for: nothing in it matches %s", filepath.Join(dir, "go.mod"), version)
 	}
 	sum := sha256.New()
-	for _, part := range [][]byte{gomod, gosum, []byte(strings.Join(kwokStages, "\n")), []byte(recipe)} {
+	for _, part := range [][]byte{gomod, gosum, []byte(strings.Join(parts, "\n")), []byte(recipe)} {
 		fmt.Fprintf(sum, "%d\n%s", len(part), part)
 	}
-	key := fmt.Sprintf("%s-%s-%s-%s", version[1], runtime.GOOS, runtime.GOARCH, hex.EncodeToString(sum.Sum(nil))[:12])
-	return module{dir: dir, key: key, version: string(version[1])}, nil
+	key := fmt.Sprintf("%s-%s-%s-%s", pinned[1], runtime.GOOS, runtime.GOARCH, hex.EncodeToString(sum.Sum(nil))[:12])
+	return module{dir: dir, key: key}, nil
 }

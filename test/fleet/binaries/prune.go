@@ -10,28 +10,41 @@ import (
 	"github.com/kronvoy/kronvoy/test/fleet/internal/filelock"
 )
 
-// Prune removes control planes from the cache that earlier pins have built, and
-// returns their directories. One that is being built stays.
+// Prune removes what earlier pins have built from the cache, and returns its
+// directories. What is being built stays.
 func Prune() ([]string, error) {
-	mod, err := findModule()
-	if err != nil {
-		return nil, err
-	}
 	cache, err := CacheDir()
 	if err != nil {
 		return nil, err
 	}
-	root := filepath.Join(cache, "controlplane")
+	var removed []string
+	for _, kept := range []struct {
+		folder string
+		find   func() (module, error)
+	}{{controlPlanes, controlPlane}, {ocmAgents, ocmAgent}} {
+		mod, err := kept.find()
+		if err != nil {
+			return removed, err
+		}
+		gone, err := pruneAllBut(mod.key, filepath.Join(cache, kept.folder))
+		removed = append(removed, gone...)
+		if err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
+func pruneAllBut(key, root string) (removed []string, err error) {
 	entries, err := os.ReadDir(root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking for old control planes: %w", err)
+		return nil, fmt.Errorf("looking for earlier builds: %w", err)
 	}
-	var removed []string
 	for _, entry := range entries {
-		if !entry.IsDir() || entry.Name() == mod.key {
+		if !entry.IsDir() || entry.Name() == key {
 			continue
 		}
 		dir := filepath.Join(root, entry.Name())
@@ -40,10 +53,10 @@ func Prune() ([]string, error) {
 			continue
 		}
 		if err != nil {
-			return removed, fmt.Errorf("removing an old control plane: %w", err)
+			return removed, fmt.Errorf("removing an earlier build: %w", err)
 		}
 		if err := errors.Join(os.RemoveAll(dir), lock.Release()); err != nil {
-			return removed, fmt.Errorf("removing an old control plane: %w", err)
+			return removed, fmt.Errorf("removing an earlier build: %w", err)
 		}
 		removed = append(removed, dir)
 	}
