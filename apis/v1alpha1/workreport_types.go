@@ -198,6 +198,12 @@ const (
 
 // Finding is what differs on one object.
 type Finding struct {
+	// ID names the finding in the fleet. It stays the same as long as the same
+	// fields of the object differ, whatever their values are. Agents of older
+	// releases give none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	ID              string `json:"id,omitempty"`
 	ObjectReference `json:",inline"`
 	// Node is the id of the graph's node.
 	// +optional

@@ -2,11 +2,14 @@ package apply
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"reflect"
 	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/spoke/drift"
@@ -15,8 +18,9 @@ import (
 // maxFindings is how many findings a report lists.
 const maxFindings = 100
 
-// note records a finding that holds now. The same finding seen again only
-// counts up when the agent acted on it: merely looking is no news.
+// note records a finding that holds now. The same difference seen again keeps
+// its name and its beginning; seen as it was, it only counts up when the agent
+// acted on it: merely looking is no news.
 func (r *run) note(
 	item *Item, st *objectState, action kronvoyv1alpha1.FindingAction, details []kronvoyv1alpha1.FindingDetail, missing bool,
 ) {
@@ -31,14 +35,54 @@ func (r *run) note(
 		Action:          action, Missing: missing, Details: details, DetailCount: count,
 		FirstSeen: now, LastSeen: now, Count: 1,
 	}
-	st.differs = action == kronvoyv1alpha1.FindingReported || action == kronvoyv1alpha1.FindingConflict
-	if old := st.finding; old != nil && old.Action == action && old.Missing == missing && reflect.DeepEqual(old.Details, details) {
-		if action != kronvoyv1alpha1.FindingCorrected {
-			return
+	finding.ID = findingID(finding, st.uid, r.now)
+	old := st.finding
+	st.differs = open(action)
+	if continues(old, finding) {
+		if old.ID != "" {
+			finding.ID = old.ID
 		}
 		finding.FirstSeen, finding.Count = old.FirstSeen, old.Count+1
+		if action == old.Action && action != kronvoyv1alpha1.FindingCorrected && reflect.DeepEqual(old.Details, details) {
+			finding.LastSeen, finding.Count = old.LastSeen, old.Count
+		}
 	}
 	st.finding = finding
+}
+
+// open says whether a finding holds until somebody acts, and is no news of what
+// is over.
+func open(action kronvoyv1alpha1.FindingAction) bool {
+	return action == kronvoyv1alpha1.FindingReported || action == kronvoyv1alpha1.FindingConflict
+}
+
+// continues says whether a finding is about the difference that the one before
+// was about: about the same fields, and that one did not end in between. An open
+// one ends with its correction; a correction may be one of many of a kind.
+func continues(old, next *kronvoyv1alpha1.Finding) bool {
+	if old == nil || old.Missing != next.Missing || old.DetailCount != next.DetailCount || !slices.Equal(paths(old), paths(next)) {
+		return false
+	}
+	return open(old.Action) || old.Action == next.Action
+}
+
+func paths(finding *kronvoyv1alpha1.Finding) []string {
+	paths := make([]string, 0, len(finding.Details))
+	for _, detail := range finding.Details {
+		paths = append(paths, detail.Path)
+	}
+	return paths
+}
+
+// findingID names a finding by the object, its fields and when it was first
+// seen. Values have no part in it: those of a Secret could be guessed from it.
+func findingID(finding *kronvoyv1alpha1.Finding, uid types.UID, firstSeen time.Time) string {
+	h := sha256.New()
+	ref := finding.ObjectReference
+	for _, part := range append([]string{ref.Group, ref.Resource, ref.Namespace, ref.Name, string(uid), firstSeen.UTC().Format(time.RFC3339Nano)}, paths(finding)...) {
+		h.Write([]byte(part + "\x00")) // hashes never fail
+	}
+	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 
 // corrected records that a difference was put right. It stays in the report,
@@ -128,7 +172,7 @@ func (a *Applier) Recall(w *Work, status *kronvoyv1alpha1.WorkReportStatus) {
 				continue
 			}
 			object := &objectState{finding: finding.DeepCopy()}
-			object.differs = finding.Action == kronvoyv1alpha1.FindingReported || finding.Action == kronvoyv1alpha1.FindingConflict
+			object.differs = open(finding.Action)
 			st.objects[item.Key] = object
 		}
 	}
