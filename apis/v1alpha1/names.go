@@ -54,6 +54,9 @@ const (
 	AnnotationReconcile = "kronvoy.io/reconcile"
 	// AnnotationReconcileReason says beside it why.
 	AnnotationReconcileReason = "kronvoy.io/reconcile-reason"
+	// AnnotationDriftDecisions on a Target holds what people decided about drift
+	// findings, as compact JSON: see DriftDecision.
+	AnnotationDriftDecisions = "kronvoy.io/drift-decisions"
 	// AnnotationInstanceReconcile on an instance suspends it on all clusters,
 	// see Suspended; the name is kro's.
 	AnnotationInstanceReconcile = "kro.run/reconcile"

@@ -20,9 +20,11 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := newCommand().ExecuteContext(ctx); err != nil {
-		if !errors.Is(err, errNotReady) {
-			fmt.Fprintln(os.Stderr, "Error:", err)
+		var status exitStatus
+		if errors.As(err, &status) {
+			os.Exit(int(status))
 		}
+		fmt.Fprintln(os.Stderr, "Error:", err)
 		os.Exit(1)
 	}
 }
@@ -37,6 +39,7 @@ func newCommand() *cobra.Command {
 	}
 	cmd.AddCommand(
 		demoCommand(),
+		driftCommand(),
 		fleetCommand(),
 		freezeCommand(),
 		graphCommand(),
@@ -48,3 +51,8 @@ func newCommand() *cobra.Command {
 	)
 	return cmd
 }
+
+// exitStatus is an error that says all it has to say by its number.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }

@@ -26,8 +26,8 @@ import (
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/view"
 )
 
-// errNotReady makes the exit status 1 without a further message.
-var errNotReady = errors.New("not everything is ready")
+// errNotReady is that not everything shown is ready.
+const errNotReady = exitStatus(1)
 
 // refresh is how often --watch looks again.
 const refresh = 500 * time.Millisecond
