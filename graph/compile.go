@@ -238,6 +238,7 @@ func (c *compiler) assemble(order dag.Order, crd *apiextensionsv1.CustomResource
 		d.node.Dependencies = slices.Sorted(maps.Keys(d.refs))
 		d.node.Wave = order.Waves[i]
 		d.node.Reads = reads[d.src.ID]
+		d.node.ReadyReads = readyReads(d)
 		d.plan.dependencies = g.indices(d.node.Dependencies)
 		for k := range d.plan.include {
 			d.plan.include[k].dependencies = g.indices(d.plan.include[k].expr.Variables)

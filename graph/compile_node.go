@@ -345,5 +345,6 @@ func (c *compiler) compileReadyWhen(d *draft) {
 	// What a selector finds is in no manifest that a rule could travel with.
 	if len(d.plan.ready) == len(d.src.ReadyWhen) && !d.plan.selects {
 		d.node.ReadyRules = readyRules(d.plan.ready, name)
+		d.node.BasicRules = basicRules(d.node.ReadyRules)
 	}
 }

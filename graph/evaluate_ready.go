@@ -153,7 +153,7 @@ func (s *objectScope) single() *Graph {
 // unread are the reads of a condition that were not asked for: in a partial
 // object their absence says nothing.
 func (s *objectScope) unread(c condition) []expr.Pattern {
-	if !s.object.Partial {
+	if !s.object.Partial || s.object.Judgeable {
 		return nil
 	}
 	var out []expr.Pattern

@@ -56,6 +56,12 @@ type Node struct {
 	// none, when one of them cannot be judged there (it uses a function that
 	// agents lack), and for a node that Selects: then Reads has what they read.
 	ReadyRules []string
+	// BasicRules is true when ReadyRules use no more functions than OCM's own
+	// agent has.
+	BasicRules bool
+	// ReadyReads are the fields that readyWhen reads, sorted by path: for an agent
+	// that cannot judge ReadyRules.
+	ReadyReads []Read
 	// Sensitive nodes hold secret values (kind Secret): whatever is read from
 	// them is masked outside of manifests.
 	Sensitive bool
@@ -72,6 +78,10 @@ type Read struct {
 	// Scalar is true for integers, strings and booleans, which OCM's feedback
 	// can carry; everything else travels in a WorkReport.
 	Scalar bool
+	// Stated is true for a map of such values (labels, a selector, data) that
+	// the node's template states. Its keys are then known from the manifest, and
+	// each can travel alone.
+	Stated bool
 }
 
 // Cluster is the value of the CEL variable `cluster`.
@@ -131,6 +141,9 @@ type ObservedObject struct {
 	// readyWhen reads then counts as unobserved: without a Verdict the node is not
 	// ready. Leave it false for a whole live object.
 	Partial bool
+	// Judgeable is true when a partial Object holds the fields of ReadyReads, too:
+	// readyWhen is judged by them.
+	Judgeable bool
 	// Verdict on readyWhen by the spoke; nil makes Evaluate judge Object itself.
 	Verdict *Verdict
 }

@@ -26,12 +26,7 @@ func (c *compiler) reads() map[string][]Read {
 	for _, d := range c.nodes {
 		d.plan.expressions(add)
 		if len(d.plan.ready) > 0 && len(d.node.ReadyRules) == 0 {
-			for _, r := range d.plan.ready {
-				for _, a := range r.expr.Accesses {
-					// Its variable is one object, also where the node is a list.
-					addFields(byNode, d, a.Fields())
-				}
-			}
+			addReadyReads(byNode, d)
 		}
 	}
 	c.status.expressions(add)
@@ -43,6 +38,22 @@ func (c *compiler) reads() map[string][]Read {
 		out[id] = minimal(reads)
 	}
 	return out
+}
+
+// readyReads are what readyWhen of a node reads.
+func readyReads(d *draft) []Read {
+	byNode := map[string]map[string]Read{}
+	addReadyReads(byNode, d)
+	return minimal(byNode[d.src.ID])
+}
+
+func addReadyReads(byNode map[string]map[string]Read, d *draft) {
+	for _, r := range d.plan.ready {
+		for _, a := range r.expr.Accesses {
+			// Its variable is one object, also where the node is a list.
+			addFields(byNode, d, a.Fields())
+		}
+	}
 }
 
 // addRead adds one access; of a list that is handed on the whole objects.
@@ -62,7 +73,24 @@ func addFields(byNode map[string]map[string]Read, d *draft, fields []string) {
 	if byNode[d.src.ID] == nil {
 		byNode[d.src.ID] = map[string]Read{}
 	}
-	byNode[d.src.ID][p] = Read{Path: p, Fields: fields, Scalar: isScalar(declAt(d.plan.decl, fields))}
+	decl := declAt(d.plan.decl, fields)
+	byNode[d.src.ID][p] = Read{
+		Path: p, Fields: fields, Scalar: isScalar(decl),
+		Stated: decl.Form == schema.Map && isScalar(decl.Elem) && states(d.src.Template, fields),
+	}
+}
+
+// states tells whether a template states a field.
+func states(template map[string]any, fields []string) bool {
+	var value any = template
+	for _, field := range fields {
+		object, isObject := value.(map[string]any)
+		if !isObject || object[field] == nil {
+			return false
+		}
+		value = object[field]
+	}
+	return len(fields) > 0
 }
 
 // declAt finds the declaration of a field; anything where nothing is declared.
@@ -85,6 +113,16 @@ func isScalar(d *schema.Decl) bool {
 		return true
 	}
 	return false
+}
+
+// AllReads are Reads and ReadyReads: what the hub needs back of an agent that
+// cannot judge ReadyRules.
+func (n *Node) AllReads() []Read {
+	byPath := make(map[string]Read, len(n.Reads)+len(n.ReadyReads))
+	for _, r := range slices.Concat(n.Reads, n.ReadyReads) {
+		byPath[r.Path] = r
+	}
+	return minimal(byPath)
 }
 
 // minimal sorts reads and drops those that lie inside of another.

@@ -7,6 +7,8 @@ import (
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/ext"
+	"k8s.io/apiserver/pkg/cel/library"
 
 	"sync"
 )
@@ -22,6 +24,39 @@ var objectEnv = sync.OnceValues(func() (*cel.Env, error) {
 	}
 	return env, nil
 })
+
+// basicEnv is what OCM's own agent compiles rules in: BaseEnvOpts of its sdk-go
+// v1.2.0, on cel-go v0.26.
+var basicEnv = sync.OnceValues(func() (*cel.Env, error) {
+	env, err := cel.NewEnv(
+		cel.Variable(ObjectVariable, cel.DynType),
+		cel.OptionalTypes(),
+		ext.Strings(ext.StringsVersion(4)),
+		library.Lists(),
+		library.Regex(),
+		library.URLs(),
+		library.Quantity(),
+		library.IP(),
+		library.CIDR(),
+		library.Format(),
+		library.SemverLib(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("building the CEL environment of OCM's agent: %w", err)
+	}
+	return env, nil
+})
+
+// IsBasic tells whether a rule of OnObject uses no more functions than OCM's own
+// agent has: without base64, sets, math, cel.bind and macros of two variables.
+func IsBasic(rule string) bool {
+	env, err := basicEnv()
+	if err != nil {
+		return false
+	}
+	_, issues := env.Compile(rule)
+	return issues.Err() == nil
+}
 
 // OnObject rewrites the expression, which reads one variable and yields a
 // boolean, into one that reads the live object as plain JSON, as an agent has

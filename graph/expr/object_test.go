@@ -163,3 +163,25 @@ func numberDecl(typ, format string) *schema.Decl {
 func listOf(elem *schema.Decl) *schema.Decl {
 	return schema.NewDecl("x", spec.ArrayProperty(elem.Schema()))
 }
+
+func TestOCMsAgentHasTheBasicFunctionsOnly(t *testing.T) {
+	for rule, want := range map[string]bool{
+		`object.status.conditions.exists(c, c.type == "Ready" && c.status == "True")`:      true,
+		`object.?status.?ready.orValue(false)`:                                             true,
+		`object.metadata.name.startsWith("a") && object.metadata.name.lowerAscii() == "a"`: true,
+		`quantity(object.spec.storage).isGreaterThan(quantity("1Gi"))`:                     true,
+		`timestamp(object.metadata.creationTimestamp) < timestamp("2026-01-02T03:04:05Z")`: true,
+		`semver(object.status.version).major() == 1`:                                       true,
+		`has(object.metadata.annotations) && "a" in object.metadata.annotations`:           true,
+		`size(base64.decode(object.data.token)) > 0`:                                       false,
+		`sets.contains(object.spec.modes, ["on"])`:                                         false,
+		`math.greatest(object.status.ready, 1) == 1`:                                       false,
+		`cel.bind(x, object.status.ready, x > 0 && x < 9)`:                                 false,
+		`object.metadata.labels.all(key, value, key != value)`:                             false,
+		`object.status.conditions.sortBy(c, c.type)[0].status == "True"`:                   false,
+	} {
+		if got := IsBasic(rule); got != want {
+			t.Errorf("%s: %t, want %t", rule, got, want)
+		}
+	}
+}
