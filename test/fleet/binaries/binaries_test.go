@@ -19,7 +19,10 @@ import (
 // that does so.
 const fakeGo = `#!/bin/sh
 here=$(dirname "$0")
-if [ "$1" = list ]; then echo "$here/kwok"; exit 0; fi
+if [ "$1" = list ]; then
+  if [ "${PWD##*/}" != controlplane ]; then echo "module sigs.k8s.io/kwok: not a known dependency" >&2; exit 1; fi
+  echo "$here/kwok"; exit 0
+fi
 while [ $# -gt 1 ]; do
   if [ "$1" = -o ]; then out=$2; fi
   shift

@@ -119,6 +119,9 @@ func (b builder) ldflags() string {
 }
 
 func (b builder) stages(ctx context.Context, paths []string) error {
+	if len(paths) == 0 {
+		return nil
+	}
 	out, err := b.goCommand(ctx, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok")
 	if err != nil {
 		return fmt.Errorf("finding kwok's module: %w", err)
