@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -183,10 +185,39 @@ func (h *hub) newCluster() (cluster.Cluster, error) {
 		o.Logger = h.log
 		o.Cache = cache.Options{
 			DefaultNamespaces: map[string]cache.Config{h.namespace: {}},
-			DefaultTransform:  cache.TransformStripManagedFields(),
-			NewInformer:       live.NewInformer,
+			DefaultTransform:  lighten,
+			// Works are large: what is read of them is shared, and never changed.
+			DefaultUnsafeDisableDeepCopy: ptr.To(true),
+			NewInformer:                  live.NewInformer,
 		}
 	})
+}
+
+// lighten drops what the agent never reads of the hub's objects, and holds the
+// few texts once that every condition repeats.
+func lighten(obj any) (any, error) {
+	if object, ok := obj.(client.Object); ok {
+		object.SetManagedFields(nil)
+	}
+	work, ok := obj.(*workv1.ManifestWork)
+	if !ok {
+		return obj, nil
+	}
+	share := func(text *string) { *text = unique.Make(*text).Value() }
+	for i := range work.Status.ResourceStatus.Manifests {
+		manifest := &work.Status.ResourceStatus.Manifests[i]
+		meta := &manifest.ResourceMeta
+		for _, text := range []*string{&meta.Group, &meta.Version, &meta.Kind, &meta.Resource, &meta.Namespace} {
+			share(text)
+		}
+		for j := range manifest.Conditions {
+			condition := &manifest.Conditions[j]
+			for _, text := range []*string{&condition.Type, (*string)(&condition.Status), &condition.Reason, &condition.Message} {
+				share(text)
+			}
+		}
+	}
+	return obj, nil
 }
 
 // hasReports says whether the hub serves WorkReports to this agent. To wait for

@@ -98,6 +98,9 @@ func (r *reconciler) apply(ctx context.Context, work *workv1.ManifestWork) (reco
 	if err := r.remember(ctx, work, planned); err != nil {
 		return reconcile.Result{}, err
 	}
+	if err := r.writer.CatchUp(ctx, work); err != nil {
+		return reconcile.Result{}, err
+	}
 	if r.writer.Settled(work.Name) {
 		if err := r.applier.Flush(ctx, work.Name); err != nil {
 			return reconcile.Result{}, err

@@ -75,6 +75,6 @@ func run() error {
 		return err
 	}
 	ctx := ctrl.SetupSignalHandler()
-	go trimFootprint(ctx)
+	go staySmall(ctx)
 	return agent.Run(ctx)
 }

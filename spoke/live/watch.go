@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"unique"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -194,15 +195,48 @@ func ownerUIDs(obj any) ([]string, error) {
 }
 
 // lighten drops what nobody here reads from a cached object: managed fields
-// are often half of it, and are read live where they matter.
+// are often half of it, and are read live where they matter. What is left holds
+// the names of its fields once for all objects.
 func lighten(obj *unstructured.Unstructured) *unstructured.Unstructured {
-	metadata, ok := obj.Object["metadata"].(map[string]any)
-	if !ok || metadata["managedFields"] == nil {
-		return obj
+	slim := obj.Object
+	if metadata, ok := slim["metadata"].(map[string]any); ok && metadata["managedFields"] != nil {
+		metadata = maps.Clone(metadata)
+		delete(metadata, "managedFields")
+		slim = maps.Clone(slim)
+		slim["metadata"] = metadata
 	}
-	slim := maps.Clone(obj.Object)
-	slimMeta := maps.Clone(metadata)
-	delete(slimMeta, "managedFields")
-	slim["metadata"] = slimMeta
-	return &unstructured.Unstructured{Object: slim}
+	return &unstructured.Unstructured{Object: share(slim)}
+}
+
+// share copies the structure of an object. JSON decoding makes a new text of
+// every field's name.
+func share(object map[string]any) map[string]any {
+	shared := make(map[string]any, len(object))
+	for name, value := range object {
+		name = unique.Make(name).Value()
+		switch value := value.(type) {
+		case map[string]any:
+			shared[name] = share(value)
+		case []any:
+			shared[name] = shareList(value)
+		default:
+			shared[name] = value
+		}
+	}
+	return shared
+}
+
+func shareList(list []any) []any {
+	shared := make([]any, len(list))
+	for i, value := range list {
+		switch value := value.(type) {
+		case map[string]any:
+			shared[i] = share(value)
+		case []any:
+			shared[i] = shareList(value)
+		default:
+			shared[i] = value
+		}
+	}
+	return shared
 }

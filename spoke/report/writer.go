@@ -193,11 +193,13 @@ func (w *Writer) writeReport(ctx context.Context, reader client.Reader, key clie
 	if after == nil {
 		return nil
 	}
-	if err := w.patch(ctx, report, reportContent(after)); err != nil {
+	target := &kronvoyv1alpha1.WorkReport{}
+	target.Namespace, target.Name = report.Namespace, report.Name
+	if err := w.patch(ctx, target, reportContent(after)); err != nil {
 		return fmt.Errorf("writing report %q: %w", obs.Work, err)
 	}
 	w.remember(obs.Work, func(last *written) {
-		last.report, last.reportVersion = &report.Status, report.ResourceVersion
+		last.report, last.reportVersion = &target.Status, target.ResourceVersion
 	})
 	return nil
 }
@@ -280,8 +282,35 @@ func (w *Writer) remember(work string, change func(*written)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	last := w.written[work]
-	change(&last)
+	if change(&last); last == (written{}) {
+		delete(w.written, work)
+		return
+	}
 	w.written[work] = last
+}
+
+// CatchUp frees what was written of a work, as far as the cache of the hub
+// shows it by now.
+func (w *Writer) CatchUp(ctx context.Context, work *workv1.ManifestWork) error {
+	if w.last(work.Name) == (written{}) {
+		return nil
+	}
+	report := &kronvoyv1alpha1.WorkReport{}
+	if reader := w.hub.Reader(); reader != nil && w.hub.Reports() {
+		err := reader.Get(ctx, client.ObjectKeyFromObject(work), report)
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("reading report %q: %w", work.Name, err)
+		}
+	}
+	w.remember(work.Name, func(last *written) {
+		if !newer(last.workVersion, work.ResourceVersion) {
+			last.work, last.workVersion = nil, ""
+		}
+		if !newer(last.reportVersion, report.ResourceVersion) {
+			last.report, last.reportVersion = nil, ""
+		}
+	})
+	return nil
 }
 
 // newer says whether a is certainly a later version than b.

@@ -28,6 +28,9 @@ const (
 	crowd = 100
 	// few and lots are how many objects each of them has.
 	few, lots = 10, 50
+	// rested is how long after its last write the agent has given back what it
+	// needed only then.
+	rested = 10 * time.Second
 	// samples is how often a latency is taken.
 	samples = 200
 )
@@ -234,7 +237,7 @@ func (a *agent) fill(ctx context.Context, objects int) error {
 
 // idleAgent watches the agent while nothing happens, and counts what it writes.
 func (a *agent) idleAgent(ctx context.Context) (*watched, []audit.Write, error) {
-	if _, err := a.quiet(ctx, settled); err != nil {
+	if _, err := a.quiet(ctx, rested); err != nil {
 		return nil, nil, err
 	}
 	a.options.say("watching the idle agent for %s", a.options.idle)
