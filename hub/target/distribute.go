@@ -27,19 +27,14 @@ func (r *Reconciler) distribute(ctx context.Context, s *scope) error {
 	for _, w := range s.works {
 		live[w.Name] = w
 	}
+	for _, works := range [][]*workv1.ManifestWork{s.plan.Works, s.plan.Donors} {
+		// What leaves a work may be on its way into one that was not written: after
+		// an error nothing leaves.
+		if err := r.writeAll(ctx, s, works, live); err != nil {
+			return err
+		}
+	}
 	var errs *multierror.Error
-	for _, w := range s.plan.Works {
-		if err := r.write(ctx, w, live[w.Name]); err != nil {
-			errs = multierror.Append(errs, fmt.Errorf("writing work %s/%s: %w", w.Namespace, w.Name, err))
-		}
-		if err := r.ensureReport(ctx, s, w, live[w.Name]); err != nil {
-			errs = multierror.Append(errs, fmt.Errorf("creating report %s/%s: %w", w.Namespace, w.Name, err))
-		}
-	}
-	if errs.ErrorOrNil() != nil {
-		// What leaves a work may be on its way into one that was not written.
-		return errs
-	}
 	for _, name := range s.plan.Delete {
 		w := live[name]
 		preconditions := client.Preconditions{UID: &w.UID, ResourceVersion: &w.ResourceVersion}
@@ -48,6 +43,20 @@ func (r *Reconciler) distribute(ctx context.Context, s *scope) error {
 			continue
 		}
 		r.hashes.forget(w.UID)
+	}
+	return errs.ErrorOrNil()
+}
+
+// writeAll writes works and makes their reports, as many as it can.
+func (r *Reconciler) writeAll(ctx context.Context, s *scope, works []*workv1.ManifestWork, live map[string]*workv1.ManifestWork) error {
+	var errs *multierror.Error
+	for _, w := range works {
+		if err := r.write(ctx, w, live[w.Name]); err != nil {
+			errs = multierror.Append(errs, fmt.Errorf("writing work %s/%s: %w", w.Namespace, w.Name, err))
+		}
+		if err := r.ensureReport(ctx, s, w, live[w.Name]); err != nil {
+			errs = multierror.Append(errs, fmt.Errorf("creating report %s/%s: %w", w.Namespace, w.Name, err))
+		}
 	}
 	return errs.ErrorOrNil()
 }
@@ -62,7 +71,7 @@ func (r *Reconciler) write(ctx context.Context, w, live *workv1.ManifestWork) er
 		return err
 	}
 	if live.DeletionTimestamp != nil {
-		// It is built anew once it is gone.
+		// It is built anew once it is gone; nothing moves into it.
 		return nil
 	}
 	if r.hashes.of(live) == w.Annotations[kronvoyv1alpha1.AnnotationHash] &&

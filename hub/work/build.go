@@ -45,9 +45,11 @@ type Elsewhere struct {
 
 // Plan is what should be in the cluster's namespace now.
 type Plan struct {
-	// Works in the order they are to be written: a manifest that moves is in
-	// its new work before it leaves the old one.
+	// Works are to be written first.
 	Works []*workv1.ManifestWork
+	// Donors are works that a manifest moves out of. They are to be written when
+	// all of Works are: in no work means deleted.
+	Donors []*workv1.ManifestWork
 	// Delete names works that nothing is left in.
 	Delete []string
 	// Remaining is the number of objects that still have to leave, in this
@@ -105,7 +107,7 @@ func Build(in Input) (Plan, error) {
 			stay = withoutWave(leaving, plan.Wave)
 		}
 	}
-	chunks := pack(append(wanted, stay...))
+	chunks := pack(append(wanted, stay...), terminating(in.Previous))
 	return plan.write(in, chunks), nil
 }
 
@@ -295,21 +297,25 @@ func (p Plan) write(in Input, chunks [][]manifest) Plan {
 	for _, w := range in.Previous {
 		previous[chunkOf(w.Name)] = w
 	}
-	var fresh, grown []*workv1.ManifestWork
+	donors := map[int]bool{}
 	for chunk, manifests := range chunks {
-		before := previous[chunk]
+		for _, m := range manifests {
+			if m.chunk >= 0 && m.chunk != chunk {
+				donors[m.chunk] = true
+			}
+		}
+	}
+	for chunk, manifests := range chunks {
 		if len(manifests) == 0 {
 			continue
 		}
-		w := assemble(in, chunk, manifests, before)
-		if before == nil {
-			fresh = append(fresh, w)
+		w := assemble(in, chunk, manifests, previous[chunk])
+		if donors[chunk] {
+			p.Donors = append(p.Donors, w)
 		} else {
-			grown = append(grown, w)
+			p.Works = append(p.Works, w)
 		}
 	}
-	// New works first: what moves arrives before it leaves.
-	p.Works = append(fresh, grown...)
 	for _, w := range in.Previous {
 		chunk := chunkOf(w.Name)
 		if w.DeletionTimestamp == nil && (chunk < 0 || chunk >= len(chunks) || len(chunks[chunk]) == 0) {
@@ -318,6 +324,17 @@ func (p Plan) write(in Input, chunks [][]manifest) Plan {
 	}
 	slices.Sort(p.Delete)
 	return p
+}
+
+// terminating are the chunks whose works are being deleted.
+func terminating(previous []*workv1.ManifestWork) map[int]bool {
+	chunks := map[int]bool{}
+	for _, w := range previous {
+		if w.DeletionTimestamp != nil {
+			chunks[chunkOf(w.Name)] = true
+		}
+	}
+	return chunks
 }
 
 // chunkOf reads the number at the end of a work's name; -1 if there is none.

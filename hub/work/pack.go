@@ -25,7 +25,12 @@ const (
 // pack distributes manifests over works. A manifest stays where it was shipped
 // unless its work has become too large; new ones go into the first work that
 // has room. The index of a chunk is the number in its work's name.
-func pack(manifests []manifest) [][]manifest {
+//
+// What moves must be in its new work before it leaves the old one, and the agent
+// sees works in the order in which they are written. So nothing moves to a work
+// that something moves out of, which would have to be written both before and
+// after another; nor to one that is being deleted, which is not written at all.
+func pack(manifests []manifest, terminating map[int]bool) [][]manifest {
 	sortManifests(manifests)
 	var chunks []chunk
 	at := func(i int) *chunk {
@@ -35,13 +40,16 @@ func pack(manifests []manifest) [][]manifest {
 		return &chunks[i]
 	}
 	var homeless []manifest
+	donors := map[int]bool{}
 	for _, m := range manifests {
 		if m.chunk < 0 || !at(m.chunk).add(m) {
 			homeless = append(homeless, m)
+			donors[m.chunk] = true
 		}
 	}
 	for _, m := range homeless {
-		for i := 0; !at(i).add(m); i++ {
+		moves := m.chunk >= 0
+		for i := 0; moves && (donors[i] || terminating[i]) || !at(i).add(m); i++ {
 		}
 	}
 	packed := make([][]manifest, len(chunks))

@@ -3,9 +3,11 @@ package work
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -111,7 +113,7 @@ func (w *world) step(teardown bool) Plan {
 
 // write does what hub/target does with a plan.
 func (w *world) write(plan Plan) {
-	for _, planned := range plan.Works {
+	for _, planned := range slices.Concat(plan.Works, plan.Donors) {
 		i := slices.IndexFunc(w.works, func(x *workv1.ManifestWork) bool { return x.Name == planned.Name })
 		if i < 0 {
 			planned.Generation = 1
@@ -478,6 +480,91 @@ func TestWorksStayWithinTheirLimits(t *testing.T) {
 			want(t, "the same works again", hashesOf(plan.Works), hashesOf(again.Works))
 		})
 	}
+}
+
+func TestWhatMovesIsInItsNewWorkBeforeItLeavesTheOldOne(t *testing.T) {
+	type sizes = map[string]int // KiB by name
+	cases := map[string]struct {
+		before, grown sizes
+		// chunks are the names in each work.
+		chunks [][]string
+		// deleting is the chunk whose work is being deleted; none where negative.
+		deleting      int
+		works, donors map[string][]string
+	}{
+		"into a new work": {
+			before: sizes{"a": 10, "b": 10}, grown: sizes{"a": 300, "b": 200}, chunks: [][]string{{"a", "b"}}, deleting: -1,
+			works: map[string][]string{"1": {"b"}}, donors: map[string][]string{"0": {"a"}},
+		},
+		"into one that is there": {
+			before: sizes{"a": 200, "b": 100, "c": 100}, grown: sizes{"b": 210}, chunks: [][]string{{"a", "b"}, {"c"}}, deleting: -1,
+			works: map[string][]string{"1": {"b", "c"}}, donors: map[string][]string{"0": {"a"}},
+		},
+		"out of two that would have room for each other's": {
+			before: sizes{"a": 100, "b": 100, "c": 100, "d": 100}, grown: sizes{"a": 250, "b": 160, "c": 230, "d": 180},
+			chunks: [][]string{{"a", "b"}, {"c", "d"}}, deleting: -1,
+			works: map[string][]string{"2": {"b", "d"}}, donors: map[string][]string{"0": {"a"}, "1": {"c"}},
+		},
+		"not into one that is being deleted": {
+			before: sizes{"a": 200, "b": 100, "d": 100}, grown: sizes{"b": 210}, chunks: [][]string{{"a", "b"}, nil, {"d"}}, deleting: 1,
+			works: map[string][]string{"2": {"b", "d"}}, donors: map[string][]string{"0": {"a"}},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			input := func(size sizes, names ...string) Input {
+				nodes := graph.NodeResult{ID: "a", State: graph.Progressing}
+				for _, name := range names {
+					object := configMap(name, strings.Repeat("x", size[name]<<10))
+					object["metadata"].(map[string]any)["namespace"] = "shop"
+					nodes.Objects = append(nodes.Objects, object)
+				}
+				return Input{
+					Identity: shop, Cluster: "c1", Graph: compile(t, graph.NodeSource{ID: "a", Template: configMap("a", "x")}),
+					Evaluation: graph.Evaluation{Nodes: []graph.NodeResult{nodes}},
+				}
+			}
+			build := func(in Input) Plan {
+				plan, err := Build(in)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return plan
+			}
+			var previous []*workv1.ManifestWork
+			for chunk, names := range tc.chunks {
+				w := &workv1.ManifestWork{}
+				if len(names) > 0 {
+					w = build(input(tc.before, names...)).Works[0]
+				}
+				w.Name = shop.WorkName(chunk)
+				if chunk == tc.deleting {
+					w.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
+				}
+				previous = append(previous, w)
+			}
+			size := maps.Clone(tc.before)
+			maps.Copy(size, tc.grown)
+			in := input(size, slices.Sorted(maps.Keys(size))...)
+			in.Previous = previous
+			plan := build(in)
+			want(t, "works", tc.works, namesIn(plan.Works))
+			want(t, "donors", tc.donors, namesIn(plan.Donors))
+			want(t, "deleted works", 0, len(plan.Delete))
+		})
+	}
+}
+
+// namesIn are the objects in works by chunk.
+func namesIn(works []*workv1.ManifestWork) map[string][]string {
+	names := map[string][]string{}
+	for _, w := range works {
+		chunk := w.Name[strings.LastIndex(w.Name, "-")+1:]
+		for _, config := range w.Spec.ManifestConfigs {
+			names[chunk] = append(names[chunk], config.ResourceIdentifier.Name)
+		}
+	}
+	return names
 }
 
 func hashesOf(works []*workv1.ManifestWork) map[string]string {
