@@ -7,12 +7,12 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
-	"github.com/kronvoy/kronvoy/spoke/drift"
+	"github.com/kronvoy/kronvoy/internal/fieldpattern"
 )
 
 // FieldPolicy is the drift policy of the fields that its patterns match.
 type FieldPolicy struct {
-	Patterns []drift.Pattern
+	Patterns []fieldpattern.Pattern
 	Drift    kronvoyv1alpha1.DriftPolicy
 }
 
@@ -29,7 +29,7 @@ func known(policy kronvoyv1alpha1.DriftPolicy) error {
 // field gives the first policy that names a field; nil for none.
 func (i *Item) field(path fieldpath.Path) *FieldPolicy {
 	for n := range i.Fields {
-		if drift.Match(i.Fields[n].Patterns, path) {
+		if fieldpattern.Match(i.Fields[n].Patterns, path) {
 			return &i.Fields[n]
 		}
 	}

@@ -137,7 +137,7 @@ func (r *run) remove(ctx context.Context, key live.Key) (gone bool, state leavin
 		return true, state, nil // never ours, orphaned, or moved to another work
 	case elsewhere || r.ownedByOthers(obj):
 		return true, state, r.release(ctx, key, obj)
-	case orphaned(r.w.Delete, key) || r.readOnly(key):
+	case orphaned(r.w.Delete, key) || r.stays(key):
 		return true, state, r.release(ctx, key, obj)
 	case !obj.GetDeletionTimestamp().IsZero():
 		state.message = waitsFor(obj)
@@ -163,11 +163,12 @@ func (r *run) remove(ctx context.Context, key live.Key) (gone bool, state leavin
 	return false, state, nil
 }
 
-// readOnly says whether the work still looks at the object, without applying
-// it: then it is let go of, not deleted.
-func (r *run) readOnly(key live.Key) bool {
+// stays says whether the work still names the object, as one that it only looks
+// at or is to leave behind: then it is let go of, not deleted. It may have become
+// so with the deletion, before it was applied.
+func (r *run) stays(key live.Key) bool {
 	return slices.ContainsFunc(r.w.Items, func(item *Item) bool {
-		return item.ReadOnly() && versionless(item.Key) == versionless(key)
+		return (item.ReadOnly() || item.Orphan) && versionless(item.Key) == versionless(key)
 	})
 }
 

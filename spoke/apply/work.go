@@ -14,6 +14,7 @@ import (
 	workv1 "open-cluster-management.io/api/work/v1"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/internal/fieldpattern"
 	"github.com/kronvoy/kronvoy/spoke/drift"
 	"github.com/kronvoy/kronvoy/spoke/feedback"
 	"github.com/kronvoy/kronvoy/spoke/live"
@@ -302,7 +303,7 @@ func (i *Item) apply(policy kronvoyv1alpha1.ManifestPolicy) {
 	}
 	i.Fields = nil
 	for _, field := range policy.Fields {
-		patterns, err := drift.ParsePatterns(field.Paths)
+		patterns, err := fieldpattern.ParseAll(field.Paths)
 		if err = errors.Join(known(field.Drift), err); err != nil {
 			i.fail(kronvoyv1alpha1.ReasonInvalidPolicy, fmt.Errorf("manifest %d: policies of fields: %w", i.Ordinal, err))
 		}

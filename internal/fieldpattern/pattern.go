@@ -1,6 +1,9 @@
-package drift
+// Package fieldpattern reads the paths by which policies name fields of objects. Hub
+// and agent share it: what the one accepts the other can follow.
+package fieldpattern
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -24,8 +27,8 @@ type segment struct {
 	keyValue string
 }
 
-// ParsePattern reads one pattern.
-func ParsePattern(text string) (Pattern, error) {
+// Parse reads one pattern.
+func Parse(text string) (Pattern, error) {
 	rest := strings.TrimPrefix(strings.TrimPrefix(text, "$"), ".")
 	var pattern Pattern
 	for rest != "" {
@@ -53,13 +56,13 @@ func ParsePattern(text string) (Pattern, error) {
 	return pattern, nil
 }
 
-// ParsePatterns reads a list of patterns; the good ones count even when one is
+// ParseAll reads a list of patterns; the good ones count even when one is
 // bad.
-func ParsePatterns(texts []string) ([]Pattern, error) {
+func ParseAll(texts []string) ([]Pattern, error) {
 	var patterns []Pattern
 	var firstErr error
 	for _, text := range texts {
-		pattern, err := ParsePattern(text)
+		pattern, err := Parse(text)
 		if err != nil {
 			if firstErr == nil {
 				firstErr = err
@@ -132,7 +135,11 @@ func keyText(v value.Value) string {
 	if v.IsString() {
 		return v.AsString()
 	}
-	return string(canonical(v.Unstructured()))
+	text, err := json.Marshal(v.Unstructured())
+	if err != nil { // only what JSON brought is ever in here
+		return ""
+	}
+	return string(text)
 }
 
 // Match says whether any of the patterns matches a path.
