@@ -57,10 +57,23 @@ const (
 	// AnnotationDriftDecisions on a Target holds what people decided about drift
 	// findings, as compact JSON: see DriftDecision.
 	AnnotationDriftDecisions = "kronvoy.io/drift-decisions"
+	// AnnotationServiceAccount on a namespace of the hub says in whose name agents
+	// act for the instances in it, as [namespace/]name of a ServiceAccount on the
+	// cluster; without a namespace it is in the instance's. On the hub's own
+	// namespace it counts for cluster-scoped instances.
+	AnnotationServiceAccount = "kronvoy.io/service-account"
+	// AnnotationAgentIdentity on a namespace of the hub lets agents act with their
+	// own rights for the instances in it, when it is AgentIdentityAllowed: whoever
+	// may write instances there may do on every cluster what the agent may. On the
+	// hub's own namespace it counts for cluster-scoped instances.
+	AnnotationAgentIdentity = "kronvoy.io/agent-identity"
 	// AnnotationInstanceReconcile on an instance suspends it on all clusters,
 	// see Suspended; the name is kro's.
 	AnnotationInstanceReconcile = "kro.run/reconcile"
 )
+
+// AgentIdentityAllowed is the value of AnnotationAgentIdentity that counts.
+const AgentIdentityAllowed = "allowed"
 
 // ReconcileSuspended is the value of AnnotationReconcile that the hub writes.
 const ReconcileSuspended = "suspended"

@@ -14,6 +14,7 @@ func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion,
 		&Target{}, &TargetList{},
 		&WorkReport{}, &WorkReportList{},
+		&Distribution{}, &DistributionList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

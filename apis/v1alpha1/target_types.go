@@ -15,6 +15,7 @@ import (
 // +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.instance.kind`
 // +kubebuilder:printcolumn:name="Instance",type=string,JSONPath=`.spec.instance.name`
 // +kubebuilder:printcolumn:name="Instance-Namespace",type=string,JSONPath=`.spec.instance.namespace`,priority=1
+// +kubebuilder:printcolumn:name="Distribution",type=string,JSONPath=`.spec.distribution`,priority=1
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision`
 // +kubebuilder:printcolumn:name="Drift",type=integer,JSONPath=`.status.drift.objects`
@@ -43,6 +44,11 @@ type TargetSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Revision string `json:"revision"`
+	// Distribution is the name of the Distribution, in the instance's namespace,
+	// that owns the instance; empty when none does.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Distribution string `json:"distribution,omitempty"`
 }
 
 // InstanceReference names an instance on the hub.
