@@ -38,10 +38,12 @@ import (
 	"github.com/kronvoy/kronvoy/hub/admission"
 	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/definition"
+	"github.com/kronvoy/kronvoy/hub/distribution"
 	"github.com/kronvoy/kronvoy/hub/expiry"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/instance"
 	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/registration"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/scheduler"
@@ -66,6 +68,12 @@ type Options struct {
 	LocalCluster bool
 	// DefaultPlacement is where instances run that name no Placement.
 	DefaultPlacement rollout.DefaultPlacement
+	// DefaultServiceAccount is in whose name agents act for instances that nothing
+	// else speaks of; empty for nobody's.
+	DefaultServiceAccount policy.ServiceAccount
+	// AgentIdentity is where agents may use their own rights unless something else
+	// is said.
+	AgentIdentity policy.AgentIdentity
 	// Scheduler and Registration are off where OCM's own controllers run.
 	WithoutScheduler, WithoutRegistration bool
 	// Webhook checks definitions as they are applied.
@@ -132,8 +140,9 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		(&rollout.Reconciler{Client: c, Namespace: opts.Namespace, Placer: placer, Store: store}).SetupWithManager(local, watched),
 		(&target.Reconciler{
 			Client: c, Reader: reader, Cache: local.GetCache(), Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
-			AllowedNamespaces: opts.AllowedNamespaces,
+			AllowedNamespaces: opts.AllowedNamespaces, DefaultServiceAccount: opts.DefaultServiceAccount, AgentIdentity: opts.AgentIdentity,
 		}).SetupWithManager(mgr, watched),
+		(&distribution.Reconciler{Client: c, Store: store, Clock: opts.Clock}).SetupWithManager(local, watched),
 		(&target.Orphans{Client: c, Reader: reader, Clock: opts.Clock}).SetupWithManager(local, watched),
 		(&clusters.Reconciler{Client: c, Clock: opts.Clock}).SetupWithManager(local),
 		(&expiry.Reconciler{Client: c, Cache: local.GetCache(), Namespace: opts.Namespace, Clock: opts.Clock}).SetupWithManager(local),
@@ -166,7 +175,6 @@ func newManager(opts Options, keeper *admission.Keeper) (mcmanager.Manager, erro
 	}
 	grace := 10 * time.Second
 	watched := admission.CacheOptions(opts.Namespace)
-	watched[&corev1.Namespace{}] = cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", opts.Namespace)}
 	watched[&coordinationv1.Lease{}] = cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", clusters.LeaseName)}
 	mgr, err := mcmanager.New(opts.Config, nil, manager.Options{
 		Scheme:                        scheme,

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/kronvoy/kronvoy/hub"
+	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 )
 
@@ -25,7 +26,7 @@ func main() {
 
 func newCommand() *cobra.Command {
 	var opts hub.Options
-	var kubeconfig, defaultPlacement string
+	var kubeconfig, defaultPlacement, serviceAccount, agentIdentity string
 	var debug bool
 	var qps float32
 	var burst int
@@ -46,6 +47,12 @@ func newCommand() *cobra.Command {
 			opts.Config = config
 			if opts.DefaultPlacement, err = rollout.ParseDefaultPlacement(defaultPlacement); err != nil {
 				return err
+			}
+			if opts.DefaultServiceAccount, err = policy.ParseServiceAccount(serviceAccount); err != nil {
+				return fmt.Errorf("reading --default-service-account: %w", err)
+			}
+			if opts.AgentIdentity, err = policy.ParseAgentIdentity(agentIdentity); err != nil {
+				return fmt.Errorf("reading --allow-agent-identity: %w", err)
 			}
 			h, err := hub.New(cmd.Context(), opts)
 			if err != nil {
@@ -68,6 +75,8 @@ func newCommand() *cobra.Command {
 	flags.StringVar(&opts.MetricsAddress, "metrics-bind-address", "0", "address of /metrics; 0 turns it off")
 	flags.BoolVar(&opts.LocalCluster, "local-cluster", false, "make the hub's own cluster a spoke too, as ManagedCluster local-cluster, with the agent in this process")
 	flags.StringVar(&defaultPlacement, "default-placement", string(rollout.DefaultAuto), "where instances run that name no Placement: local, none, or auto, which is local while the hub's own cluster is the only one")
+	flags.StringVar(&serviceAccount, "default-service-account", "", "service account, as [namespace/]name, that agents act as where neither a Distribution nor the namespace names one; without a namespace it is in the instance's")
+	flags.StringVar(&agentIdentity, "allow-agent-identity", string(policy.AgentIdentityAuto), "let agents use their own rights where no service account is named: true, false, or auto, which is true while the hub's own cluster is the only one")
 	flags.IntVar(&opts.Webhook.Port, "webhook-port", 0, "port of the webhook that checks definitions as they are applied; 0 turns it off")
 	flags.StringVar(&opts.Webhook.CertDir, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhook; empty lets the hub make them")
 	flags.BoolVar(&opts.WithoutScheduler, "without-scheduler", false, "leave Placements to OCM's scheduler")

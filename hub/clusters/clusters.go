@@ -136,3 +136,21 @@ func Unreachable(c *clusterv1.ManagedCluster) bool {
 	available := apimeta.FindStatusCondition(c.Status.Conditions, clusterv1.ManagedClusterConditionAvailable)
 	return available != nil && available.Status != metav1.ConditionTrue
 }
+
+// Accepted says whether the hub's own cluster is accepted, and how many others.
+func Accepted(ctx context.Context, c client.Reader) (local bool, others int, err error) {
+	var list clusterv1.ManagedClusterList
+	if err := c.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		return false, 0, fmt.Errorf("listing clusters: %w", err)
+	}
+	for i := range list.Items {
+		switch m := &list.Items[i]; {
+		case !m.Spec.HubAcceptsClient:
+		case m.Name == kronvoyv1alpha1.LocalCluster:
+			local = true
+		default:
+			others++
+		}
+	}
+	return local, others, nil
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/singleflight"
 	appsv1 "k8s.io/api/apps/v1"
@@ -151,6 +152,24 @@ func (s *Store) Judged(definition string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.judged[definition]
+}
+
+// UnjudgedRecheck is how soon a hub that has just started asks Unjudged again.
+const UnjudgedRecheck = 200 * time.Millisecond
+
+// Unjudged is true while this process has not seen whether a definition of a
+// kind can be served: to say that nothing serves the kind would be a guess.
+func (s *Store) Unjudged(ctx context.Context, c client.Reader, kind runtimeschema.GroupKind) (bool, error) {
+	var definitions krov1alpha1.ResourceGraphDefinitionList
+	if err := c.List(ctx, &definitions, client.UnsafeDisableDeepCopy); err != nil {
+		return false, fmt.Errorf("listing definitions: %w", err)
+	}
+	for i := range definitions.Items {
+		if rgd := &definitions.Items[i]; specKind(rgd).GroupKind() == kind && !s.Judged(rgd.Name) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // withdraw ends serving of a definition and forgets its graphs.

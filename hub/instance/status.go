@@ -3,7 +3,6 @@ package instance
 import (
 	"context"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -12,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/rollout"
@@ -29,8 +28,8 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 		return index.Later(), nil
 	}
 	if !s.served {
-		if unknown, err := r.unjudged(ctx, req); err != nil || unknown {
-			return reconcile.Result{RequeueAfter: unjudgedRecheck}, err
+		if unknown, err := r.Store.Unjudged(ctx, r.Client, req.GVK().GroupKind()); err != nil || unknown {
+			return reconcile.Result{RequeueAfter: definition.UnjudgedRecheck}, err
 		}
 	}
 	decision, err := r.Placer.Decide(ctx, s.instance)
@@ -80,26 +79,6 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 	}
 	r.announce(s, previous, summary, in.FleetField)
 	return reconcile.Result{}, r.patchStatus(ctx, req, s, summary)
-}
-
-// unjudgedRecheck is how often a hub that has just started looks whether a kind
-// is served.
-const unjudgedRecheck = 200 * time.Millisecond
-
-// unjudged is true while the hub, just started, has not looked at a definition
-// of the instance's kind: to say that nothing serves it would be a guess.
-func (r *Reconciler) unjudged(ctx context.Context, req kinds.Request) (bool, error) {
-	var definitions krov1alpha1.ResourceGraphDefinitionList
-	if err := r.Client.List(ctx, &definitions, client.UnsafeDisableDeepCopy); err != nil {
-		return false, fmt.Errorf("listing definitions: %w", err)
-	}
-	for i := range definitions.Items {
-		schema := definitions.Items[i].Spec.Schema
-		if schema != nil && schema.Group == req.Group && schema.Kind == req.Kind && !r.Store.Judged(definitions.Items[i].Name) {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 func (r *Reconciler) patchStatus(ctx context.Context, req kinds.Request, s *scope, summary map[string]any) error {

@@ -85,20 +85,23 @@ func (p Placer) Decide(ctx context.Context, instance *unstructured.Unstructured)
 	return decision, nil
 }
 
+// wanted is what every Target of an instance is to say.
+type wanted struct{ revision, distribution string }
+
 // plan is what to write.
 type plan struct {
-	revision string
-	create   []string
-	update   []*kronvoyv1alpha1.Target
-	remove   []*kronvoyv1alpha1.Target
+	wanted
+	create []string
+	update []*kronvoyv1alpha1.Target
+	remove []*kronvoyv1alpha1.Target
 }
 
 // decide moves every placed cluster to the revision at once. A cluster that
 // left the decision loses the instance only if its agent is alive, and only if
 // the decision did not become empty: that is more often a mistyped label than
 // a wish.
-func decide(decision Decision, targets []kronvoyv1alpha1.Target, revision string, unreachable func(string) bool) plan {
-	p := plan{revision: revision}
+func decide(decision Decision, targets []kronvoyv1alpha1.Target, w wanted, unreachable func(string) bool) plan {
+	p := plan{wanted: w}
 	existing := map[string]bool{}
 	for i := range targets {
 		target := &targets[i]
@@ -110,7 +113,7 @@ func decide(decision Decision, targets []kronvoyv1alpha1.Target, revision string
 		switch {
 		case decision.Decided && !placed && len(decision.Clusters) > 0 && !unreachable(target.Namespace):
 			p.remove = append(p.remove, target.DeepCopy())
-		case target.Spec.Revision != revision:
+		case target.Spec.Revision != w.revision || target.Spec.Distribution != w.distribution:
 			p.update = append(p.update, target.DeepCopy())
 		}
 	}

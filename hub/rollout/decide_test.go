@@ -29,7 +29,9 @@ func TestDecide(t *testing.T) {
 		decision    Decision
 		targets     []kronvoyv1alpha1.Target
 		unreachable []string
-		want        outcome
+		// distribution owns the instance now.
+		distribution string
+		want         outcome
 	}{
 		"a new placement creates a target on every cluster": {
 			decision: Decision{Decided: true, Clusters: []string{"a", "b"}},
@@ -39,6 +41,11 @@ func TestDecide(t *testing.T) {
 			decision: Decision{Decided: true, Clusters: []string{"a", "b"}},
 			targets:  []kronvoyv1alpha1.Target{target("a", "r1"), target("b", "r2")},
 			want:     outcome{Update: []string{"a"}},
+		},
+		"a new owner is named on all clusters": {
+			decision: Decision{Decided: true, Clusters: []string{"a", "b"}}, distribution: "calm",
+			targets: []kronvoyv1alpha1.Target{target("a", "r2"), target("b", "r2")},
+			want:    outcome{Update: []string{"a", "b"}},
 		},
 		"a cluster that left the placement loses the instance": {
 			decision: Decision{Decided: true, Clusters: []string{"b"}},
@@ -66,7 +73,7 @@ func TestDecide(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			p := decide(tc.decision, tc.targets, "r2", func(c string) bool { return slices.Contains(tc.unreachable, c) })
+			p := decide(tc.decision, tc.targets, wanted{revision: "r2", distribution: tc.distribution}, func(c string) bool { return slices.Contains(tc.unreachable, c) })
 			got := outcome{Create: p.create}
 			for _, u := range p.update {
 				got.Update = append(got.Update, u.Namespace)

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/work"
@@ -61,19 +62,9 @@ func (p Placer) byDefault(ctx context.Context, instance *unstructured.Unstructur
 	if p.Default == DefaultNone {
 		return false, nil
 	}
-	var clusters clusterv1.ManagedClusterList
-	if err := p.Reader.List(ctx, &clusters, client.UnsafeDisableDeepCopy); err != nil {
-		return false, fmt.Errorf("listing clusters: %w", err)
-	}
-	accepted, others := false, 0
-	for i := range clusters.Items {
-		switch c := &clusters.Items[i]; {
-		case !c.Spec.HubAcceptsClient:
-		case c.Name == kronvoyv1alpha1.LocalCluster:
-			accepted = true
-		default:
-			others++
-		}
+	accepted, others, err := clusters.Accepted(ctx, p.Reader)
+	if err != nil {
+		return false, err
 	}
 	if !accepted || others == 0 || p.Default == DefaultLocal {
 		return accepted, nil

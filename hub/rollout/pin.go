@@ -23,17 +23,12 @@ import (
 // cache. known is false for every other instance.
 func (p Placer) pinned(ctx context.Context, instance *unstructured.Unstructured) (decision Decision, known bool, err error) {
 	identity := work.IdentityOfInstance(instance)
-	var parents kronvoyv1alpha1.TargetList
-	if err := p.Reader.List(ctx, &parents, client.MatchingFields{index.Child: identity.Hash()}, client.UnsafeDisableDeepCopy); err != nil {
-		return Decision{}, false, fmt.Errorf("listing targets that made %s: %w", identity, err)
+	parent, err := Parent(ctx, p.Reader, identity)
+	if err != nil {
+		return Decision{}, false, err
 	}
-	for i := range parents.Items {
-		made := func(c kronvoyv1alpha1.ChildReference) bool {
-			return !c.ReadOnly && c.Reference() == identity.Reference()
-		}
-		if slices.ContainsFunc(parents.Items[i].Status.Children, made) {
-			return Decision{Decided: true, Reason: ReasonPlaced, Clusters: []string{parents.Items[i].Namespace}}, true, nil
-		}
+	if parent != nil {
+		return Decision{Decided: true, Reason: ReasonPlaced, Clusters: []string{parent.Namespace}}, true, nil
 	}
 	mark, marked := kronvoyv1alpha1.ParseNestedMark(identity.Reference(), instance.GetAnnotations())
 	if !marked {
@@ -42,6 +37,24 @@ func (p Placer) pinned(ctx context.Context, instance *unstructured.Unstructured)
 	return Decision{Reason: ReasonNotPinned, Message: fmt.Sprintf(
 		"the annotation %s says that this was made for %s %s/%s on cluster %s, which does not know of it: remove the annotation to place it otherwise",
 		kronvoyv1alpha1.AnnotationNested, mark.Parent.Kind, mark.Parent.Namespace, mark.Parent.Name, mark.Cluster)}, true, nil
+}
+
+// Parent is the Target that an instance was made for; nil for one that the hub
+// did not make. It is shared with the cache: read-only.
+func Parent(ctx context.Context, c client.Reader, identity work.Identity) (*kronvoyv1alpha1.Target, error) {
+	var parents kronvoyv1alpha1.TargetList
+	if err := c.List(ctx, &parents, client.MatchingFields{index.Child: identity.Hash()}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing targets that made %s: %w", identity, err)
+	}
+	for i := range parents.Items {
+		made := func(c kronvoyv1alpha1.ChildReference) bool {
+			return !c.ReadOnly && c.Reference() == identity.Reference()
+		}
+		if slices.ContainsFunc(parents.Items[i].Status.Children, made) {
+			return &parents.Items[i], nil
+		}
+	}
+	return nil, nil
 }
 
 // Pins lets Targets through that come, go, or list other instances.

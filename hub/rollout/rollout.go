@@ -28,6 +28,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
@@ -77,6 +78,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 		}))); err != nil {
 		return err
 	}
+	if err := c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.Distribution{},
+		handler.TypedEnqueueRequestsFromMapFunc(r.onDistribution), index.IgnoreStatus[*kronvoyv1alpha1.Distribution]())); err != nil {
+		return err
+	}
 	if err := c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.Target{},
 		handler.TypedEnqueueRequestsFromMapFunc(OnPins), Pins())); err != nil {
 		return err
@@ -99,6 +104,17 @@ func (r *Reconciler) onCluster(ctx context.Context, c *clusterv1.ManagedCluster)
 		requests = append(requests, RequestForTarget(&targets.Items[i]))
 	}
 	return requests
+}
+
+// onDistribution are the instances that a Distribution may select.
+func (r *Reconciler) onDistribution(ctx context.Context, d *kronvoyv1alpha1.Distribution) []kinds.Request {
+	var revisions appsv1.ControllerRevisionList
+	if err := r.Client.List(ctx, &revisions, client.InNamespace(d.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing revisions", "namespace", d.Namespace)
+		return nil
+	}
+	kind := policy.KindOf(d)
+	return slices.DeleteFunc(owners(revisions.Items), func(req kinds.Request) bool { return req.GVK().GroupKind() != kind })
 }
 
 // RequestForTarget is the instance a Target belongs to.
@@ -174,7 +190,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req kinds.Request) (reconcil
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	plan := decide(decision, targets, newest.Name, r.unreachable(ctx))
+	owner, err := r.owner(ctx, instance, targets)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	plan := decide(decision, targets, wanted{revision: newest.Name, distribution: owner}, r.unreachable(ctx))
 	return index.Settle(reconcile.Result{}, r.write(ctx, identity, plan))
 }
 
@@ -186,6 +206,19 @@ func (r *Reconciler) newestRevision(ctx context.Context, instance *unstructured.
 		return nil, fmt.Errorf("listing revisions of %s: %w", identity, err)
 	}
 	return revision.Newest(revisions.Items), nil
+}
+
+// owner is the name of the Distribution that owns an instance.
+func (r *Reconciler) owner(ctx context.Context, instance *unstructured.Unstructured, targets []kronvoyv1alpha1.Target) (string, error) {
+	if instance.GetNamespace() == "" {
+		return "", nil
+	}
+	var distributions kronvoyv1alpha1.DistributionList
+	if err := r.Client.List(ctx, &distributions, client.InNamespace(instance.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
+		return "", fmt.Errorf("listing distributions in namespace %s: %w", instance.GetNamespace(), err)
+	}
+	kind := instance.GroupVersionKind().GroupKind()
+	return policy.Owner(policy.Instance{Kind: kind, Labels: instance.GetLabels()}, distributions.Items, policy.Recorded(targets)), nil
 }
 
 // RevisionNamespace is where an instance's revisions live.
@@ -218,7 +251,7 @@ func (r *Reconciler) write(ctx context.Context, identity work.Identity, p plan) 
 				Labels:     map[string]string{kronvoyv1alpha1.LabelInstance: identity.Hash()},
 				Finalizers: []string{kronvoyv1alpha1.FinalizerTarget},
 			},
-			Spec: kronvoyv1alpha1.TargetSpec{Instance: identity.Reference(), Revision: p.revision},
+			Spec: kronvoyv1alpha1.TargetSpec{Instance: identity.Reference(), Revision: p.revision, Distribution: p.distribution},
 		}
 		if err := r.Client.Create(ctx, target); err != nil && !apierrors.IsAlreadyExists(err) {
 			errs = multierror.Append(errs, fmt.Errorf("placing %s on cluster %s: %w", identity, cluster, err))
@@ -226,7 +259,7 @@ func (r *Reconciler) write(ctx context.Context, identity work.Identity, p plan) 
 	}
 	for _, target := range p.update {
 		before := target.DeepCopy()
-		target.Spec.Revision = p.revision
+		target.Spec.Revision, target.Spec.Distribution = p.revision, p.distribution
 		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 		if err := r.Client.Patch(ctx, target, patch); client.IgnoreNotFound(err) != nil {
 			errs = multierror.Append(errs, fmt.Errorf("moving %s on cluster %s to %s: %w", identity, target.Namespace, p.revision, err))

@@ -31,6 +31,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/nested"
 	"github.com/kronvoy/kronvoy/hub/pace"
+	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
@@ -41,7 +42,8 @@ type Reconciler struct {
 	Client client.Client
 	// Reader bypasses the cache before a Target is let go of.
 	Reader client.Reader
-	// Cache holds the hub's own namespace, which can freeze the fleet.
+	// Cache holds namespaces: annotations of the hub's own can freeze the fleet,
+	// those of an instance's say in whose name it is applied.
 	Cache     client.Reader
 	Store     *definition.Store
 	Namespace string
@@ -49,6 +51,10 @@ type Reconciler struct {
 	// AllowedNamespaces are reserved namespaces that instances may use all the
 	// same.
 	AllowedNamespaces []string
+	// DefaultServiceAccount is in whose name agents act where nothing else says
+	// so; AgentIdentity is where they may use their own rights.
+	DefaultServiceAccount policy.ServiceAccount
+	AgentIdentity         policy.AgentIdentity
 
 	hashes  hashes
 	written index.Written[mcreconcile.Request]
@@ -58,10 +64,6 @@ type Reconciler struct {
 // blockedRetry is how often a Target that cannot be decided is looked at again
 // without an event.
 const blockedRetry = 30 * time.Second
-
-// unjudgedRecheck is how soon a hub that has just started looks again whether a
-// kind is served.
-const unjudgedRecheck = 200 * time.Millisecond
 
 // errStaleCache asks for another look at works that the cache does not show.
 var errStaleCache = apierrors.NewConflict(workv1.Resource("manifestworks"), "", errors.New("the cache is behind"))
@@ -88,6 +90,9 @@ type scope struct {
 	issues      graph.Issues
 	plan        work.Plan
 	unreachable bool
+	// policies and executor are those of the works, where nothing is suspended.
+	policies policy.Policies
+	executor *workv1.ManifestWorkExecutor
 	// live are the nested instances that were looked for, and nested what is to
 	// be done about them; nil when nothing was decided.
 	live   nested.Live
@@ -133,7 +138,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 	if s.blocked == "" && !s.suspended && s.nests() {
 		wait, err := r.nest(ctx, s)
 		if err != nil || wait {
-			return reconcile.Result{RequeueAfter: unjudgedRecheck}, err
+			return reconcile.Result{RequeueAfter: definition.UnjudgedRecheck}, err
 		}
 	}
 	if s.blocked == "" {
@@ -182,6 +187,9 @@ func (r *Reconciler) load(ctx context.Context, s *scope) (wait bool, err error) 
 	}
 	if err := r.loadCluster(ctx, s); s.blockedBy(err) {
 		return false, nil
+	}
+	if wait, err := r.govern(ctx, s); wait || err != nil || s.blocked != "" {
+		return wait, err
 	}
 	return false, r.look(ctx, s, s.target.Status.Children)
 }
@@ -247,6 +255,7 @@ func (s *scope) build() {
 		Cluster: s.target.Namespace, Revision: s.target.Spec.Revision,
 		Graph: s.graph, Evaluation: s.evaluation,
 		Previous: s.works, Reports: s.reports, Elsewhere: s.elsewhere(),
+		Policies: s.policies, Executor: s.executor,
 	})
 	s.blockedBy(err)
 }
@@ -291,6 +300,9 @@ func (r *Reconciler) teardown(ctx context.Context, req mcreconcile.Request, s *s
 	s.nested = &left
 	if len(s.works) == 0 && len(left.Children) == 0 {
 		return reconcile.Result{}, r.letGo(ctx, s)
+	}
+	if restated, err := r.restate(ctx, s); restated || err != nil {
+		return reconcile.Result{}, err
 	}
 	var err error
 	s.plan, err = work.Build(work.Input{

@@ -66,9 +66,10 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, k *kinds.Kinds) err
 				return r.ofWork(ctx, report)
 			})),
 		source.TypedKind(cache, &appsv1.ControllerRevision{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofRevision)),
-		source.TypedKind(cache, &corev1.Namespace{}, handler.TypedEnqueueRequestsFromMapFunc(
-			func(ctx context.Context, _ *corev1.Namespace) []mcreconcile.Request { return r.list(ctx, nil) }),
+		source.TypedKind(cache, &corev1.Namespace{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofNamespace),
 			index.Changed(func(n *corev1.Namespace) any { return n.Annotations })),
+		source.TypedKind(cache, &kronvoyv1alpha1.Distribution{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofDistribution),
+			index.IgnoreStatus[*kronvoyv1alpha1.Distribution]()),
 		source.TypedKind(cache, &clusterv1.ManagedCluster{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofCluster),
 			clusterChanged()),
 	} {
@@ -123,6 +124,43 @@ func (r *Reconciler) ofRevision(ctx context.Context, revision *appsv1.Controller
 
 func (r *Reconciler) ofCluster(ctx context.Context, c *clusterv1.ManagedCluster) []mcreconcile.Request {
 	return r.list(ctx, nil, client.InNamespace(c.Name))
+}
+
+// ofNamespace are the Targets that a namespace's annotations concern: the hub's
+// own can freeze the fleet.
+func (r *Reconciler) ofNamespace(ctx context.Context, n *corev1.Namespace) []mcreconcile.Request {
+	if n.Name == r.Namespace {
+		return r.list(ctx, nil)
+	}
+	return r.listNested(ctx, func(t *kronvoyv1alpha1.Target) bool { return t.Spec.Instance.Namespace == n.Name })
+}
+
+func (r *Reconciler) ofDistribution(ctx context.Context, d *kronvoyv1alpha1.Distribution) []mcreconcile.Request {
+	return r.listNested(ctx, func(t *kronvoyv1alpha1.Target) bool {
+		return t.Spec.Instance.Namespace == d.Namespace && t.Spec.Distribution == d.Name
+	})
+}
+
+// listNested are Targets, and those of the instances that were made for them,
+// which are applied in the same name.
+func (r *Reconciler) listNested(ctx context.Context, keep func(*kronvoyv1alpha1.Target) bool) []mcreconcile.Request {
+	type place struct{ cluster, instance string }
+	made := map[place]bool{}
+	out := r.list(ctx, func(t *kronvoyv1alpha1.Target) bool {
+		kept := keep(t)
+		for _, child := range t.Status.Children {
+			if kept && !child.ReadOnly {
+				made[place{t.Namespace, work.IdentityOf(child.Reference()).Hash()}] = true
+			}
+		}
+		return kept
+	})
+	if len(made) == 0 {
+		return out
+	}
+	return append(out, r.listNested(ctx, func(t *kronvoyv1alpha1.Target) bool {
+		return !keep(t) && made[place{t.Namespace, work.IdentityOf(t.Spec.Instance).Hash()}]
+	})...)
 }
 
 func (r *Reconciler) list(ctx context.Context, keep func(*kronvoyv1alpha1.Target) bool, opts ...client.ListOption) []mcreconcile.Request {

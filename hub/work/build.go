@@ -10,6 +10,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/hub/policy"
 )
 
 // Input is all that Build depends on.
@@ -31,6 +32,10 @@ type Input struct {
 	// Elsewhere are objects of the instance that no work holds; see
 	// graph.Node.Definition.
 	Elsewhere Elsewhere
+	// Policies say what agents do about the instance's objects, and Executor in
+	// whose name; nil is the agent itself. Teardown keeps what was shipped.
+	Policies policy.Policies
+	Executor *workv1.ManifestWorkExecutor
 }
 
 // Elsewhere is what the order of removal must know of objects that no work
@@ -107,7 +112,11 @@ func Build(in Input) (Plan, error) {
 			stay = withoutWave(leaving, plan.Wave)
 		}
 	}
-	chunks := pack(append(wanted, stay...), terminating(in.Previous))
+	all := append(wanted, stay...)
+	if in.Graph != nil {
+		govern(all, in.Policies)
+	}
+	chunks := pack(all, terminating(in.Previous))
 	return plan.write(in, chunks), nil
 }
 
@@ -234,7 +243,7 @@ func withhold(in Input, unresolved string) string {
 	}
 	for _, w := range in.Previous {
 		if w.DeletionTimestamp != nil {
-			return fmt.Sprintf("work %s is still being deleted", w.Name)
+			return fmt.Sprintf("work %s is still being deleted", w.Name) + because(w)
 		}
 		if reason := stillDeleting(w, in.Reports[w.Name]); reason != "" {
 			return reason
@@ -253,11 +262,24 @@ func withhold(in Input, unresolved string) string {
 	return ""
 }
 
+// because is what the agent says of a deletion that takes its time, as the right
+// that its executor lacks.
+func because(w *workv1.ManifestWork) string {
+	if c := findCondition(w.Status.Conditions, workv1.WorkDeleting); c != nil && c.Message != "" {
+		return ": " + c.Message
+	}
+	return ""
+}
+
 // stillDeleting says what of a shrunk work is not gone yet.
 func stillDeleting(w *workv1.ManifestWork, report *kronvoyv1alpha1.WorkReport) string {
 	if report != nil && len(report.Status.Deleting) > 0 {
 		first := report.Status.Deleting[0]
-		return fmt.Sprintf("%s %s/%s is still being deleted", first.Kind, first.Namespace, first.Name)
+		text := fmt.Sprintf("%s %s/%s is still being deleted", first.Kind, first.Namespace, first.Name)
+		if first.Message != "" {
+			text += ": " + first.Message
+		}
+		return text
 	}
 	if confirmed(w, report) {
 		return ""

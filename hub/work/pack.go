@@ -17,6 +17,9 @@ const (
 	maxManifests      = 250
 	maxManifestBytes  = 400 << 10
 	maxProjectedBytes = 1 << 20
+	// maxPolicyBytes bounds an annotation: all of a work have 256 KiB, of which
+	// kronvoyv1alpha1.MaxObserveBytes are for another one.
+	maxPolicyBytes = 96 << 10
 	// maxObjectBytes is what a single object may have; beyond maxManifestBytes
 	// it gets a work of its own.
 	maxObjectBytes = maxProjectedBytes - configBytes - statusBytes - 4096
@@ -61,19 +64,21 @@ func pack(manifests []manifest, terminating map[int]bool) [][]manifest {
 }
 
 type chunk struct {
-	manifests        []manifest
-	bytes, projected int
+	manifests                  []manifest
+	bytes, projected, policies int
 }
 
 // add takes m if the chunk stays within the limits; an empty chunk takes any.
 func (c *chunk) add(m manifest) bool {
-	if len(c.manifests) > 0 && (len(c.manifests) >= maxManifests ||
-		c.bytes+len(m.raw) > maxManifestBytes || c.projected+m.projected() > maxProjectedBytes) {
+	policies := len(encode(m.policy))
+	if len(c.manifests) > 0 && (len(c.manifests) >= maxManifests || c.bytes+len(m.raw) > maxManifestBytes ||
+		c.projected+m.projected() > maxProjectedBytes || c.policies+policies > maxPolicyBytes) {
 		return false
 	}
 	c.manifests = append(c.manifests, m)
 	c.bytes += len(m.raw)
 	c.projected += m.projected()
+	c.policies += policies
 	return true
 }
 
@@ -86,6 +91,10 @@ func assemble(in Input, chunk int, manifests []manifest, before *workv1.Manifest
 			Labels:     map[string]string{kronvoyv1alpha1.LabelInstance: in.Identity.Hash()},
 			Finalizers: []string{kronvoyv1alpha1.FinalizerWork},
 		},
+	}
+	w.Spec.Executor = in.Executor
+	if in.Graph == nil && before != nil {
+		w.Spec.Executor = before.Spec.Executor
 	}
 	policies := make([]kronvoyv1alpha1.ManifestPolicy, 0, len(manifests))
 	observe := kronvoyv1alpha1.Observe{Fields: map[int][]string{}}

@@ -16,6 +16,7 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/graph/schema/builtin"
+	"github.com/kronvoy/kronvoy/hub/policy"
 )
 
 var shop = Identity{Group: "kro.run", Version: "v1alpha1", Kind: "Chain", Namespace: "shop", Name: "shop"}
@@ -71,6 +72,8 @@ type world struct {
 	missing map[string]bool
 	// elsewhere is what no work holds.
 	elsewhere Elsewhere
+	policies  policy.Policies
+	executor  *workv1.ManifestWorkExecutor
 }
 
 func newWorld(t *testing.T, g *graph.Graph) *world {
@@ -81,7 +84,8 @@ func newWorld(t *testing.T, g *graph.Graph) *world {
 // step is one reconciliation of the hub and one of the agent.
 func (w *world) step(teardown bool) Plan {
 	w.t.Helper()
-	in := Input{Identity: shop, InstanceUID: "uid-1", Cluster: "c1", Revision: "r1", Previous: w.works, Reports: w.reports, Elsewhere: w.elsewhere}
+	in := Input{Identity: shop, InstanceUID: "uid-1", Cluster: "c1", Revision: "r1", Previous: w.works, Reports: w.reports, Elsewhere: w.elsewhere,
+		Policies: w.policies, Executor: w.executor}
 	if !teardown {
 		feedback, err := Read(w.graph, w.works, w.reports)
 		if err != nil {

@@ -35,7 +35,8 @@ type Options struct {
 	Fleet fleet.Options
 	// Labels of the managed clusters by name, beside region.
 	Labels map[string]map[string]string
-	// HubArgs and AgentArgs are added to the command lines.
+	// HubArgs and AgentArgs are added to the command lines, and count more than
+	// what is there already.
 	HubArgs, AgentArgs []string
 	// LeaseSeconds is how often agents renew their leases; OCM's 60 when 0.
 	LeaseSeconds int
@@ -208,13 +209,17 @@ func (s *Stack) startHub(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{
+	args := []string{
 		"--kubeconfig", kubeconfig, "--namespace", HubNamespace, "--leader-elect=false",
 		"--health-probe-bind-address", address(port),
-	}, s.options.HubArgs...)
+	}
 	if s.options.Local {
 		args = append(args, "--local-cluster")
+	} else {
+		// Everything on this machine is one user's.
+		args = append(args, "--allow-agent-identity=true")
 	}
+	args = append(args, s.options.HubArgs...)
 	s.Hub, err = s.Fleet.Run(fleet.Command{Name: "kronvoy-hub", Path: filepath.Join(s.bin(), "kronvoy-hub"), Args: args})
 	if err != nil {
 		return fmt.Errorf("starting the hub: %w", err)

@@ -1,0 +1,161 @@
+package policy_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/policy"
+)
+
+func distribution(name, kind string, selector *metav1.LabelSelector) kronvoyv1alpha1.Distribution {
+	return kronvoyv1alpha1.Distribution{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "shop"},
+		Spec:       kronvoyv1alpha1.DistributionSpec{Instances: kronvoyv1alpha1.InstanceSelector{APIVersion: "kro.run/v1alpha1", Kind: kind, Selector: selector}},
+	}
+}
+
+func TestWhoOwnsAnInstance(t *testing.T) {
+	broken := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Like"}}}
+	web, other := labels("tier", "web"), labels("tier", "db")
+	cases := map[string]struct {
+		distributions []kronvoyv1alpha1.Distribution
+		recorded      []string
+		want          string
+	}{
+		"nobody": {},
+		"whoever selects it": {
+			distributions: []kronvoyv1alpha1.Distribution{distribution("a", "WebApp", other), distribution("b", "WebApp", web)}, want: "b",
+		},
+		"whoever is for its kind": {
+			distributions: []kronvoyv1alpha1.Distribution{distribution("a", "Database", web), distribution("b", "WebApp", nil)}, want: "b",
+		},
+		"the first by name": {
+			distributions: []kronvoyv1alpha1.Distribution{distribution("b", "WebApp", web), distribution("a", "WebApp", nil)}, want: "a",
+		},
+		"who owns it already": {
+			distributions: []kronvoyv1alpha1.Distribution{distribution("a", "WebApp", web), distribution("b", "WebApp", web)}, recorded: []string{"b"}, want: "b",
+		},
+		"another, when who owned it selects it no more": {
+			distributions: []kronvoyv1alpha1.Distribution{distribution("a", "WebApp", web), distribution("b", "WebApp", other)}, recorded: []string{"b"}, want: "a",
+		},
+		"nobody, when who owned it is gone": {recorded: []string{"b"}},
+		"the first by name of two after a crash in between": {
+			distributions: []kronvoyv1alpha1.Distribution{distribution("a", "WebApp", web), distribution("b", "WebApp", web), distribution("c", "WebApp", web)},
+			recorded:      []string{"c", "b"}, want: "b",
+		},
+		"who owned it before his selector broke": {
+			distributions: []kronvoyv1alpha1.Distribution{distribution("a", "WebApp", web), distribution("b", "WebApp", broken)}, recorded: []string{"b"}, want: "b",
+		},
+		"nobody with a selector that cannot be read": {
+			distributions: []kronvoyv1alpha1.Distribution{distribution("b", "WebApp", broken)},
+		},
+	}
+	instance := policy.Instance{Kind: schema.GroupKind{Group: "kro.run", Kind: "WebApp"}, Labels: map[string]string{"tier": "web"}}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := policy.Owner(instance, tc.distributions, tc.recorded); got != tc.want {
+				t.Errorf("the owner is %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestWhatADistributionComesTo(t *testing.T) {
+	type summary struct {
+		Instances int32
+		Reasons   map[string]string
+	}
+	good := map[string]string{"Accepted": "True Accepted", "Resolved": "True Resolved", "Conflicted": "False NoConflict", "Ready": "True Resolved"}
+	but := func(reasons ...string) map[string]string {
+		changed := map[string]string{}
+		for kind, reason := range good {
+			changed[kind] = reason
+		}
+		for i := 0; i < len(reasons); i += 2 {
+			changed[reasons[i]] = reasons[i+1]
+		}
+		return changed
+	}
+	nodes := map[string]bool{"web": true, "config": false}
+	owned := []policy.Owned{{Name: "one", Owner: "calm"}, {Name: "two", Owner: "calm"}}
+	cases := map[string]struct {
+		view policy.View
+		said []said
+		want summary
+		// message is that of Ready.
+		message string
+	}{
+		"all is well": {
+			view: policy.View{APIVersion: "kro.run/v1alpha1", Nodes: nodes, Instances: owned},
+			said: []said{{Nodes: []string{"web"}, Drift: kronvoyv1alpha1.DriftReport}},
+			want: summary{2, good},
+		},
+		"it selects nothing": {
+			view: policy.View{APIVersion: "kro.run/v1alpha1"},
+			want: summary{0, but("Resolved", "True NoInstances", "Ready", "True NoInstances")}, message: "no WebApp in this namespace is selected",
+		},
+		"nobody serves the kind": {
+			want:    summary{0, but("Resolved", "False UnknownKind", "Ready", "False UnknownKind")},
+			message: "no definition serves WebApp of kro.run/v1alpha1",
+		},
+		"the kind has another version": {
+			view:    policy.View{APIVersion: "kro.run/v1", Instances: owned},
+			want:    summary{2, but("Resolved", "False UnknownKind", "Ready", "False UnknownKind")},
+			message: "WebApp is served as kro.run/v1, not as kro.run/v1alpha1",
+		},
+		"a node that is not there": {
+			view:    policy.View{APIVersion: "kro.run/v1alpha1", Nodes: nodes, Instances: owned},
+			said:    []said{{Nodes: []string{"web", "wbe"}, Drift: kronvoyv1alpha1.DriftReport}},
+			want:    summary{2, but("Resolved", "False UnknownNode", "Ready", "False UnknownNode")},
+			message: `spec.policies[0].nodes[1]: the definition of WebApp has no resource with id "wbe", so this says nothing; all else is in force`,
+		},
+		"a node that takes none": {
+			view:    policy.View{APIVersion: "kro.run/v1alpha1", Nodes: nodes, Instances: owned},
+			said:    []said{{Nodes: []string{"config"}, Drift: kronvoyv1alpha1.DriftReport}},
+			want:    summary{2, but("Resolved", "False NodeWithoutPolicies", "Ready", "False NodeWithoutPolicies")},
+			message: `spec.policies[0].nodes[0]: "config" is an external reference or an instance of another definition, which takes no policies from here; all else is in force`,
+		},
+		"it cannot be used, which comes first": {
+			view:    policy.View{Instances: owned},
+			said:    []said{{Paths: []string{"spec..x"}, Drift: kronvoyv1alpha1.DriftReport}},
+			want:    summary{2, but("Accepted", "False InvalidPath", "Resolved", "False UnknownKind", "Ready", "False InvalidPath")},
+			message: `spec.policies[0].paths[0]: reading path "spec..x": an empty field name; what its instances have on their clusters stays as it is until this is mended`,
+		},
+		"others own what it selects": {
+			view: policy.View{APIVersion: "kro.run/v1alpha1", Instances: []policy.Owned{
+				{Name: "five", Owner: "b"}, {Name: "four", Owner: "a"}, {Name: "one", Owner: "calm"}, {Name: "three", Owner: "a"}, {Name: "two", Owner: "a"},
+			}},
+			want: summary{1, but("Conflicted", "True OwnedByAnother", "Ready", "False OwnedByAnother")},
+			message: "WebApp five belongs to Distribution b, WebApp four belongs to Distribution a, WebApp three belongs to Distribution a and 1 more: " +
+				"change one of the selectors so that they select different instances",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			d := distribution("calm", "WebApp", nil)
+			d.Generation, d.Spec.Policies = 3, tc.said
+			tc.view.Distribution = &d
+			status := policy.Judge(tc.view)
+			got, message := summary{status.Instances, map[string]string{}}, ""
+			for _, c := range status.Conditions {
+				got.Reasons[c.Type] = string(c.Status) + " " + c.Reason
+				if c.ObservedGeneration != 3 {
+					t.Errorf("condition %s speaks of generation %d", c.Type, c.ObservedGeneration)
+				}
+				if c.Type == "Ready" {
+					message = c.Message
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("status (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.message, message); diff != "" {
+				t.Errorf("message (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

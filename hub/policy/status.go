@@ -1,0 +1,133 @@
+package policy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+)
+
+// maxNamed is how many things a message names; it says how many more there are.
+const maxNamed = 3
+
+// View is all that the status of a Distribution depends on.
+type View struct {
+	Distribution *kronvoyv1alpha1.Distribution
+	// APIVersion in which the kind of its instances is served; empty when it is
+	// not. Nodes of its definition, by id; true for those that take policies.
+	APIVersion string
+	Nodes      map[string]bool
+	// Instances that it selects or owns.
+	Instances []Owned
+	Now       metav1.Time
+}
+
+// Owned is an instance and the Distribution that owns it.
+type Owned struct{ Name, Owner string }
+
+// Judge gives the status of a Distribution.
+func Judge(v View) kronvoyv1alpha1.DistributionStatus {
+	status := *v.Distribution.Status.DeepCopy()
+	status.ObservedGeneration, status.Instances = v.Distribution.Generation, 0
+	for _, instance := range v.Instances {
+		if instance.Owner == v.Distribution.Name {
+			status.Instances++
+		}
+	}
+	parts := []metav1.Condition{v.accepted(), v.resolved(), v.conflicted()}
+	for _, c := range append(parts, ready(parts)) {
+		c.ObservedGeneration, c.LastTransitionTime = v.Distribution.Generation, v.Now
+		apimeta.SetStatusCondition(&status.Conditions, c)
+	}
+	return status
+}
+
+func (v View) accepted() metav1.Condition {
+	c := metav1.Condition{Type: kronvoyv1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: kronvoyv1alpha1.ReasonAccepted}
+	var invalid *InvalidError
+	if _, err := On(&v.Distribution.Spec, nil); errors.As(err, &invalid) {
+		c.Status, c.Reason = metav1.ConditionFalse, invalid.Reason
+		c.Message = invalid.Error() + "; what its instances have on their clusters stays as it is until this is mended"
+	}
+	return c
+}
+
+func (v View) resolved() metav1.Condition {
+	c := metav1.Condition{Type: kronvoyv1alpha1.ConditionResolved, Status: metav1.ConditionTrue, Reason: kronvoyv1alpha1.ReasonResolved}
+	unresolved := func(reason, format string, args ...any) metav1.Condition {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, reason, fmt.Sprintf(format, args...)
+		return c
+	}
+	wanted := v.Distribution.Spec.Instances
+	switch v.APIVersion {
+	case wanted.APIVersion:
+	case "":
+		return unresolved(kronvoyv1alpha1.ReasonUnknownKind, "no definition serves %s of %s", wanted.Kind, wanted.APIVersion)
+	default:
+		return unresolved(kronvoyv1alpha1.ReasonUnknownKind, "%s is served as %s, not as %s", wanted.Kind, v.APIVersion, wanted.APIVersion)
+	}
+	for i, p := range v.Distribution.Spec.Policies {
+		for j, node := range p.Nodes {
+			field := fmt.Sprintf("spec.policies[%d].nodes[%d]", i, j)
+			switch governed, known := v.Nodes[node]; {
+			case !known:
+				return unresolved(kronvoyv1alpha1.ReasonUnknownNode, "%s: the definition of %s has no resource with id %q, so this says nothing; all else is in force",
+					field, wanted.Kind, node)
+			case !governed:
+				return unresolved(kronvoyv1alpha1.ReasonNodeWithoutPolicies, "%s: %q is an external reference or an instance of another definition, "+
+					"which takes no policies from here; all else is in force", field, node)
+			}
+		}
+	}
+	if len(v.Instances) == 0 {
+		c.Reason, c.Message = kronvoyv1alpha1.ReasonNoInstances, fmt.Sprintf("no %s in this namespace is selected", wanted.Kind)
+	}
+	return c
+}
+
+func (v View) conflicted() metav1.Condition {
+	c := metav1.Condition{Type: kronvoyv1alpha1.ConditionConflicted, Status: metav1.ConditionFalse, Reason: kronvoyv1alpha1.ReasonNoConflict}
+	var lost []string
+	for _, instance := range v.Instances {
+		if instance.Owner != v.Distribution.Name {
+			lost = append(lost, fmt.Sprintf("%s %s belongs to Distribution %s", v.Distribution.Spec.Instances.Kind, instance.Name, instance.Owner))
+		}
+	}
+	if len(lost) > 0 {
+		slices.Sort(lost)
+		c.Status, c.Reason = metav1.ConditionTrue, kronvoyv1alpha1.ReasonOwnedByAnother
+		c.Message = name(lost) + ": change one of the selectors so that they select different instances"
+	}
+	return c
+}
+
+// ready sums up: every condition but Conflicted is to be True.
+func ready(parts []metav1.Condition) metav1.Condition {
+	out := metav1.Condition{Type: kronvoyv1alpha1.ConditionReady, Status: metav1.ConditionTrue}
+	for _, c := range parts {
+		good := (c.Status == metav1.ConditionTrue) != (c.Type == kronvoyv1alpha1.ConditionConflicted)
+		if !good {
+			out.Status, out.Reason, out.Message = metav1.ConditionFalse, c.Reason, c.Message
+			return out
+		}
+		if c.Type == kronvoyv1alpha1.ConditionResolved {
+			out.Reason, out.Message = c.Reason, c.Message
+		}
+	}
+	out.Reason = cmp.Or(out.Reason, kronvoyv1alpha1.ConditionReady)
+	return out
+}
+
+// name lists some of the texts, and says how many are left out.
+func name(texts []string) string {
+	if len(texts) <= maxNamed {
+		return strings.Join(texts, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(texts[:maxNamed], ", "), len(texts)-maxNamed)
+}

@@ -1,0 +1,146 @@
+package target
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	workv1 "open-cluster-management.io/api/work/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/clusters"
+	"github.com/kronvoy/kronvoy/hub/nested"
+	"github.com/kronvoy/kronvoy/hub/policy"
+	"github.com/kronvoy/kronvoy/hub/rollout"
+	"github.com/kronvoy/kronvoy/hub/work"
+)
+
+// govern finds out what is to be done about the instance's objects, and in whose
+// name; while it is suspended nothing is. wait is true when an event that is on
+// its way will bring what is missing.
+func (r *Reconciler) govern(ctx context.Context, s *scope) (wait bool, err error) {
+	if s.suspended {
+		return false, nil
+	}
+	d, wait, err := r.distribution(ctx, s.target)
+	if wait || err != nil {
+		return wait, err
+	}
+	if d != nil {
+		if s.policies, err = policy.On(&d.Spec, s.cluster.Labels); err != nil {
+			s.blocked = fmt.Sprintf("Distribution %s cannot be used: %v", d.Name, err)
+			return false, nil
+		}
+	}
+	identity, wait, err := r.actsFor(ctx, s)
+	if wait || err != nil {
+		return wait, err
+	}
+	if s.executor, err = identity.Decide(); err != nil {
+		s.blocked = err.Error()
+	}
+	return false, nil
+}
+
+// distribution is the one that owns a Target's instance; nil for none. One that
+// is gone from under a Target is waited for: hub/rollout names another or none.
+func (r *Reconciler) distribution(ctx context.Context, t *kronvoyv1alpha1.Target) (d *kronvoyv1alpha1.Distribution, wait bool, err error) {
+	if t.Spec.Distribution == "" {
+		return nil, false, nil
+	}
+	d = &kronvoyv1alpha1.Distribution{}
+	key := client.ObjectKey{Namespace: t.Spec.Instance.Namespace, Name: t.Spec.Distribution}
+	err = r.Client.Get(ctx, key, d)
+	if apierrors.IsNotFound(err) {
+		return nil, true, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("reading distribution %s: %w", key, err)
+	}
+	return d, false, nil
+}
+
+// actsFor gathers what decides in whose name the instance is applied: that of
+// the outermost one which it is a resource of, for its text is that one's.
+func (r *Reconciler) actsFor(ctx context.Context, s *scope) (identity policy.Identity, wait bool, err error) {
+	outermost, err := r.outermost(ctx, s.target)
+	if err != nil {
+		return policy.Identity{}, false, err
+	}
+	if _, marked := kronvoyv1alpha1.ParseNestedMark(s.identity.Reference(), s.instance.GetAnnotations()); marked && outermost == s.target {
+		// The Target that it was made for is gone, and comes back, or the instance
+		// goes too.
+		return policy.Identity{}, true, nil
+	}
+	d, wait, err := r.distribution(ctx, outermost)
+	if wait || err != nil {
+		return policy.Identity{}, wait, err
+	}
+	namespace := outermost.Spec.Instance.Namespace
+	identity = policy.Identity{Namespace: namespace, Marked: cmp.Or(namespace, r.Namespace), Default: r.DefaultServiceAccount}
+	if d != nil {
+		identity.Distribution, identity.ServiceAccountName = d.Name, d.Spec.ServiceAccountName
+	}
+	marked := &corev1.Namespace{}
+	if err := r.Cache.Get(ctx, client.ObjectKey{Name: identity.Marked}, marked); err != nil {
+		return policy.Identity{}, apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	}
+	identity.Annotations = marked.Annotations
+	identity.AllowAgent, err = r.allowsAgent(ctx, s)
+	return identity, false, err
+}
+
+// outermost is the Target of the instance that nobody made but a user. It is
+// shared with the cache.
+func (r *Reconciler) outermost(ctx context.Context, t *kronvoyv1alpha1.Target) (*kronvoyv1alpha1.Target, error) {
+	for range nested.MaxDepth {
+		parent, err := rollout.Parent(ctx, r.Client, work.IdentityOf(t.Spec.Instance))
+		if err != nil {
+			return nil, err
+		}
+		if parent == nil {
+			return t, nil
+		}
+		t = parent
+	}
+	return t, nil
+}
+
+// allowsAgent is true where agents may use their own rights unless something
+// else is said.
+func (r *Reconciler) allowsAgent(ctx context.Context, s *scope) (bool, error) {
+	switch {
+	case r.AgentIdentity == policy.AgentIdentityTrue:
+		return true, nil
+	case r.AgentIdentity == policy.AgentIdentityFalse || s.target.Namespace != kronvoyv1alpha1.LocalCluster:
+		return false, nil
+	case slices.ContainsFunc(s.works, func(w *workv1.ManifestWork) bool { return w.Spec.Executor == nil }):
+		// To accept a second cluster must not turn what runs un-Ready.
+		return true, nil
+	}
+	local, others, err := clusters.Accepted(ctx, r.Client)
+	return local && others == 0, err
+}
+
+// restate brings the policies as they are now to works that are about to be
+// taken down; it is true when there was something to bring. With the
+// Distribution gone, as when all is deleted at once, what was shipped counts.
+func (r *Reconciler) restate(ctx context.Context, s *scope) (bool, error) {
+	d, _, err := r.distribution(ctx, s.target)
+	if err != nil || d == nil || s.cluster.Name == "" {
+		return false, err
+	}
+	policies, err := policy.On(&d.Spec, s.cluster.Labels)
+	if err != nil {
+		return false, nil //nolint:nilerr // its condition says so, and what was shipped stays in force
+	}
+	s.plan, err = work.Restate(s.works, policies)
+	if err != nil {
+		return false, fmt.Errorf("taking %s down on cluster %s: %w", s.identity, s.target.Namespace, err)
+	}
+	return len(s.plan.Works) > 0, r.distribute(ctx, s)
+}
