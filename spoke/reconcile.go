@@ -102,7 +102,7 @@ func (r *reconciler) apply(ctx context.Context, work *workv1.ManifestWork) (reco
 		return reconcile.Result{}, err
 	}
 	if r.writer.Settled(work.Name) {
-		if err := r.applier.Flush(ctx, work.Name); err != nil {
+		if err := r.applier.Flush(ctx, planned); err != nil {
 			return reconcile.Result{}, err
 		}
 	}

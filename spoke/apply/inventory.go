@@ -20,7 +20,7 @@ import (
 )
 
 // annotationKinds on an AppliedManifestWork lists the resources that its work
-// applies or ever applied, as resource.version.group. It is written before the
+// applies or has applied, as resource.version.group. It is written before the
 // first apply of a kind: see the package's safety argument.
 const annotationKinds = "kronvoy.io/kinds"
 
@@ -104,21 +104,48 @@ func (a *Applier) createInventory(ctx context.Context, work string, kinds map[sc
 }
 
 // writeAhead makes sure that every kind is in the inventory before one of its
-// objects is applied. Kinds only join: one too many costs a watch, one too few
-// an orphan.
+// objects is applied: one too many costs a watch, one too few an orphan.
 func (a *Applier) writeAhead(ctx context.Context, inv *inventory, kinds map[schema.GroupVersionResource]bool) error {
 	all := maps.Clone(inv.kinds)
 	maps.Copy(all, kinds)
 	if len(all) == len(inv.kinds) {
 		return nil
 	}
+	return a.writeKinds(ctx, inv, all)
+}
+
+func (a *Applier) writeKinds(ctx context.Context, inv *inventory, kinds map[schema.GroupVersionResource]bool) error {
 	applied := &workv1.AppliedManifestWork{ObjectMeta: metav1.ObjectMeta{Name: inv.name}}
-	patch := fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, inv.uid, annotationKinds, formatKinds(all))
+	patch := fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, inv.uid, annotationKinds, formatKinds(kinds))
 	if err := a.client.Patch(ctx, applied, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
-		return fmt.Errorf("writing ahead the kinds of inventory %s: %w", inv.name, err)
+		return fmt.Errorf("writing the kinds of inventory %s: %w", inv.name, err)
 	}
-	inv.kinds = all
+	inv.kinds = kinds
 	return nil
+}
+
+// narrow takes the kinds out of an inventory that its work has no more objects
+// of, and with them their watches. The complete lists have been seen, or an
+// earlier agent may have left an object that only the kind leads to.
+func (a *Applier) narrow(ctx context.Context, inv *inventory, w *Work) error {
+	if !inv.scanned {
+		return nil
+	}
+	used := map[schema.GroupVersionResource]bool{}
+	for key := range inv.objects {
+		used[key.Resource] = true
+	}
+	for _, item := range w.Items {
+		used[item.Key.Resource] = true
+	}
+	kinds := maps.Clone(inv.kinds)
+	maps.DeleteFunc(kinds, func(resource schema.GroupVersionResource, _ bool) bool {
+		return !used[resource] && len(a.live.OwnedBy(resource, inv.uid)) == 0
+	})
+	if len(kinds) == len(inv.kinds) {
+		return nil
+	}
+	return a.writeKinds(ctx, inv, kinds)
 }
 
 // note records an applied object. The version is no part of its identity: the
@@ -168,12 +195,15 @@ func (a *Applier) FlushIn(work string) time.Duration {
 // Flush writes the inventory's list when it is due. Call it only while the hub
 // has been told of everything that was done: an object that is gone from the
 // list before the hub knows would leave a restarted agent nothing to tell.
-func (a *Applier) Flush(ctx context.Context, work string) error {
-	inv := a.remembered(work)
+func (a *Applier) Flush(ctx context.Context, w *Work) error {
+	inv := a.remembered(w.Name)
 	if inv == nil || inv.changed.IsZero() || a.clock.Now().Before(inv.changed.Add(a.flushDelay)) {
 		return nil
 	}
-	return a.flush(ctx, inv)
+	if err := a.flush(ctx, inv); err != nil {
+		return err
+	}
+	return a.narrow(ctx, inv, w)
 }
 
 func (a *Applier) remembered(work string) *inventory {
