@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type plans struct {
 type plan struct {
 	uid         types.UID
 	generation  int64
+	instance    string
 	annotations map[string]string
 	complete    bool
 	work        *apply.Work
@@ -60,7 +62,7 @@ func (p *plans) of(work *workv1.ManifestWork) *apply.Work {
 	if ok && known.complete && known.uid == work.UID && known.generation == work.Generation && maps.Equal(known.annotations, annotations) {
 		return known.work
 	}
-	fresh := plan{uid: work.UID, generation: work.Generation, annotations: annotations, complete: true, work: apply.NewWork(work, p.mapper)}
+	fresh := plan{uid: work.UID, generation: work.Generation, instance: work.Labels[kronvoyv1alpha1.LabelInstance], annotations: annotations, complete: true, work: apply.NewWork(work, p.mapper)}
 	for _, item := range fresh.work.Items {
 		if item.Reason == kronvoyv1alpha1.ReasonNoSuchKind {
 			fresh.complete = false
@@ -70,6 +72,33 @@ func (p *plans) of(work *workv1.ManifestWork) *apply.Work {
 	p.known[work.Name] = fresh
 	p.mu.Unlock()
 	return fresh.work
+}
+
+// current reads a work without what the hub is moving to another one, as soon
+// as that was read: the newer manifest is there, and the one here would put it
+// back. The hub takes it out of this work next.
+func (p *plans) current(work *workv1.ManifestWork) *apply.Work {
+	read := p.of(work)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	moves := map[live.Key]int{}
+	for name, other := range p.known {
+		if name == work.Name || other.instance != work.Labels[kronvoyv1alpha1.LabelInstance] {
+			continue
+		}
+		for _, item := range other.work.Items {
+			if item.Policy.Moves > 0 {
+				moves[item.Key] = max(moves[item.Key], item.Policy.Moves)
+			}
+		}
+	}
+	moved := func(item *apply.Item) bool { return item.Policy.Moves < moves[item.Key] }
+	if !slices.ContainsFunc(read.Items, moved) {
+		return read
+	}
+	rest := *read
+	rest.Items = slices.DeleteFunc(slices.Clone(read.Items), moved)
+	return &rest
 }
 
 func (p *plans) forget(work string) {

@@ -94,7 +94,7 @@ func (r *reconciler) enforce(ctx context.Context, name string) (reconcile.Result
 
 // apply runs one work and passes on what there is to tell.
 func (r *reconciler) apply(ctx context.Context, work *workv1.ManifestWork) (reconcile.Result, error) {
-	planned := r.plans.of(work)
+	planned := r.plans.current(work)
 	if err := r.remember(ctx, work, planned); err != nil {
 		return reconcile.Result{}, err
 	}

@@ -46,7 +46,11 @@ type ManifestPolicy struct {
 	// Index of the manifest among the node's, for collections.
 	Index int `json:"index,omitempty"`
 	// Wave is the node's wave: deletion runs from the highest down.
-	Wave     int            `json:"wave,omitempty"`
+	Wave int `json:"wave,omitempty"`
+	// Moves is how often the manifest has moved from one work to another. While
+	// it moves two works of the instance hold it, and the one with more moves
+	// counts.
+	Moves    int            `json:"moves,omitempty"`
 	Drift    DriftPolicy    `json:"drift,omitempty"`
 	Takeover TakeoverPolicy `json:"takeover,omitempty"`
 	Deletion DeletionPolicy `json:"deletion,omitempty"`

@@ -134,7 +134,9 @@ func shippedBefore(previous []*workv1.ManifestWork) (map[workv1.ResourceIdentifi
 			return nil, nil, err
 		}
 		for _, m := range manifests {
-			shipped[m.key()] = m
+			if other, found := shipped[m.key()]; !found || other.policy.Moves < m.policy.Moves {
+				shipped[m.key()] = m
+			}
 		}
 		for _, s := range selections {
 			chosen[s.Node] = s
@@ -178,7 +180,7 @@ func wantedManifests(in Input, shipped map[workv1.ResourceIdentifier]manifest) (
 			}
 			seen[m.key()] = result.ID
 			if before, found := shipped[m.key()]; found {
-				m.chunk = before.chunk
+				m = m.shippedAs(before)
 			}
 			if len(m.raw) > maxObjectBytes || m.projected() > maxProjectedBytes {
 				tooLarge = append(tooLarge, TooLargeError{Node: result.ID, Object: describe(m.id), Bytes: len(m.raw), Limit: maxObjectBytes})

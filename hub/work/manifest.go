@@ -31,6 +31,12 @@ type manifest struct {
 // key orders and identifies a manifest inside one instance.
 func (m manifest) key() workv1.ResourceIdentifier { return m.id }
 
+// shippedAs is the manifest in the place of what was shipped of it before.
+func (m manifest) shippedAs(before manifest) manifest {
+	m.chunk, m.policy.Moves = before.chunk, before.policy.Moves
+	return m
+}
+
 // Bytes that a manifest adds to a work beside itself: its configuration, and
 // the status the agent will write.
 const (

@@ -52,6 +52,9 @@ func pack(manifests []manifest, terminating map[int]bool) [][]manifest {
 	}
 	for _, m := range homeless {
 		moves := m.chunk >= 0
+		if moves {
+			m.policy.Moves++
+		}
 		for i := 0; moves && (donors[i] || terminating[i]) || !at(i).add(m); i++ {
 		}
 	}

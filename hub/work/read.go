@@ -50,6 +50,7 @@ type answer struct {
 // if the live object carried the manifest shipped last.
 func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kronvoyv1alpha1.WorkReport) (Feedback, error) {
 	feedback := Feedback{Observed: map[string]graph.Observed{}, Failures: map[string]string{}, Terminating: map[string]string{}, Answered: true}
+	moves := map[workv1.ResourceIdentifier]int{}
 	answers := map[string][]answer{}
 	for _, w := range works {
 		report := reports[w.Name]
@@ -72,6 +73,7 @@ func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kron
 			}
 		}
 		for _, m := range manifests {
+			moves[m.key()] = max(moves[m.key()], m.policy.Moves)
 			// What was of another kind under an earlier definition says nothing.
 			if node := g.Node(m.policy.Node); node != nil && node.GVK.Group == m.id.Group && node.Resource == m.id.Resource {
 				answers[node.ID] = append(answers[node.ID], answer{m, w, statusOf(w, m.id), report})
@@ -79,7 +81,8 @@ func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kron
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(answers)) {
-		readNode(&feedback, g.Node(id), answers[id])
+		inPlace := slices.DeleteFunc(answers[id], func(a answer) bool { return a.policy.Moves < moves[a.key()] })
+		readNode(&feedback, g.Node(id), inPlace)
 	}
 	return feedback, nil
 }

@@ -82,7 +82,7 @@ func carry(in Input, wanted []manifest, chosen []kronvoyv1alpha1.Selection, ship
 	at := slices.IndexFunc(wanted, func(other manifest) bool { return other.key() == m.key() })
 	if at < 0 {
 		if before, found := shipped[m.key()]; found {
-			m.chunk = before.chunk
+			m = m.shippedAs(before)
 		}
 		at, wanted = len(wanted), append(wanted, m)
 	}

@@ -555,6 +555,20 @@ func TestWhatMovesIsInItsNewWorkBeforeItLeavesTheOldOne(t *testing.T) {
 			want(t, "works", tc.works, namesIn(plan.Works))
 			want(t, "donors", tc.donors, namesIn(plan.Donors))
 			want(t, "deleted works", 0, len(plan.Delete))
+			// As after a crash of the hub between the two.
+			in.Previous = slices.Clone(plan.Works)
+			for _, w := range previous {
+				if _, written := hashesOf(plan.Works)[w.Name]; !written {
+					in.Previous = append(in.Previous, w)
+				}
+			}
+			again := build(in)
+			want(t, "works and donors again", hashesOf(slices.Concat(plan.Works, plan.Donors)), hashesOf(slices.Concat(again.Works, again.Donors)))
+			read, err := Read(in.Graph, in.Previous, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, "objects read back", len(size), len(read.Observed["a"].Objects))
 		})
 	}
 }
