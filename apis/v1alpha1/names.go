@@ -50,7 +50,10 @@ const (
 	// AnnotationReconcile on a work tells the agent to write none of its
 	// objects, see Suspended: it goes on looking, and shows what differs as
 	// Reported. On a ManagedCluster it freezes that cluster, and on the hub's own
-	// namespace the fleet: nothing is written there, nor deleted.
+	// namespace the fleet: nothing is written there, nor deleted. On an object of
+	// a cluster it holds that object: whoever works on it by hand sets it there, and
+	// as long as it is set the agent writes nothing of the object. A manifest
+	// never brings it along.
 	AnnotationReconcile = "kronvoy.io/reconcile"
 	// AnnotationReconcileReason says beside it why.
 	AnnotationReconcileReason = "kronvoy.io/reconcile-reason"

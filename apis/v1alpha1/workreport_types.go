@@ -233,6 +233,13 @@ type Finding struct {
 	// Count is how often it was seen.
 	// +optional
 	Count int64 `json:"count,omitempty"`
+	// NextCorrection is set while somebody changes back, again and again, what the
+	// agent puts right: it waits ever longer between corrections, 5 minutes at
+	// most, and this is when the next one is due, by the spoke's clock. Count is then
+	// how often it was put right, firstSeen when that began, and the details name
+	// the other manager.
+	// +optional
+	NextCorrection *metav1.Time `json:"nextCorrection,omitempty"`
 }
 
 // FindingDetail is one field that differs. Values of Secrets are masked.

@@ -23,8 +23,11 @@ func (r *run) adopt(ctx context.Context, item *Item, st *objectState) Outcome {
 	case full == nil:
 		return r.create(ctx, item, st)
 	}
-	if full, err = r.inherit(ctx, item, full); err != nil {
-		return r.failed(item, st, nil, err)
+	stopped := item.Suspended || held(full)
+	if !stopped {
+		if full, err = r.inherit(ctx, item, full); err != nil {
+			return r.failed(item, st, nil, err)
+		}
 	}
 	light := r.a.live.Put(item.Key, full)
 	captured, err := drift.Capture(full, item.Manager)
@@ -36,7 +39,11 @@ func (r *run) adopt(ctx context.Context, item *Item, st *objectState) Outcome {
 		return r.failed(item, st, light, err)
 	}
 	ours := r.ours(item, full, captured)
-	if item.Suspended && (!ours || captured == nil) {
+	if stopped && (!ours || captured == nil) {
+		st.foreign = true
+		if held(full) {
+			r.show(item, st, body, full, drift.OwnersOf(full, item.Manager), differences{report: []fieldpath.Path{holdPath}})
+		}
 		return r.withheld(item, light)
 	}
 	if !ours {
@@ -65,62 +72,21 @@ func (r *run) resume(
 ) Outcome {
 	st.applied, st.failure, st.foreign = fingerprint(item, r.owner.UID), nil, false
 	r.st.inventory.note(item.Key, full.GetUID(), r.now)
-	policies, err := item.policies(full, body)
-	if err != nil {
-		return r.failed(item, st, full, err)
-	}
-	lost := map[kronvoyv1alpha1.DriftPolicy][]fieldpath.Path{}
+	// Our manager lost these, or was never given them.
+	owners := drift.OwnersOf(full, item.Manager)
+	var left []fieldpath.Path
 	for _, path := range drift.Uncovered(body.Object, captured.Owned()) {
 		if !ownerField(path) {
-			policy := policies.of(path)
-			lost[policy] = append(lost[policy], path)
+			left = append(left, owners.Parts(body.Object, path)...)
 		}
 	}
-	if len(lost[kronvoyv1alpha1.DriftCorrect])+len(lost[kronvoyv1alpha1.DriftReport]) > 0 {
-		return r.lost(ctx, item, st, body, full, lost)
+	if err := captured.Want(body, left); err != nil {
+		return r.failed(item, st, full, err)
 	}
-	st.baseline, st.equalAt = captured, full.GetResourceVersion()
+	st.baseline = captured
 	r.st.version++
 	r.mutated(item, st, body, full)
-	return r.complete(item, r.a.live.Put(item.Key, full), ActionUnchanged)
-}
-
-// lost acts on drift that happened while nobody looked.
-func (r *run) lost(
-	ctx context.Context, item *Item, st *objectState, body, full *unstructured.Unstructured, lost map[kronvoyv1alpha1.DriftPolicy][]fieldpath.Path,
-) Outcome {
-	light := r.a.live.Put(item.Key, full)
-	owners := drift.OwnersOf(full, item.Manager)
-	var correct, scaled []fieldpath.Path
-	for _, path := range lost[kronvoyv1alpha1.DriftCorrect] {
-		if owners.Of(path).Autoscaler() {
-			scaled = append(scaled, path)
-		} else {
-			correct = append(correct, path)
-		}
-	}
-	reported := lost[kronvoyv1alpha1.DriftReport]
-	switch {
-	case len(correct) > 0:
-	case len(reported) > 0:
-		r.note(item, st, kronvoyv1alpha1.FindingReported, drift.Differences(body, full, reported, owners), false)
-		return r.complete(item, light, ActionUnchanged)
-	default:
-		r.note(item, st, kronvoyv1alpha1.FindingConflict, drift.Differences(body, full, scaled, owners), false)
-		return r.complete(item, light, ActionUnchanged)
-	}
-	details := drift.Differences(body, full, correct, owners)
-	leave := slices.Concat(lost[kronvoyv1alpha1.DriftIgnore], reported, scaled)
-	reduced := without(body, leave)
-	answer, err := r.ssa(ctx, item, reduced, true, false)
-	if err != nil {
-		return r.failed(item, st, light, err)
-	}
-	outcome := r.applied(item, st, reduced, answer, ActionCorrected)
-	if len(details) > 0 {
-		r.corrected(item, st, details, false)
-	}
-	return outcome
+	return r.drifted(ctx, item, st, full)
 }
 
 // replaceManager brings an object that is ours under the manifest's manager.
@@ -129,7 +95,7 @@ func (r *run) replaceManager(ctx context.Context, item *Item, st *objectState, b
 	if err != nil {
 		return r.failed(item, st, light, err)
 	}
-	return r.applied(item, st, body, answer, ActionConfigured)
+	return r.applied(item, st, body, nil, answer, ActionConfigured)
 }
 
 // takeOver decides about an object that exists and is not ours.
@@ -146,10 +112,23 @@ func (r *run) takeOver(ctx context.Context, item *Item, st *objectState, body, f
 		}
 	}
 	answer, err := r.ssa(ctx, item, body, item.Adopt == AdoptAlways, false)
+	if conflicts := conflictsOf(err); conflicts != nil && vacant(conflicts, full, item.Manager) {
+		body.SetResourceVersion(full.GetResourceVersion()) // as long as it is so
+		answer, err = r.ssa(ctx, item, body, true, false)
+	}
 	if err != nil {
 		return r.failed(item, st, light, err)
 	}
-	return r.applied(item, st, body, answer, ActionConfigured)
+	return r.applied(item, st, body, nil, answer, ActionConfigured)
+}
+
+// vacant says whether the fields that others own hold nothing, as labels: {}.
+func vacant(conflicts []fieldConflict, obj *unstructured.Unstructured, manager string) bool {
+	owners := drift.OwnersOf(obj, manager)
+	return !slices.ContainsFunc(conflicts, func(conflict fieldConflict) bool {
+		path, known := owners.Find(conflict.Field)
+		return !known || !drift.Vacant(obj, path)
+	})
 }
 
 // differences asks the server what an apply would change, so that defaults and

@@ -17,9 +17,11 @@ import (
 	"github.com/kronvoy/kronvoy/spoke/drift"
 )
 
-// foreignMarks are tracking marks of other tools, which would prune here what
-// is not in their own source; a trailing slash means all below.
-var foreignMarks = []string{"kubectl.kubernetes.io/last-applied-configuration"}
+// foreignMarks are annotations that a manifest may not bring along: tracking
+// marks of other tools, which would prune here what is not in their own source,
+// and the hold, which is for people on the cluster. A manifest with it could never
+// be changed again.
+var foreignMarks = []string{"kubectl.kubernetes.io/last-applied-configuration", kronvoyv1alpha1.AnnotationReconcile}
 
 // serverFields are written by the API server alone; a manifest exported from a
 // cluster carries them.

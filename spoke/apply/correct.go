@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"reflect"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -14,6 +15,10 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/spoke/drift"
 )
+
+// lookDelay is how long the same fields are not looked at again: of one that
+// changes all the time a report once a second says enough.
+const lookDelay = time.Second
 
 // compare looks at an object that changed since it last equalled its baseline.
 func (r *run) compare(ctx context.Context, item *Item, st *objectState, obj *unstructured.Unstructured) Outcome {
@@ -23,11 +28,14 @@ func (r *run) compare(ctx context.Context, item *Item, st *objectState, obj *uns
 	}
 	if len(paths) == 0 {
 		st.equalAt = obj.GetResourceVersion()
-		r.settled(st)
+		st.settled()
 		return r.complete(item, obj, ActionUnchanged)
 	}
 	if st.seen == policies.signature(obj, paths) {
 		return r.complete(item, obj, ActionUnchanged)
+	}
+	if wait := st.lookAfter.Sub(r.now); wait > 0 && st.fields == policies.fields(paths) {
+		return r.postponed(item, st, obj, wait)
 	}
 	full, err := r.read(ctx, item)
 	switch {
@@ -41,20 +49,28 @@ func (r *run) compare(ctx context.Context, item *Item, st *objectState, obj *uns
 	case r.completes(item, st, full):
 		return r.finished(item, st, r.a.live.Put(item.Key, full))
 	}
-	if paths, policies, err = r.observedDrift(item, st, full); err != nil {
-		return r.failed(item, st, obj, err)
-	}
-	return r.drifted(ctx, item, st, full, paths, policies)
+	return r.drifted(ctx, item, st, full)
 }
 
-// observedDrift gives the fields that left the baseline, without those that
-// nobody looks at, and the policies for them.
+// observedDrift gives the fields that are not as they were applied, without those
+// that nobody looks at, and the policies for them.
 func (r *run) observedDrift(item *Item, st *objectState, obj *unstructured.Unstructured) ([]fieldpath.Path, *policies, error) {
 	paths := st.baseline.Compare(obj)
+	var desired *unstructured.Unstructured
+	if len(st.baseline.Left) > 0 {
+		var err error
+		if desired, err = item.content(); err != nil {
+			return nil, nil, err
+		}
+		paths = append(paths, st.baseline.Taken(desired, obj)...)
+	}
+	if held(obj) {
+		paths = append([]fieldpath.Path{holdPath}, paths...)
+	}
 	if len(paths) == 0 {
 		return nil, nil, nil
 	}
-	policies, err := item.policies(obj, nil)
+	policies, err := item.policies(obj, desired)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -63,57 +79,105 @@ func (r *run) observedDrift(item *Item, st *objectState, obj *unstructured.Unstr
 	}), policies, nil
 }
 
-// drifted acts on fields that left their baseline; full carries managed fields.
-// Fields that an autoscaler set are a conflict, not a fight: they stay.
-func (r *run) drifted(
-	ctx context.Context, item *Item, st *objectState, full *unstructured.Unstructured, paths []fieldpath.Path, policies *policies,
-) Outcome {
+// differences are the fields that are not as they were applied, by what is done
+// about them.
+type differences struct {
+	// correct are put right, report stay as they are by policy; scaled belong to
+	// an autoscaler: to correct them would be a fight.
+	correct, report, scaled []fieldpath.Path
+}
+
+func (p *policies) sort(paths []fieldpath.Path, owners drift.Owners) differences {
+	var d differences
+	for _, path := range paths {
+		switch {
+		case p.of(path) == kronvoyv1alpha1.DriftReport:
+			d.report = append(d.report, path)
+		case owners.Of(path).Autoscaler():
+			d.scaled = append(d.scaled, path)
+		default:
+			d.correct = append(d.correct, path)
+		}
+	}
+	return d
+}
+
+// drifted acts on fields that are not as they were applied; full carries managed
+// fields.
+func (r *run) drifted(ctx context.Context, item *Item, st *objectState, full *unstructured.Unstructured) Outcome {
 	light := r.a.live.Put(item.Key, full)
+	paths, policies, err := r.observedDrift(item, st, full)
+	if err != nil {
+		return r.failed(item, st, light, err)
+	}
+	if len(paths) == 0 {
+		st.equalAt = full.GetResourceVersion()
+		st.settled()
+		return r.complete(item, light, ActionUnchanged)
+	}
 	body, err := r.body(item, st.baseline, full)
 	if err != nil {
 		return r.failed(item, st, light, err)
 	}
 	owners := drift.OwnersOf(full, item.Manager)
-	var leave, reported, correct []fieldpath.Path
-	for _, path := range paths {
-		switch {
-		case policies.of(path) == kronvoyv1alpha1.DriftReport:
-			reported = append(reported, path)
-		case owners.Of(path).Autoscaler():
-			leave = append(leave, path)
-		default:
-			correct = append(correct, path)
-		}
-	}
-	if len(correct) == 0 {
-		if len(reported) > 0 {
-			r.note(item, st, kronvoyv1alpha1.FindingReported, drift.Details(body, full, reported, owners), false)
-		} else {
-			r.note(item, st, kronvoyv1alpha1.FindingConflict, drift.Details(body, full, leave, owners), false)
-		}
-		st.seen = policies.signature(full, paths)
+	d := policies.sort(paths, owners)
+	if len(d.correct) == 0 {
+		r.show(item, st, body, full, owners, d)
+		st.saw(policies, full, paths, r.now.Add(lookDelay))
 		return r.complete(item, light, ActionUnchanged)
 	}
-	details := drift.Details(body, full, correct, owners)
+	details := drift.Details(body, full, d.correct, owners)
 	if wait := st.fight.wait(r.now); wait > 0 {
-		r.note(item, st, kronvoyv1alpha1.FindingReported, details, false)
-		return r.postponed(item, light, wait)
+		details = append(details, drift.Details(body, full, d.report, owners)...)
+		st.saw(policies, nil, paths, r.now.Add(wait))
+		return r.contest(item, st, light, details, wait)
 	}
-	leave = append(leave, leftToOthers(st.baseline, body, full, policies, false)...)
+	leave := leftToOthers(st.baseline, body, full, policies, false)
+	for _, path := range slices.Concat(d.report, d.scaled) {
+		leave = append(leave, existing(full, path))
+	}
 	answer, err := r.ssa(ctx, item, without(body, leave), true, false)
 	if err != nil {
 		return r.failed(item, st, light, err)
 	}
-	outcome := r.applied(item, st, without(body, leave), answer, ActionCorrected)
-	if len(details) > 0 && !r.unchangedBy(answer, full, correct) {
-		r.corrected(item, st, details, false)
+	was := st.open()
+	outcome := r.applied(item, st, body, leave, answer, ActionCorrected)
+	if len(details) > 0 && !unchangedBy(answer, full, d.correct) {
+		r.corrected(item, st, details, false, was)
 	}
 	return outcome
 }
 
+// remains judges an object that was just applied: what is left to others may
+// differ all the same.
+func (r *run) remains(item *Item, st *objectState, body, answer *unstructured.Unstructured) error {
+	st.settled()
+	if st.baseline == nil {
+		return nil
+	}
+	paths, policies, err := r.observedDrift(item, st, answer)
+	if err != nil || len(paths) == 0 {
+		return err
+	}
+	owners := drift.OwnersOf(answer, item.Manager)
+	r.show(item, st, body, answer, owners, policies.sort(paths, owners))
+	st.equalAt = ""
+	st.saw(policies, answer, paths, r.now)
+	return nil
+}
+
+// saw remembers a difference, so that it is looked at again only when there is
+// something new. Without the object it is looked at again in any case.
+func (st *objectState) saw(policies *policies, obj *unstructured.Unstructured, paths []fieldpath.Path, lookAfter time.Time) {
+	st.seen, st.fields, st.lookAfter = "", policies.fields(paths), lookAfter
+	if obj != nil {
+		st.seen = policies.signature(obj, paths)
+	}
+}
+
 // unchangedBy says whether a correction had no effect, because the cluster's
 // admission put the same values back: that is its say, not drift.
-func (r *run) unchangedBy(answer, before *unstructured.Unstructured, paths []fieldpath.Path) bool {
+func unchangedBy(answer, before *unstructured.Unstructured, paths []fieldpath.Path) bool {
 	for _, path := range paths {
 		if !sameAt(answer, before, path) {
 			return false
@@ -123,15 +187,15 @@ func (r *run) unchangedBy(answer, before *unstructured.Unstructured, paths []fie
 }
 
 // leftToOthers gives the fields that policy leaves as others set them. Stating
-// them in an apply would take them back. A field that others took away comes
-// back with a manifest that changes it; once it is out of the baseline nothing
-// says what the manifest wanted of it before, so then with any that changed.
+// them in an apply would take them back. One that others took away comes back
+// with a manifest that changes it. What a manifest names and we never had is
+// left only where it is there, or where the manifest did not change.
 func leftToOthers(baseline *drift.Baseline, body, obj *unstructured.Unstructured, policies *policies, changed bool) []fieldpath.Path {
 	if baseline == nil {
 		return nil
 	}
 	var leave []fieldpath.Path
-	for _, path := range baseline.Compare(obj) {
+	for _, path := range slices.Concat(baseline.Compare(obj), baseline.Taken(body, obj)) {
 		want, exists := drift.Lookup(body.Object, path)
 		if !exists {
 			continue
@@ -157,7 +221,7 @@ func sameAt(a, b *unstructured.Unstructured, path fieldpath.Path) bool {
 	return existsA == existsB && reflect.DeepEqual(inA, inB)
 }
 
-// signature tells one set of differences from another.
+// signature tells one set of differences from another, fields one set of fields.
 func (p *policies) signature(obj *unstructured.Unstructured, paths []fieldpath.Path) string {
 	h := fnv.New64a()
 	for _, path := range paths {
@@ -166,7 +230,15 @@ func (p *policies) signature(obj *unstructured.Unstructured, paths []fieldpath.P
 		if err != nil { // JSON content always marshals
 			continue
 		}
-		fmt.Fprintf(h, "%s=%t:%s:%s\n", path, exists, p.of(path), text)
+		fmt.Fprintf(h, "%s=%t:%s\n", path, exists, text)
+	}
+	return fmt.Sprintf("%s:%x", p.fields(paths), h.Sum64())
+}
+
+func (p *policies) fields(paths []fieldpath.Path) string {
+	h := fnv.New64a()
+	for _, path := range paths {
+		fmt.Fprintf(h, "%s:%s\n", path, p.of(path))
 	}
 	return fmt.Sprintf("%x", h.Sum64())
 }

@@ -70,9 +70,9 @@ func explain(item *Item, err error) (reason, message string) {
 		return workv1.AppliedManifestSSAIgnoreFieldError, fmt.Sprintf("%s: %v", item, err)
 	case conflictsOf(err) != nil:
 		return kronvoyv1alpha1.ReasonApplyConflict, fmt.Sprintf("%s: %s", item, conflictMessage(conflictsOf(err)))
-	case immutable(err):
+	case immutable(err) != "":
 		return kronvoyv1alpha1.ReasonImmutableField, fmt.Sprintf(
-			"%s: the manifest changes a field that cannot change; delete the object or undo the change: %v", item, err)
+			"%s: the manifest changes %s, which cannot change; delete the object or undo the change: %v", item, immutable(err), err)
 	case apierrors.IsForbidden(err):
 		return kronvoyv1alpha1.ReasonForbidden, fmt.Sprintf("%s: %v", item, err)
 	case apimeta.IsNoMatchError(err):
@@ -81,16 +81,25 @@ func explain(item *Item, err error) (reason, message string) {
 	return workv1.AppliedManifestFailed, fmt.Sprintf("%s: %v", item, err)
 }
 
-// immutable says whether an update was refused because of a field that is set
-// once. The API has no code for it; the text only chooses a better message.
-func immutable(err error) bool {
+// onceSet are what API servers say of a field that is set once. The API has no
+// code for it; the text only chooses a better message.
+var onceSet = []string{"immutable", "may not change once set", "cannot change", "cannot be changed", "may not be changed", "updates to"}
+
+// immutable names the fields because of which an update was refused, as they are
+// set once; empty for any other error.
+func immutable(err error) string {
 	var status apierrors.APIStatus
 	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
-		return false
+		return ""
 	}
-	return slices.ContainsFunc(status.Status().Details.Causes, func(cause metav1.StatusCause) bool {
-		return strings.Contains(strings.ToLower(cause.Message), "immutable")
-	})
+	var fields []string
+	for _, cause := range status.Status().Details.Causes {
+		message := strings.ToLower(cause.Message)
+		if slices.ContainsFunc(onceSet, func(text string) bool { return strings.Contains(message, text) }) && !slices.Contains(fields, cause.Field) {
+			fields = append(fields, cause.Field)
+		}
+	}
+	return strings.Join(fields, ", ")
 }
 
 // passing says whether an error may go away by itself within moments.

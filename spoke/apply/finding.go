@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/spoke/drift"
@@ -18,12 +19,12 @@ import (
 // maxFindings is how many findings a report lists.
 const maxFindings = 100
 
-// note records a finding that holds now. The same difference seen again keeps
-// its name and its beginning; seen as it was, it only counts up when the agent
-// acted on it: merely looking is no news.
+// note records a finding. The same difference seen again keeps its name and its
+// beginning; seen as it was, it only counts up when the agent acted on it: merely
+// looking is no news. Was is an open finding that this may be the end of.
 func (r *run) note(
-	item *Item, st *objectState, action kronvoyv1alpha1.FindingAction, details []kronvoyv1alpha1.FindingDetail, missing bool,
-) {
+	item *Item, st *objectState, action kronvoyv1alpha1.FindingAction, details []kronvoyv1alpha1.FindingDetail, missing bool, was *kronvoyv1alpha1.Finding,
+) *kronvoyv1alpha1.Finding {
 	count := int32(len(details)) //nolint:gosec // a few fields of one object
 	if len(details) > drift.MaxDetails {
 		details = details[:drift.MaxDetails]
@@ -36,18 +37,21 @@ func (r *run) note(
 		FirstSeen: now, LastSeen: now, Count: 1,
 	}
 	finding.ID = findingID(finding, st.uid, r.now)
-	old := st.finding
-	st.differs = open(action)
-	if continues(old, finding) {
-		if old.ID != "" {
-			finding.ID = old.ID
+	for _, old := range []*kronvoyv1alpha1.Finding{st.findings[action], was} {
+		if !continues(old, finding) {
+			continue
 		}
-		finding.FirstSeen, finding.Count = old.FirstSeen, old.Count+1
+		finding.ID, finding.FirstSeen, finding.Count = cmp.Or(old.ID, finding.ID), old.FirstSeen, old.Count+1
 		if action == old.Action && action != kronvoyv1alpha1.FindingCorrected && reflect.DeepEqual(old.Details, details) {
 			finding.LastSeen, finding.Count = old.LastSeen, old.Count
 		}
+		break
 	}
-	st.finding = finding
+	if st.findings == nil {
+		st.findings = map[kronvoyv1alpha1.FindingAction]*kronvoyv1alpha1.Finding{}
+	}
+	st.findings[action] = finding
+	return finding
 }
 
 // open says whether a finding holds until somebody acts, and is no news of what
@@ -85,12 +89,43 @@ func findingID(finding *kronvoyv1alpha1.Finding, uid types.UID, firstSeen time.T
 	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 
-// corrected records that a difference was put right. It stays in the report,
-// so that people can see it, until something newer is to be told.
-func (r *run) corrected(item *Item, st *objectState, details []kronvoyv1alpha1.FindingDetail, missing bool) {
+// show records what differs and stays as it is.
+func (r *run) show(item *Item, st *objectState, body, obj *unstructured.Unstructured, owners drift.Owners, d differences) {
+	for action, paths := range map[kronvoyv1alpha1.FindingAction][]fieldpath.Path{
+		kronvoyv1alpha1.FindingReported: d.report, kronvoyv1alpha1.FindingConflict: d.scaled,
+	} {
+		details := drift.Details(body, obj, paths, owners)
+		if len(details) == 0 {
+			delete(st.findings, action)
+			continue
+		}
+		finding := r.note(item, st, action, details, false, nil)
+		if since := owners.Since(holdPath); since != nil && held(obj) && since.Before(&finding.FirstSeen) {
+			finding.FirstSeen = *since
+		}
+	}
+}
+
+// contest records that somebody changes back what is put right, and gives the
+// outcome of a correction that waits.
+func (r *run) contest(
+	item *Item, st *objectState, obj *unstructured.Unstructured, details []kronvoyv1alpha1.FindingDetail, wait time.Duration,
+) Outcome {
+	finding := r.note(item, st, kronvoyv1alpha1.FindingReported, details, obj == nil, nil)
+	next := stamp(r.now.Add(wait))
+	finding.NextCorrection, finding.Count, finding.FirstSeen = &next, int64(st.fight.count), stamp(st.fight.since)
+	finding.ID = findingID(finding, st.uid, finding.FirstSeen.Time)
+	return r.postponed(item, st, obj, wait)
+}
+
+// corrected records that a difference was put right. It stays in the report, so
+// that people can see it, until another one was put right.
+func (r *run) corrected(
+	item *Item, st *objectState, details []kronvoyv1alpha1.FindingDetail, missing bool, was *kronvoyv1alpha1.Finding,
+) {
 	st.fight.corrected(r.now)
 	r.st.corrections++
-	r.note(item, st, kronvoyv1alpha1.FindingCorrected, details, missing)
+	r.note(item, st, kronvoyv1alpha1.FindingCorrected, details, missing, was)
 	keysAndValues := []any{"manifest", item.String(), "reason", string(kronvoyv1alpha1.FindingCorrected), "missing", missing}
 	for _, detail := range details[:min(len(details), 3)] {
 		keysAndValues = append(keysAndValues, "path", detail.Path, "manager", detail.Manager)
@@ -100,27 +135,25 @@ func (r *run) corrected(item *Item, st *objectState, details []kronvoyv1alpha1.F
 
 // mutated reports once what the cluster's own admission made of a manifest.
 func (r *run) mutated(item *Item, st *objectState, body, answer *unstructured.Unstructured) {
-	st.seen = ""
 	if st.baseline != nil {
 		if paths := drift.Mutated(body, answer, st.baseline.Owned()); len(paths) > 0 {
 			details := drift.Differences(body, answer, paths, drift.Owners{})
-			r.note(item, st, kronvoyv1alpha1.FindingMutatedOnAdmission, details, false)
+			r.note(item, st, kronvoyv1alpha1.FindingMutatedOnAdmission, details, false, nil)
 			return
 		}
 	}
-	r.settled(st)
-	if st.finding != nil && st.finding.Action == kronvoyv1alpha1.FindingMutatedOnAdmission {
-		st.finding = nil
-	}
+	delete(st.findings, kronvoyv1alpha1.FindingMutatedOnAdmission)
 }
 
 // settled ends what was reported as differing; what was corrected, or made so
 // by admission, stays.
-func (r *run) settled(st *objectState) {
-	if st.differs {
-		st.finding = nil
+func (st *objectState) settled() {
+	for action := range st.findings {
+		if open(action) {
+			delete(st.findings, action)
+		}
 	}
-	st.differs, st.seen = false, ""
+	st.seen, st.fields, st.lookAfter = "", "", time.Time{}
 }
 
 // summarize completes a ChangeSet from its outcomes.
@@ -134,10 +167,10 @@ func (r *run) summarize(changes *ChangeSet) {
 			continue
 		}
 		desired[st] = true
-		if st.finding != nil {
-			changes.Findings = append(changes.Findings, *st.finding)
+		for _, finding := range st.findings {
+			changes.Findings = append(changes.Findings, *finding)
 		}
-		if st.differs {
+		if st.open() != nil {
 			changes.Differing++
 		}
 	}
@@ -147,7 +180,8 @@ func (r *run) summarize(changes *ChangeSet) {
 		}
 	}
 	slices.SortStableFunc(changes.Findings, func(a, b kronvoyv1alpha1.Finding) int {
-		return cmp.Or(b.LastSeen.Compare(a.LastSeen.Time), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(b.LastSeen.Compare(a.LastSeen.Time), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name),
+			cmp.Compare(a.Action, b.Action))
 	})
 	if len(changes.Findings) > maxFindings {
 		changes.Findings = changes.Findings[:maxFindings]
@@ -168,12 +202,21 @@ func (a *Applier) Recall(w *Work, status *kronvoyv1alpha1.WorkReportStatus) {
 	for _, item := range w.Items {
 		for i := range status.Findings {
 			finding := &status.Findings[i]
-			if finding.ObjectReference != reference(item.Key, item.GVK.Kind) || st.objects[item.Key] != nil {
+			if finding.ObjectReference != reference(item.Key, item.GVK.Kind) {
 				continue
 			}
-			object := &objectState{finding: finding.DeepCopy()}
-			object.differs = open(finding.Action)
-			st.objects[item.Key] = object
+			object := st.objects[item.Key]
+			if object == nil {
+				object = &objectState{}
+				st.objects[item.Key] = object
+			}
+			if object.findings == nil {
+				object.findings = map[kronvoyv1alpha1.FindingAction]*kronvoyv1alpha1.Finding{}
+			}
+			if object.findings[finding.Action] == nil {
+				object.findings[finding.Action] = finding.DeepCopy()
+				object.fight.recall(finding)
+			}
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/client-go/dynamic"
 	workv1 "open-cluster-management.io/api/work/v1"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/spoke/drift"
@@ -157,14 +158,13 @@ func (r *run) create(ctx context.Context, item *Item, st *objectState) Outcome {
 	}
 	if policy := policies.of(nil); deleted && policy != kronvoyv1alpha1.DriftCorrect {
 		if policy == kronvoyv1alpha1.DriftReport {
-			r.note(item, st, kronvoyv1alpha1.FindingReported, nil, true)
+			r.note(item, st, kronvoyv1alpha1.FindingReported, nil, true, nil)
 		}
 		return r.complete(item, nil, ActionUnchanged)
 	}
 	if deleted {
 		if wait := st.fight.wait(r.now); wait > 0 {
-			r.note(item, st, kronvoyv1alpha1.FindingReported, nil, true)
-			return r.postponed(item, nil, wait)
+			return r.contest(item, st, nil, nil, wait)
 		}
 	}
 	if item.Suspended {
@@ -184,22 +184,13 @@ func (r *run) create(ctx context.Context, item *Item, st *objectState) Outcome {
 	if err != nil {
 		return r.failed(item, st, nil, err)
 	}
-	outcome := r.applied(item, st, body, answer, ActionCreated)
+	was := st.open()
+	outcome := r.applied(item, st, body, nil, answer, ActionCreated)
 	if deleted {
-		r.corrected(item, st, nil, true)
+		r.corrected(item, st, nil, true, was)
 		outcome.Action = ActionCorrected
 	}
 	return outcome
-}
-
-// withheld is the outcome of a manifest that a suspended work does not apply:
-// the object stays as it is, or stays away. What asks for it has no say in
-// drift: drift policies do that.
-func (r *run) withheld(item *Item, obj *unstructured.Unstructured) Outcome {
-	return Outcome{
-		Item: item, Action: ActionUnchanged, Live: obj, Reason: kronvoyv1alpha1.ReasonSuspended,
-		Message: fmt.Sprintf("%s is not applied while reconciliation is suspended", item),
-	}
 }
 
 // ssa is one server-side apply.
@@ -216,18 +207,27 @@ func (r *run) ssa(ctx context.Context, item *Item, body *unstructured.Unstructur
 		Patch(ctx, item.Key.Name, types.ApplyPatchType, data, options)
 }
 
-// applied remembers the server's answer to an apply as the new baseline.
-func (r *run) applied(item *Item, st *objectState, body, answer *unstructured.Unstructured, action Action) Outcome {
+// applied remembers the server's answer to an apply as the new baseline; of the
+// body some fields were left to others.
+func (r *run) applied(item *Item, st *objectState, body *unstructured.Unstructured, left []fieldpath.Path, answer *unstructured.Unstructured, action Action) Outcome {
 	light := r.a.live.Put(item.Key, answer)
 	baseline, err := drift.Capture(answer, item.Manager)
 	if err != nil {
 		return r.failed(item, st, light, err)
+	}
+	if baseline != nil {
+		if err := baseline.Want(body, left); err != nil {
+			return r.failed(item, st, light, err)
+		}
 	}
 	st.uid, st.applied, st.baseline = answer.GetUID(), fingerprint(item, r.owner.UID), baseline
 	st.equalAt, st.existed, st.failure, st.foreign = answer.GetResourceVersion(), true, nil, false
 	r.st.version++
 	r.st.inventory.note(item.Key, answer.GetUID(), r.now)
 	r.mutated(item, st, body, answer)
+	if err := r.remains(item, st, body, answer); err != nil {
+		return r.failed(item, st, light, err)
+	}
 	r.log.V(1).Info("Applied", "manifest", item.String(), "reason", string(action), "resourceVersion", answer.GetResourceVersion())
 	return r.complete(item, light, action)
 }
@@ -255,11 +255,17 @@ func (r *run) refused(item *Item) Outcome {
 	return r.failed(item, st, nil, item.Problem)
 }
 
-// postponed is the outcome of a correction that has to wait.
-func (r *run) postponed(item *Item, obj *unstructured.Unstructured, wait time.Duration) Outcome {
+// postponed is the outcome of a look, or a correction, that has to wait.
+func (r *run) postponed(item *Item, st *objectState, obj *unstructured.Unstructured, wait time.Duration) Outcome {
 	outcome := r.complete(item, obj, ActionUnchanged)
-	outcome.Message = "Apply manifest complete; corrected again and again, the next correction waits"
 	outcome.retryAfter = wait
+	if finding := st.findings[kronvoyv1alpha1.FindingReported]; finding != nil && finding.NextCorrection != nil {
+		what := "it is deleted"
+		if len(finding.Details) > 0 {
+			what = fmt.Sprintf("%s is changed by %s", finding.Details[0].Path, finding.Details[0].Manager)
+		}
+		outcome.Message = fmt.Sprintf("Apply manifest complete; %s again and again, the next correction waits", what)
+	}
 	return outcome
 }
 

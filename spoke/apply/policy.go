@@ -49,7 +49,7 @@ type policies struct {
 // policies evaluates what a manifest's policies say of an object and of itself;
 // without an object they speak of one that is gone.
 func (i *Item) policies(obj, body *unstructured.Unstructured) (*policies, error) {
-	p := &policies{item: i, suspended: i.Suspended}
+	p := &policies{item: i, suspended: i.Suspended || held(obj)}
 	if obj == nil || len(i.IgnorePresent)+len(i.IgnoreChanged) == 0 {
 		return p, nil
 	}
@@ -69,7 +69,10 @@ func (i *Item) policies(obj, body *unstructured.Unstructured) (*policies, error)
 // of says what is done about drift of a field; for the empty path, of the object
 // as a whole.
 func (p *policies) of(path fieldpath.Path) kronvoyv1alpha1.DriftPolicy {
-	if p.gives(path) {
+	switch {
+	case path.Equals(holdPath):
+		return kronvoyv1alpha1.DriftReport // it is nobody's to correct, and all should know
+	case p.gives(path):
 		return kronvoyv1alpha1.DriftIgnore
 	}
 	policy := p.item.Policy.Drift

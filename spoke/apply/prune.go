@@ -135,6 +135,9 @@ func (r *run) remove(ctx context.Context, key live.Key) (gone bool, state leavin
 	switch {
 	case !owns(obj, r.owner.UID):
 		return true, state, nil // never ours, orphaned, or moved to another work
+	case held(obj):
+		state.message = "kept " + releaseHold
+		return false, state, nil
 	case elsewhere || r.ownedByOthers(obj):
 		return true, state, r.release(ctx, key, obj)
 	case orphaned(r.w.Delete, key) || r.stays(key):

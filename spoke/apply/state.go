@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -68,12 +69,19 @@ type objectState struct {
 	// foreign is set while the object is not ours: no label leads our watches
 	// to it, it is watched by name.
 	foreign bool
-	// finding is the last thing to tell about the object, differs whether it
-	// still holds.
-	finding *kronvoyv1alpha1.Finding
-	differs bool
-	// seen is the difference that finding is about.
+	// findings are what there is to tell about the object: one for each action.
+	findings map[kronvoyv1alpha1.FindingAction]*kronvoyv1alpha1.Finding
+	// seen is the difference that the findings are about.
 	seen string
+	// fields are those in it; the same ones are not looked at again before
+	// lookAfter, whatever becomes of their values.
+	fields    string
+	lookAfter time.Time
+}
+
+// open gives what is reported as differing now; nil for nothing.
+func (st *objectState) open() *kronvoyv1alpha1.Finding {
+	return cmp.Or(st.findings[kronvoyv1alpha1.FindingReported], st.findings[kronvoyv1alpha1.FindingConflict])
 }
 
 // failure is an apply that did not work, and when to try again.
@@ -102,8 +110,8 @@ const (
 // fight counts corrections of one object in a row. The first ones are
 // immediate; who changes the field again and again gets an ever longer say.
 type fight struct {
-	count int
-	last  time.Time
+	count       int
+	since, last time.Time
 }
 
 const (
@@ -118,16 +126,30 @@ func (f *fight) wait(now time.Time) time.Duration {
 	if f.count < freeCorrections || now.Sub(f.last) >= fightOver {
 		return 0
 	}
-	delay := backoff(firstFightDelay, f.count-freeCorrections, maxRetry)
-	return max(0, delay-now.Sub(f.last))
+	return max(0, f.delay()-now.Sub(f.last))
+}
+
+// delay is how long after the last correction the next one may be.
+func (f *fight) delay() time.Duration {
+	return backoff(firstFightDelay, f.count-freeCorrections, maxRetry)
 }
 
 func (f *fight) corrected(now time.Time) {
-	if now.Sub(f.last) >= fightOver {
-		f.count = 0
+	if f.count == 0 || now.Sub(f.last) >= fightOver {
+		f.count, f.since = 0, now
 	}
 	f.count++
 	f.last = now
+}
+
+// recall goes on with a fight that an earlier process reported: a restart gives
+// neither side a fresh start.
+func (f *fight) recall(finding *kronvoyv1alpha1.Finding) {
+	if finding.NextCorrection == nil {
+		return
+	}
+	f.count, f.since = int(finding.Count), finding.FirstSeen.Time
+	f.last = finding.NextCorrection.Add(-f.delay())
 }
 
 func backoff(first time.Duration, doublings int, limit time.Duration) time.Duration {

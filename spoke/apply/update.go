@@ -16,8 +16,8 @@ import (
 // forced, so that the server says who owns what we are about to change:
 // fields that were ours are drift, all others a conflict.
 func (r *run) update(ctx context.Context, item *Item, st *objectState, obj *unstructured.Unstructured) Outcome {
-	if item.Suspended {
-		return r.withheld(item, obj)
+	if item.Suspended || held(obj) {
+		return r.suspended(ctx, item, st, obj)
 	}
 	body, err := r.body(item, st.baseline, obj)
 	if err != nil {
@@ -27,21 +27,20 @@ func (r *run) update(ctx context.Context, item *Item, st *objectState, obj *unst
 	if err != nil {
 		return r.failed(item, st, obj, err)
 	}
-	body = without(body, leftToOthers(st.baseline, body, obj, policies, true))
-	answer, err := r.ssa(ctx, item, body, item.Adopt == AdoptAlways, false)
+	left := leftToOthers(st.baseline, body, obj, policies, true)
+	answer, err := r.ssa(ctx, item, without(body, left), item.Adopt == AdoptAlways, false)
 	if err == nil {
-		return r.applied(item, st, body, answer, ActionConfigured)
+		return r.applied(item, st, body, left, answer, ActionConfigured)
 	}
-	conflicts := conflictsOf(err)
-	if conflicts == nil {
-		return r.failed(item, st, obj, err)
+	if conflicts := conflictsOf(err); conflicts != nil {
+		return r.conflicted(ctx, item, st, body, left, conflicts, err)
 	}
-	return r.conflicted(ctx, item, st, body, conflicts, err)
+	return r.failed(item, st, obj, err)
 }
 
 // conflicted decides about fields that others own.
 func (r *run) conflicted(
-	ctx context.Context, item *Item, st *objectState, body *unstructured.Unstructured, conflicts []fieldConflict, cause error,
+	ctx context.Context, item *Item, st *objectState, body *unstructured.Unstructured, left []fieldpath.Path, conflicts []fieldConflict, cause error,
 ) Outcome {
 	full, err := r.read(ctx, item)
 	if err != nil || full == nil {
@@ -53,43 +52,46 @@ func (r *run) conflicted(
 		return r.failed(item, st, light, err)
 	}
 	owners := drift.OwnersOf(full, item.Manager)
-	var leave, ours, theirs []fieldpath.Path
+	var ours, theirs []fieldpath.Path
+	force := false
 	for _, conflict := range conflicts {
 		path, known := owners.Find(conflict.Field)
 		switch {
 		case !known:
 			return r.failed(item, st, light, cause) // it changed hands since: next time
+		case drift.Vacant(full, path):
+			force = true
 		case owners.Of(path).Autoscaler() || policies.gives(path):
-			leave = append(leave, path)
-		case st.owned(path):
-			if policies.of(path) != kronvoyv1alpha1.DriftCorrect && st.unchanged(body, path) {
-				leave = append(leave, path)
-			} else {
-				ours = append(ours, path)
-			}
-		default:
+			left = append(left, path)
+		case !st.claims(path):
 			theirs = append(theirs, path)
+		case policies.of(path) != kronvoyv1alpha1.DriftCorrect && st.unchanged(body, path):
+			left = append(left, path)
+		default:
+			ours = append(ours, path)
 		}
 	}
 	if len(theirs) > 0 {
-		r.note(item, st, kronvoyv1alpha1.FindingConflict, drift.Differences(body, full, theirs, owners), false)
+		details := drift.Differences(body, full, theirs, owners)
+		r.note(item, st, kronvoyv1alpha1.FindingConflict, details, false, nil)
 		return r.failed(item, st, light, cause)
 	}
-	reduced := without(body, leave)
-	answer, err := r.ssa(ctx, item, reduced, len(ours) > 0, false)
+	answer, err := r.ssa(ctx, item, without(body, left), force || len(ours) > 0, false)
 	if err != nil {
 		return r.failed(item, st, light, err)
 	}
-	outcome := r.applied(item, st, reduced, answer, ActionConfigured)
+	details := drift.Differences(body, full, ours, owners)
+	was := st.open()
+	outcome := r.applied(item, st, body, left, answer, ActionConfigured)
 	if len(ours) > 0 {
-		r.corrected(item, st, drift.Differences(body, full, ours, owners), false)
+		r.corrected(item, st, details, false, was)
 	}
 	return outcome
 }
 
-// owned says whether a field was in our last applied set.
-func (st *objectState) owned(path fieldpath.Path) bool {
-	return st.baseline != nil && st.baseline.Owned().Has(path)
+// claims says whether a field was ours, be it left to others since.
+func (st *objectState) claims(path fieldpath.Path) bool {
+	return st.baseline != nil && st.baseline.Claims(path)
 }
 
 // unchanged says whether a manifest wants the same of a field as before.

@@ -209,7 +209,12 @@ func TestErrorsBecomeReasonsAndMessages(t *testing.T) {
 		passing         bool
 	}{
 		"conflict":  {err: conflict, reason: kronvoyv1alpha1.ReasonApplyConflict, message: `Deployment a/web: "hpa" using apps/v1 owns spec.paused, spec.replicas; "kubectl" owns metadata.labels.x`},
-		"immutable": {err: immutable, reason: kronvoyv1alpha1.ReasonImmutableField, message: `Deployment a/web: the manifest changes a field that cannot change; delete the object or undo the change: Deployment.apps "web" is invalid: spec.selector: Invalid value: "x": field is immutable`},
+		"immutable": {err: immutable, reason: kronvoyv1alpha1.ReasonImmutableField, message: `Deployment a/web: the manifest changes spec.selector, which cannot change; delete the object or undo the change: Deployment.apps "web" is invalid: spec.selector: Invalid value: "x": field is immutable`},
+		"set-once": {
+			err:     apierrors.NewInvalid(schema.GroupKind{Kind: "Service"}, "web", field.ErrorList{field.Invalid(field.NewPath("spec", "clusterIPs").Index(0), "x", "may not change once set")}),
+			reason:  kronvoyv1alpha1.ReasonImmutableField,
+			message: `Deployment a/web: the manifest changes spec.clusterIPs[0], which cannot change; delete the object or undo the change: Service "web" is invalid: spec.clusterIPs[0]: Invalid value: "x": may not change once set`,
+		},
 		"invalid":   {err: apierrors.NewInvalid(kind, "web", nil), reason: workv1.AppliedManifestFailed, message: `Deployment a/web: Deployment.apps "web" is invalid`},
 		"forbidden": {err: apierrors.NewForbidden(schema.GroupResource{Resource: "deployments"}, "web", errors.New("no")), reason: kronvoyv1alpha1.ReasonForbidden, message: `Deployment a/web: deployments "web" is forbidden: no`},
 		"no-namespace": {
@@ -247,6 +252,26 @@ func TestAFightIsBackedOff(t *testing.T) {
 	}
 	if got := f.wait(now.Add(fightOver)); got != 0 {
 		t.Errorf("after a quiet time the wait is %s", got)
+	}
+}
+
+func TestAFightGoesOnAfterARestart(t *testing.T) {
+	now := time.Unix(1000, 0)
+	var f fight
+	for range 6 {
+		f.corrected(now)
+		now = now.Add(time.Second)
+	}
+	next := stamp(now.Add(f.wait(now)))
+	var after fight
+	after.recall(&kronvoyv1alpha1.Finding{FirstSeen: stamp(f.since), Count: int64(f.count), NextCorrection: &next})
+	if diff := cmp.Diff(f, after, cmp.AllowUnexported(fight{})); diff != "" {
+		t.Errorf("the fight (-before +after):\n%s", diff)
+	}
+	var none fight
+	none.recall(&kronvoyv1alpha1.Finding{Count: 9})
+	if none != (fight{}) {
+		t.Errorf("a finding that is no fight gives %v", none)
 	}
 }
 

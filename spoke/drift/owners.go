@@ -42,6 +42,7 @@ type Owners struct {
 
 type ownerEntry struct {
 	owner Owner
+	time  *metav1.Time
 	set   *fieldpath.Set
 }
 
@@ -62,7 +63,7 @@ func OwnersOf(obj *unstructured.Unstructured, except string) Owners {
 			continue
 		}
 		owner := Owner{Manager: entry.Manager, Subresource: entry.Subresource}
-		owners.entries = append(owners.entries, ownerEntry{owner: owner, set: set})
+		owners.entries = append(owners.entries, ownerEntry{owner: owner, time: entry.Time, set: set})
 		if entry.Subresource != "status" && entry.Time != nil && (latest == nil || latest.Before(entry.Time)) {
 			latest, owners.last = entry.Time, owner
 		}
@@ -73,14 +74,31 @@ func OwnersOf(obj *unstructured.Unstructured, except string) Owners {
 // Of gives the manager of a field, or of the whole it is part of; for a field
 // that is gone the last to write the object, for want of a better witness.
 func (o Owners) Of(path fieldpath.Path) Owner {
+	if entry := o.entryOf(path); entry != nil {
+		return entry.owner
+	}
+	return o.last
+}
+
+// Since gives when the manager of a field last changed what it has of the object,
+// by the API server's clock; nil when nobody has the field.
+func (o Owners) Since(path fieldpath.Path) *metav1.Time {
+	if entry := o.entryOf(path); entry != nil {
+		return entry.time
+	}
+	return nil
+}
+
+func (o Owners) entryOf(path fieldpath.Path) *ownerEntry {
 	for length := len(path); length > 0; length-- {
-		for _, entry := range o.entries {
-			if entry.set.Has(path[:length]) && (length == len(path) || leafAt(entry.set, path[:length])) {
-				return entry.owner
+		for n := range o.entries {
+			set := o.entries[n].set
+			if set.Has(path[:length]) && (length == len(path) || leafAt(set, path[:length])) {
+				return &o.entries[n]
 			}
 		}
 	}
-	return o.last
+	return nil
 }
 
 // Find gives the path of a field as conflict messages write it.
@@ -93,6 +111,51 @@ func (o Owners) Find(text string) (found fieldpath.Path, ok bool) {
 		})
 	}
 	return found, ok
+}
+
+// Parts gives the fields of a manifest at and below a path, as far down as others
+// own them apart. What they own as a whole, or not at all, is one.
+func (o Owners) Parts(manifest map[string]any, path fieldpath.Path) []fieldpath.Path {
+	all := fieldpath.NewSet()
+	for _, entry := range o.entries {
+		all = all.Union(entry.set)
+	}
+	var current any = manifest
+	for _, element := range path {
+		below, ok := all.Children.Get(element)
+		if !ok {
+			return []fieldpath.Path{path}
+		}
+		all = below
+		current, _ = step(current, element)
+	}
+	return parts(current, all, path)
+}
+
+func parts(v any, set *fieldpath.Set, prefix fieldpath.Path) []fieldpath.Path {
+	var paths []fieldpath.Path
+	add := func(v any, element fieldpath.PathElement) {
+		path := append(prefix.Copy(), element)
+		if below, ok := set.Children.Get(element); ok {
+			paths = append(paths, parts(v, below, path)...)
+		} else {
+			paths = append(paths, path)
+		}
+	}
+	switch typed := v.(type) {
+	case map[string]any:
+		for _, key := range sortedKeys(typed) {
+			add(typed[key], fieldpath.FieldNameElement(key))
+		}
+	case []any:
+		for i, item := range typed {
+			add(item, elementFor(set, typed, i))
+		}
+	}
+	if len(paths) == 0 {
+		return []fieldpath.Path{prefix}
+	}
+	return paths
 }
 
 // leafAt says whether a set owns a path as a whole, not through its parts.
