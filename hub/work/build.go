@@ -112,6 +112,9 @@ func Build(in Input) (Plan, error) {
 			stay = withoutWave(leaving, plan.Wave)
 		}
 	}
+	if in.Graph == nil {
+		plan.awaitDeleted(in.Previous)
+	}
 	all := append(wanted, stay...)
 	if in.Graph != nil {
 		govern(all, in.Policies)
@@ -245,7 +248,7 @@ func withhold(in Input, unresolved string) string {
 	}
 	for _, w := range in.Previous {
 		if w.DeletionTimestamp != nil {
-			return fmt.Sprintf("work %s is still being deleted", w.Name) + because(w)
+			return beingDeleted(w)
 		}
 		if reason := stillDeleting(w, in.Reports[w.Name]); reason != "" {
 			return reason
@@ -264,13 +267,25 @@ func withhold(in Input, unresolved string) string {
 	return ""
 }
 
-// because is what the agent says of a deletion that takes its time, as the right
-// that its executor lacks.
-func because(w *workv1.ManifestWork) string {
-	if c := findCondition(w.Status.Conditions, workv1.WorkDeleting); c != nil && c.Message != "" {
-		return ": " + c.Message
+// awaitDeleted counts what is in works that are on their way out, and says what
+// holds them up.
+func (p *Plan) awaitDeleted(previous []*workv1.ManifestWork) {
+	for _, w := range previous {
+		if w.DeletionTimestamp != nil {
+			p.Remaining += len(w.Spec.Workload.Manifests)
+			p.Withheld = cmp.Or(p.Withheld, beingDeleted(w))
+		}
 	}
-	return ""
+}
+
+// beingDeleted says so of a work, with what the agent says of it: a right that
+// the executor lacks, for one.
+func beingDeleted(w *workv1.ManifestWork) string {
+	text := fmt.Sprintf("work %s is still being deleted", w.Name)
+	if c := findCondition(w.Status.Conditions, workv1.WorkDeleting); c != nil && c.Message != "" {
+		text += ": " + c.Message
+	}
+	return text
 }
 
 // stillDeleting says what of a shrunk work is not gone yet.

@@ -74,11 +74,21 @@ func explain(item *Item, err error) (reason, message string) {
 		return kronvoyv1alpha1.ReasonImmutableField, fmt.Sprintf(
 			"%s: the manifest changes %s, which cannot change; delete the object or undo the change: %v", item, immutable(err), err)
 	case apierrors.IsForbidden(err):
-		return kronvoyv1alpha1.ReasonForbidden, fmt.Sprintf("%s: %v", item, err)
+		return kronvoyv1alpha1.ReasonForbidden, fmt.Sprintf("%s: %v", item, err) + howToImpersonate(err)
 	case apimeta.IsNoMatchError(err):
 		return kronvoyv1alpha1.ReasonNoSuchKind, fmt.Sprintf("%s: %v", item, err)
 	}
 	return workv1.AppliedManifestFailed, fmt.Sprintf("%s: %v", item, err)
+}
+
+// howToImpersonate says what to do when the agent may not act in the name of a
+// work's executor; empty for any other error. The API has no code for it; the
+// text only chooses a better message.
+func howToImpersonate(err error) string {
+	if !strings.Contains(err.Error(), "cannot impersonate") {
+		return ""
+	}
+	return "; bind ClusterRole kronvoy-agent-executor to the agent in the service account's namespace on this cluster"
 }
 
 // onceSet are what API servers say of a field that is set once. The API has no

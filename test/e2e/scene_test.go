@@ -23,8 +23,17 @@ type scene struct {
 	kinds []string
 }
 
-// begin makes a namespace with Placements; the caller defers end.
+// begin makes a namespace with Placements, for which agents use their own
+// rights; the caller defers end.
 func begin(t *testing.T, namespace string) *scene {
+	t.Helper()
+	s := beginTenant(t, namespace)
+	s.hub.Apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: "+namespace+", annotations: {kronvoy.io/agent-identity: allowed}}}")
+	return s
+}
+
+// beginTenant is begin for a namespace that nothing is allowed.
+func beginTenant(t *testing.T, namespace string) *scene {
 	t.Helper()
 	s := &scene{T: t, world: theWorld(t), ns: namespace}
 	s.hub.Apply(t, fmt.Sprintf(`

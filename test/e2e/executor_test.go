@@ -1,0 +1,159 @@
+//go:build integration
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/kronvoy/kronvoy/test/probe"
+)
+
+const tenancy = `
+schema:
+  spec:
+    secret: boolean | default=false
+resources:
+- id: settings
+  template:
+    apiVersion: v1
+    kind: ConfigMap
+    metadata: {name: "${schema.metadata.name}"}
+    data: {color: blue}
+- id: password
+  includeWhen: ["${schema.spec.secret}"]
+  template:
+    apiVersion: v1
+    kind: Secret
+    metadata: {name: "${schema.metadata.name}"}
+    stringData: {password: swordfish}`
+
+// account makes a service account on a spoke, in the scene's namespace.
+func (s *scene) account(cluster, name string) {
+	s.Helper()
+	s.spokes[cluster].Apply(s, fmt.Sprintf(`
+apiVersion: v1
+kind: Namespace
+metadata: {name: %[1]s}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: %[2]s, namespace: %[1]s}`, s.ns, name))
+}
+
+// grant gives a service account rights in the scene's namespace on a spoke.
+func (s *scene) grant(cluster, account, resource string, verbs ...string) {
+	s.Helper()
+	s.spokes[cluster].Apply(s, fmt.Sprintf(`
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: %[2]s-%[3]s, namespace: %[1]s}
+rules: [{apiGroups: [""], resources: [%[3]s], verbs: [%[4]s]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: %[2]s-%[3]s, namespace: %[1]s}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: %[2]s-%[3]s}
+subjects: [{kind: ServiceAccount, name: %[2]s, namespace: %[1]s}]`, s.ns, account, resource, strings.Join(verbs, ", ")))
+}
+
+// annotate sets an annotation of the scene's namespace on the hub.
+func (s *scene) annotate(name, value string) {
+	s.Helper()
+	s.hub.Patch(s, "namespaces", s.ns, fmt.Sprintf(`{metadata: {annotations: {%q: %q}}}`, name, value))
+}
+
+// blames waits until Target and instance have a text in their messages.
+func (s *scene) blames(cluster, kind, name, text string) {
+	s.Helper()
+	probe.Eventually(s, "Target and instance to say "+text, func() error {
+		if t := s.target(cluster, kind, name); !strings.Contains(t.Text("status.message"), text) {
+			return fmt.Errorf("the Target says %v", t.At("status"))
+		}
+		if ready := s.instance(kind, name).Condition("Ready"); ready.Status == "True" || !strings.Contains(ready.Message, text) {
+			return fmt.Errorf("the instance says %v", ready)
+		}
+		return nil
+	})
+}
+
+func (s *scene) executor(cluster, kind, name string) string {
+	s.Helper()
+	for _, w := range s.works(cluster, kind, name) {
+		return w.Text("spec.executor.subject.serviceAccount.namespace") + "/" + w.Text("spec.executor.subject.serviceAccount.name")
+	}
+	return ""
+}
+
+func TestAnInstanceIsAppliedInTheNameOfItsTenant(t *testing.T) {
+	s := beginTenant(t, "tenant")
+	defer s.end()
+	s.account(usEast, "deployer")
+	s.define("Tenancy", tenancy)
+	s.create("Tenancy", "one", usEast, "")
+
+	// Nothing is shipped before somebody says in whose name.
+	s.blames(usEast, "Tenancy", "one", "kubectl annotate namespace tenant kronvoy.io/service-account=<name>")
+	s.state(usEast, "Tenancy", "one", "Failed")
+	if works := s.works(usEast, "Tenancy", "one"); len(works) > 0 {
+		t.Errorf("%d works are shipped", len(works))
+	}
+	s.annotate("kronvoy.io/service-account", "deployer")
+	// The cluster's administrator has to allow it.
+	s.blames(usEast, "Tenancy", "one", "bind ClusterRole kronvoy-agent-executor")
+	s.blames(usEast, "Tenancy", "one", "cannot impersonate")
+	if out, err := s.spokes[usEast].Kubectl(t, "create", "rolebinding", "kronvoy-agent-executor", "-n", s.ns,
+		"--clusterrole", "kronvoy-agent-executor", "--serviceaccount", "kronvoy-agent:kronvoy-agent"); err != nil {
+		t.Fatal(err, out)
+	}
+	s.blames(usEast, "Tenancy", "one", `"system:serviceaccount:tenant:deployer" cannot`)
+	s.grant(usEast, "deployer", "configmaps", "get", "create", "patch")
+	s.ready("Tenancy", "one", 1)
+	if got := s.executor(usEast, "Tenancy", "one"); got != "tenant/deployer" {
+		t.Errorf("the executor is %s", got)
+	}
+
+	// What the tenant renders beyond his rights is refused, and what he has stays.
+	s.create("Tenancy", "one", usEast, "secret: true")
+	s.blames(usEast, "Tenancy", "one", `"system:serviceaccount:tenant:deployer" cannot`)
+	s.blames(usEast, "Tenancy", "one", `resource "secrets"`)
+	if s.on(usEast, "configmaps", "one") == nil || s.on(usEast, "secrets", "one") != nil {
+		t.Error("the config map must be there, and the secret not")
+	}
+	s.grant(usEast, "deployer", "secrets", "get", "create", "patch")
+	s.ready("Tenancy", "one", 1)
+
+	// A Distribution comes first. Another account without rights takes nothing
+	// away, and what is there already stays in force.
+	revision := s.target(usEast, "Tenancy", "one").Text("spec.revision")
+	s.account(usEast, "successor")
+	s.hub.Apply(t, `
+apiVersion: kronvoy.io/v1alpha1
+kind: Distribution
+metadata: {name: tenancy, namespace: tenant}
+spec: {instances: {apiVersion: kro.run/v1alpha1, kind: Tenancy}, serviceAccountName: successor}`)
+	probe.Eventually(t, "the executor to change", func() error {
+		if got := s.executor(usEast, "Tenancy", "one"); got != "tenant/successor" {
+			return fmt.Errorf("it is %s", got)
+		}
+		return nil
+	})
+	if now := s.target(usEast, "Tenancy", "one").Text("spec.revision"); now != revision {
+		t.Errorf("the revision is %s, and was %s", now, revision)
+	}
+
+	// Teardown goes on in the name that the works have, and says what it lacks.
+	s.hub.Kubectl(t, "delete", resource("Tenancy"), "one", "-n", s.ns, "--wait=false")
+	probe.Eventually(t, "the Target to say who may not delete", func() error {
+		if message := s.target(usEast, "Tenancy", "one").Text("status.message"); !strings.Contains(message, `:successor" cannot delete`) {
+			return fmt.Errorf("it says %q", message)
+		}
+		return nil
+	})
+	s.hub.Delete(t, "distributions.kronvoy.io", s.ns+"/tenancy")
+	s.grant(usEast, "successor", "configmaps", "delete")
+	s.grant(usEast, "successor", "secrets", "delete")
+	s.goes(usEast, "configmaps", "one")
+	s.goes(usEast, "secrets", "one")
+}
