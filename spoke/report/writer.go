@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
@@ -30,6 +31,10 @@ const (
 	// firstRetry and maxRetry bound the wait after a failed write.
 	firstRetry = 200 * time.Millisecond
 	maxRetry   = 30 * time.Second
+	// A work that changes all the time is told of so often a second, after the
+	// first so many writes: one cluster must not keep the hub busy.
+	writesPerSecond = 5
+	writesAtOnce    = 20
 )
 
 // Hub is how the writer reads and writes the hub's objects.
@@ -53,6 +58,8 @@ type Writer struct {
 
 	mu      sync.Mutex
 	pending map[string]*Observation
+	// pace bounds the writes of each work that had some of late.
+	pace map[string]*rate.Limiter
 	// written is what was written last, for as long as the cache is behind it.
 	written map[string]written
 }
@@ -71,6 +78,7 @@ func NewWriter(hub Hub, namespace string, clk clock.Clock, log logr.Logger) *Wri
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, maxRetry)),
 		pending: map[string]*Observation{},
+		pace:    map[string]*rate.Limiter{},
 		written: map[string]written{},
 	}
 }
@@ -128,6 +136,10 @@ func (w *Writer) next(ctx context.Context) bool {
 	if obs == nil {
 		return true
 	}
+	if wait := w.wait(work); wait > 0 && !w.queue.ShuttingDown() {
+		w.queue.AddAfter(work, wait)
+		return true
+	}
 	bounded, cancel := context.WithTimeout(ctx, writeTimeout)
 	err := w.write(bounded, obs)
 	cancel()
@@ -143,9 +155,38 @@ func (w *Writer) next(ctx context.Context) bool {
 	}
 	if obs.Done {
 		delete(w.written, work)
+		delete(w.pace, work)
 	}
 	w.mu.Unlock()
 	return true
+}
+
+// wait says how long a work has to wait for its turn.
+func (w *Writer) wait(work string) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	limiter, now := w.pace[work], w.clock.Now()
+	if limiter == nil {
+		return 0
+	}
+	tokens := limiter.TokensAt(now)
+	if tokens >= writesAtOnce {
+		delete(w.pace, work)
+	}
+	if tokens >= 1 {
+		return 0
+	}
+	return time.Duration((1 - tokens) / writesPerSecond * float64(time.Second))
+}
+
+// spend counts a write of a work.
+func (w *Writer) spend(work string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.pace[work] == nil {
+		w.pace[work] = rate.NewLimiter(writesPerSecond, writesAtOnce)
+	}
+	w.pace[work].ReserveN(w.clock.Now(), 1)
 }
 
 // write tells the hub one observation: the report first, so that whoever sees
@@ -248,6 +289,7 @@ func (w *Writer) finish(ctx context.Context, work *workv1.ManifestWork) error {
 }
 
 func (w *Writer) patch(ctx context.Context, obj client.Object, status any) error {
+	w.spend(obj.GetName())
 	content, err := json.Marshal(map[string]any{"status": status})
 	if err != nil {
 		return err
