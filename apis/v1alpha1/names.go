@@ -101,14 +101,21 @@ const (
 const LocalCluster = "local-cluster"
 
 // ClaimFeatures is the cluster claim in which an agent says what it can do
-// beyond OCM's: a comma-separated list of features.
+// beyond OCM's: a comma-separated list of features. An agent without it is OCM's.
 const ClaimFeatures = "agent.kronvoy.io/features"
 
 // Features of an agent, as listed in ClaimFeatures.
 const (
-	// FeatureWorkReport: the agent answers in WorkReports.
+	// FeatureWorkReport: the agent answers in WorkReports, and does all else that
+	// Kronvoy's agent did when the claim was new: it knows AnnotationObserve,
+	// AnnotationReconcile and AnnotationManifestPolicies. What comes later, and a
+	// hub must know of, gets a name of its own.
 	FeatureWorkReport = "WorkReport"
 )
+
+// ReasonAgentLacks begins the reason why an instance is not shipped to a cluster;
+// the name of the feature that the cluster's agent lacks follows.
+const ReasonAgentLacks = "AgentLacks"
 
 // Finalizers.
 const (
@@ -133,6 +140,10 @@ const FieldManagerPrefix = "work-agent-kronvoy-"
 const (
 	// ConditionManifestReady is the verdict on a node's readyWhen.
 	ConditionManifestReady = "Ready"
+	// ConditionManifestObserved, with an agent that has no WorkReports, certifies
+	// the feedback values beside it: they are of an object that carries this
+	// manifest, and were read for the work's generation that it names.
+	ConditionManifestObserved = "Observed"
 )
 
 // FeedbackHash is the name of the feedback value that returns a live object's

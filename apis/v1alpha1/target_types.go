@@ -105,6 +105,12 @@ type TargetStatus struct {
 	// State is the summary of all nodes.
 	// +optional
 	State TargetState `json:"state,omitempty"`
+	// Reason says in one word why nothing of the wanted revision is shipped, as in
+	// AgentLacksWorkReport: the graph needs a feature that the cluster's agent
+	// does not have. Empty if it is shipped.
+	// +optional
+	// +kubebuilder:validation:MaxLength=316
+	Reason string `json:"reason,omitempty"`
 	// Suspended says why nothing is written on this cluster now; empty if it is.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024

@@ -70,6 +70,9 @@ func summarizeConditions(in Input, targets []kronvoyv1alpha1.Target, c counters,
 	if in.Suspended && in.Placed && c.placed == 0 {
 		placed.Reason, placed.Message = ReasonSuspended, "its clusters are chosen, but nothing goes there while reconciliation is suspended"
 	}
+	if refused := notShipped(targets); placed.Status == metav1.ConditionTrue && len(refused) > 0 {
+		placed = condition(Placed, false, refused[0].Status.Reason, refusals(refused))
+	}
 	resources := resourcesReady(in, targets, c)
 	progressing := condition(Progressing, c.placed > 0 && (c.progressing > 0 || c.updated < c.placed), "Complete",
 		fmt.Sprintf("%d of %d clusters have revision %s", c.updated, c.placed, in.Revision))
@@ -87,6 +90,19 @@ func summarizeConditions(in Input, targets []kronvoyv1alpha1.Target, c counters,
 			"clusters give different values, so these fields are left out: "+join(differing, 10)))
 	}
 	return conditions
+}
+
+// notShipped are the Targets whose clusters cannot take the instance.
+func notShipped(targets []kronvoyv1alpha1.Target) []kronvoyv1alpha1.Target {
+	return slices.DeleteFunc(slices.Clone(targets), func(t kronvoyv1alpha1.Target) bool { return t.Status.Reason == "" || t.DeletionTimestamp != nil })
+}
+
+func refusals(targets []kronvoyv1alpha1.Target) string {
+	texts := make([]string, 0, len(targets))
+	for _, t := range targets {
+		texts = append(texts, t.Namespace+": "+t.Status.Message)
+	}
+	return join(texts, 3)
 }
 
 func condition(kind string, holds bool, reason, message string) metav1.Condition {

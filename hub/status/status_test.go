@@ -28,6 +28,13 @@ func target(cluster string, state kronvoyv1alpha1.TargetState, values string) kr
 	return t
 }
 
+// refused is a Target whose cluster's agent cannot do what the graph needs.
+func refused(cluster string) kronvoyv1alpha1.Target {
+	t := target(cluster, failed, "")
+	t.Status.Reason, t.Status.Revision = kronvoyv1alpha1.ReasonAgentLacks+kronvoyv1alpha1.FeatureWorkReport, ""
+	return t
+}
+
 func input(targets ...kronvoyv1alpha1.Target) Input {
 	return Input{Generation: 3, Revision: "r1", Placed: true, PlacedReason: "Placed", Targets: targets, Now: noon}
 }
@@ -55,6 +62,10 @@ func TestStateAndConditions(t *testing.T) {
 		state      string
 		conditions map[string]string
 	}{
+		"a cluster whose agent cannot do it": {
+			in: input(target("a", ready, ""), refused("b")), state: Error,
+			conditions: map[string]string{"Placed": "False/AgentLacksWorkReport", "ResourcesReady": "False/NotReady", "Ready": "False/AgentLacksWorkReport"},
+		},
 		"ready everywhere": {
 			in: input(target("a", ready, ""), target("b", ready, "")), state: Active,
 			conditions: map[string]string{"Ready": "True/Ready", "Progressing": "False/Complete", "Placed": "True/Placed", "Drifted": "False/InSync"},

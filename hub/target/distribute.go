@@ -94,7 +94,7 @@ func (r *Reconciler) write(ctx context.Context, w, live *workv1.ManifestWork) er
 // ensureReport creates the object that the agent answers in beyond the work's
 // status; it goes with its work.
 func (r *Reconciler) ensureReport(ctx context.Context, s *scope, w, live *workv1.ManifestWork) error {
-	if s.reports[w.Name] != nil {
+	if s.reports[w.Name] != nil || !s.agent.Reports {
 		return nil
 	}
 	owner := w

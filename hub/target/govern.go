@@ -138,7 +138,7 @@ func (r *Reconciler) restate(ctx context.Context, s *scope) (bool, error) {
 	if err != nil {
 		return false, nil //nolint:nilerr // its condition says so, and what was shipped stays in force
 	}
-	s.plan, err = work.Restate(s.works, policies)
+	s.plan, err = work.Restate(s.works, policies, s.agent)
 	if err != nil {
 		return false, fmt.Errorf("taking %s down on cluster %s: %w", s.identity, s.target.Namespace, err)
 	}

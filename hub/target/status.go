@@ -75,6 +75,9 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 		Children:           s.listed(),
 	}
 	status.Suspended = s.suspension()
+	if s.lacks != nil {
+		status.Reason = s.lacks.Reason()
+	}
 	status.State, status.Message = summarize(s, status.Nodes)
 	status.Message = shorten(status.Message)
 	switch {
@@ -96,15 +99,20 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 	return status
 }
 
-// suspension says why nothing is written on the cluster.
+// suspension says why nothing is written on the cluster. An agent of OCM's own
+// goes on with what it has.
 func (s *scope) suspension() string {
+	why := ""
 	switch {
 	case s.frozen != "":
-		return shorten(s.frozen)
+		why = s.frozen
 	case s.suspended:
-		return "the instance is suspended by the annotation " + kronvoyv1alpha1.AnnotationInstanceReconcile
+		why = "the instance is suspended by the annotation " + kronvoyv1alpha1.AnnotationInstanceReconcile
 	}
-	return ""
+	if why != "" && s.described && !s.agent.Reports {
+		why += "; the cluster's agent is OCM's, which goes on applying what was shipped before"
+	}
+	return shorten(why)
 }
 
 // summarize gives the state and, unless all is well, a sentence.

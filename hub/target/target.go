@@ -79,6 +79,12 @@ type scope struct {
 	revision revision.Instance
 	graph    *graph.Graph
 	cluster  *clusterv1.ManagedCluster
+	// agent is what the cluster's agent can do. described is false while nobody
+	// has said so: then nothing is shipped. lacks is what it cannot do and the
+	// graph needs: then the works stay as they are.
+	agent     work.Capabilities
+	described bool
+	lacks     *work.Lack
 	// suspended is true while nothing of the instance may be written here, by
 	// the instance's own word or because of frozen.
 	suspended bool
@@ -188,6 +194,12 @@ func (r *Reconciler) load(ctx context.Context, s *scope) (wait bool, err error) 
 	if err := r.loadCluster(ctx, s); s.blockedBy(err) {
 		return false, nil
 	}
+	if s.described && !s.suspended {
+		if s.lacks = s.agent.Lacks(s.graph); s.lacks != nil {
+			s.blocked = s.lacks.String()
+			return false, nil
+		}
+	}
 	if wait, err := r.govern(ctx, s); wait || err != nil || s.blocked != "" {
 		return wait, err
 	}
@@ -197,7 +209,9 @@ func (r *Reconciler) load(ctx context.Context, s *scope) (wait bool, err error) 
 // loadCluster looks at the cluster, and at whether it may be written to.
 func (r *Reconciler) loadCluster(ctx context.Context, s *scope) error {
 	s.cluster = &clusterv1.ManagedCluster{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: s.target.Namespace}, s.cluster); err != nil {
+	err := r.Client.Get(ctx, client.ObjectKey{Name: s.target.Namespace}, s.cluster)
+	s.meetAgent()
+	if err != nil {
 		return err
 	}
 	hub := &corev1.Namespace{}
@@ -221,7 +235,7 @@ func (s *scope) blockedBy(err error) bool {
 // evaluate is pure: what came back, and what should be there.
 func (r *Reconciler) evaluate(s *scope) {
 	var err error
-	if s.feedback, err = work.Read(s.graph, s.works, s.reports); s.blockedBy(err) {
+	if s.feedback, err = work.Read(s.graph, s.works, s.reports, s.agent); s.blockedBy(err) {
 		return
 	}
 	if refused := r.refuseNamespace(s.target.Namespace, s.identity.Namespace); refused != "" {
@@ -255,7 +269,7 @@ func (s *scope) build() {
 		Cluster: s.target.Namespace, Revision: s.target.Spec.Revision,
 		Graph: s.graph, Evaluation: s.evaluation,
 		Previous: s.works, Reports: s.reports, Elsewhere: s.elsewhere(),
-		Policies: s.policies, Executor: s.executor,
+		Policies: s.policies, Executor: s.executor, Capabilities: s.agent,
 	})
 	s.blockedBy(err)
 }
@@ -263,6 +277,10 @@ func (s *scope) build() {
 // ship writes nested instances, and the works after the namespace they need is
 // there.
 func (r *Reconciler) ship(ctx context.Context, s *scope) error {
+	if !s.described {
+		s.waiting = "the cluster's agent to describe the cluster in the status of its ManagedCluster, with what the agent can do"
+		return nil
+	}
 	if err := r.applyChildren(ctx, s); err != nil {
 		return err
 	}
@@ -307,7 +325,7 @@ func (r *Reconciler) teardown(ctx context.Context, req mcreconcile.Request, s *s
 	var err error
 	s.plan, err = work.Build(work.Input{
 		Identity: s.identity, Cluster: s.target.Namespace, Revision: s.target.Spec.Revision,
-		Previous: s.works, Reports: s.reports, Elsewhere: s.elsewhere(),
+		Previous: s.works, Reports: s.reports, Elsewhere: s.elsewhere(), Capabilities: s.agent,
 	})
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("taking %s down on cluster %s: %w", s.identity, s.target.Namespace, err)

@@ -36,6 +36,9 @@ type Input struct {
 	// whose name; nil is the agent itself. Teardown keeps what was shipped.
 	Policies policy.Policies
 	Executor *workv1.ManifestWorkExecutor
+	// Capabilities are those of the cluster's agent, which does not lack anything
+	// that the graph needs.
+	Capabilities Capabilities
 }
 
 // Elsewhere is what the order of removal must know of objects that no work
@@ -105,22 +108,41 @@ func Build(in Input) (Plan, error) {
 	tooLarge = append(tooLarge, refused...)
 	leaving := leavingManifests(shipped, wanted)
 	plan := Plan{TooLarge: tooLarge, Remaining: len(leaving) + len(in.Elsewhere.Leaving)}
-	stay := leaving
 	if plan.Remaining > 0 {
 		if plan.Withheld = withhold(in, unresolved); plan.Withheld == "" {
 			plan.Leaves, plan.Wave = true, highestWave(leaving, in.Elsewhere.Leaving)
-			stay = withoutWave(leaving, plan.Wave)
 		}
 	}
 	if in.Graph == nil {
 		plan.awaitDeleted(in.Previous)
 	}
-	all := append(wanted, stay...)
 	if in.Graph != nil {
-		govern(all, in.Policies)
+		govern(wanted, in.Policies)
+		govern(leaving, in.Policies)
 	}
-	chunks := pack(all, terminating(in.Previous))
+	chunks, err := plan.distribute(in, wanted, leaving)
+	if err != nil {
+		return Plan{}, err
+	}
 	return plan.write(in, chunks), nil
+}
+
+// distribute gives every manifest its work, without those that leave now.
+func (p *Plan) distribute(in Input, wanted, leaving []manifest) ([][]manifest, error) {
+	if in.Capabilities.Reports {
+		if p.Leaves {
+			leaving = withoutWave(leaving, p.Wave)
+		}
+		return pack(append(wanted, leaving...), terminating(in.Previous)), nil
+	}
+	divided, err := divide(in.Previous, wanted, leaving)
+	if err != nil {
+		return nil, err
+	}
+	if p.Leaves && !divided.remove(p.Wave) {
+		p.Leaves, p.Withheld = false, "what leaves is being given works of its own, whose end the agent reports"
+	}
+	return divided.chunks(), nil
 }
 
 // shippedBefore takes all previous works apart: their manifests, and their
@@ -224,6 +246,7 @@ func leavingManifests(shipped map[workv1.ResourceIdentifier]manifest, wanted []m
 	var leaving []manifest
 	for key, m := range shipped {
 		if !stays[key] {
+			m.leaves = true
 			leaving = append(leaving, m)
 		}
 	}
@@ -238,7 +261,8 @@ func leavingManifests(shipped map[workv1.ResourceIdentifier]manifest, wanted []m
 //     decided on a stale state), and nothing failed to apply,
 //   - nothing that left earlier is still there (order).
 //
-// Teardown does not ask whether nodes resolve or manifests applied.
+// Teardown does not ask whether nodes resolve or manifests applied. An agent
+// without reports must have answered then, too: it has let go of what moved.
 func withhold(in Input, unresolved string) string {
 	if unresolved != "" {
 		return fmt.Sprintf("node %q is not resolved", unresolved)
@@ -250,15 +274,20 @@ func withhold(in Input, unresolved string) string {
 		if w.DeletionTimestamp != nil {
 			return beingDeleted(w)
 		}
-		if reason := stillDeleting(w, in.Reports[w.Name]); reason != "" {
-			return reason
-		}
-		if in.Graph == nil {
-			continue
+		if in.Capabilities.Reports {
+			if reason := stillDeleting(w, in.Reports[w.Name]); reason != "" {
+				return reason
+			}
+			if in.Graph == nil {
+				continue
+			}
 		}
 		applied := findCondition(w.Status.Conditions, workv1.WorkApplied)
 		if applied == nil || applied.ObservedGeneration != w.Generation {
 			return fmt.Sprintf("the agent has not answered work %s yet", w.Name)
+		}
+		if in.Graph == nil {
+			continue
 		}
 		if applied.Status != "True" {
 			return fmt.Sprintf("work %s is not applied: %s", w.Name, applied.Message)

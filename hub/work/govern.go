@@ -26,7 +26,7 @@ func readOnly(config workv1.ManifestConfigOption) bool {
 // Restate is the plan that brings policies to works which are otherwise as they
 // stand; it has no works when they have them already. Teardown begins with it: an
 // object that is to stay must not go because its policy was on its way.
-func Restate(previous []*workv1.ManifestWork, policies policy.Policies) (Plan, error) {
+func Restate(previous []*workv1.ManifestWork, policies policy.Policies, agent Capabilities) (Plan, error) {
 	var plan Plan
 	for _, w := range previous {
 		if w.DeletionTimestamp != nil {
@@ -47,6 +47,13 @@ func Restate(previous []*workv1.ManifestWork, policies policy.Policies) (Plan, e
 		}
 		restated := w.DeepCopy()
 		restated.Annotations[kronvoyv1alpha1.AnnotationManifestPolicies] = text
+		if !agent.Reports {
+			manifests, _, err := takeApart(restated)
+			if err != nil {
+				return Plan{}, err
+			}
+			restated.Spec.DeleteOption = orphaned(manifests)
+		}
 		restated.Annotations[kronvoyv1alpha1.AnnotationHash] = HashOf(restated)
 		plan.Works = append(plan.Works, restated)
 	}

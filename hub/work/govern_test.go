@@ -78,7 +78,7 @@ func TestAnExternalReferenceTakesNoPolicies(t *testing.T) {
 	w.policies = orphans
 	w.step(false)
 	want(t, "policies", map[string]string{"a": "/", "b": "Report/Orphan data=Ignore"}, w.governed())
-	restated, err := Restate(w.works, w.policies)
+	restated, err := Restate(w.works, w.policies, kronvoys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,13 +91,13 @@ func TestTeardownKeepsTheExecutorAndBeginsWithThePoliciesAsTheyAre(t *testing.T)
 	w.executor = executor("deployer")
 	w.step(false)
 	want(t, "executors", []string{"deployer"}, w.accounts())
-	restated, err := Restate(w.works, orphans)
+	restated, err := Restate(w.works, orphans, kronvoys)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.write(restated)
 	want(t, "policies", map[string]string{"a": "Report/Orphan", "b": "Report/Orphan data=Ignore", "c": "Report/Orphan"}, w.governed())
-	if again, err := Restate(w.works, orphans); err != nil || len(again.Works) > 0 {
+	if again, err := Restate(w.works, orphans, kronvoys); err != nil || len(again.Works) > 0 {
 		t.Errorf("the same again would be written: %v", err)
 	}
 	want(t, "the hash is that of the work", HashOf(w.works[0]), w.works[0].Annotations[kronvoyv1alpha1.AnnotationHash])
@@ -133,7 +133,7 @@ func TestPoliciesFitIntoAnAnnotation(t *testing.T) {
 	chunks, total := pack(manifests, nil), 0
 	for _, chunk := range chunks {
 		total += len(chunk)
-		w := assemble(Input{Identity: shop}, 0, chunk, nil)
+		w := assemble(Input{Identity: shop, Capabilities: kronvoys}, 0, chunk, nil)
 		if size := len(w.Annotations[kronvoyv1alpha1.AnnotationManifestPolicies]); size > maxPolicyBytes+len(chunk)+2 {
 			t.Errorf("an annotation has %d bytes", size)
 		}

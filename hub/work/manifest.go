@@ -26,6 +26,8 @@ type manifest struct {
 	selections []kronvoyv1alpha1.Selection
 	// chunk the manifest was shipped in, -1 if it is new.
 	chunk int
+	// leaves is true for one that is not wanted any more.
+	leaves bool
 }
 
 // key orders and identifies a manifest inside one instance.
@@ -86,7 +88,10 @@ func newManifest(in Input, node *graph.Node, index int, object map[string]any) (
 		return manifest{}, fmt.Errorf("encoding node %q: %w", node.ID, err)
 	}
 	m.raw = raw
-	m.config = configure(in.Identity, node, m.id, rendered)
+	m.config = configure(in, node, m, rendered)
+	if !in.Capabilities.Reports {
+		return m, nil
+	}
 	for _, read := range node.Reads {
 		if !read.Scalar {
 			m.observe = append(m.observe, observedPath(read))
@@ -164,31 +169,33 @@ next:
 
 // configure states every field explicitly, also those the server would
 // default: the hash of a live spec must equal the hash of the built one.
-func configure(identity Identity, node *graph.Node, id workv1.ResourceIdentifier, rendered string) workv1.ManifestConfigOption {
+func configure(in Input, node *graph.Node, m manifest, rendered string) workv1.ManifestConfigOption {
 	config := workv1.ManifestConfigOption{
-		ResourceIdentifier: id,
+		ResourceIdentifier: m.id,
 		FeedbackScrapeType: workv1.FeedbackWatchType,
-		FeedbackRules:      []workv1.FeedbackRule{{Type: workv1.JSONPathsType, JsonPaths: feedbackPaths(node)}},
+		FeedbackRules:      []workv1.FeedbackRule{{Type: workv1.JSONPathsType, JsonPaths: feedbackPaths(in.Capabilities, node, m.raw)}},
 		UpdateStrategy:     &workv1.UpdateStrategy{Type: workv1.UpdateStrategyTypeReadOnly},
 	}
-	rules := node.ReadyRules
 	if node.Kind != graph.External {
 		config.UpdateStrategy = &workv1.UpdateStrategy{
 			Type:            workv1.UpdateStrategyTypeServerSideApply,
-			ServerSideApply: &workv1.ServerSideApplyConfig{FieldManager: identity.FieldManager()},
+			ServerSideApply: &workv1.ServerSideApplyConfig{FieldManager: in.Identity.FieldManager()},
 		}
-		if len(rules) > 0 {
+	}
+	if !in.Capabilities.Reports {
+		config.ConditionRules = append(config.ConditionRules, observedRule(node, rendered))
+	}
+	if rules := node.ReadyRules; len(rules) > 0 && in.Capabilities.judges(node) {
+		if node.Kind != graph.External {
 			// The verdict certifies what it judged.
 			rules = append([]string{certify(rendered)}, rules...)
 		}
-	}
-	if len(rules) > 0 {
-		config.ConditionRules = []workv1.ConditionRule{{
+		config.ConditionRules = append(config.ConditionRules, workv1.ConditionRule{
 			Condition:      kronvoyv1alpha1.ConditionManifestReady,
 			Type:           workv1.CelConditionExpressionsType,
 			CelExpressions: rules,
 			Message:        "readyWhen of node " + node.ID,
-		}}
+		})
 	}
 	return config
 }
@@ -200,14 +207,9 @@ func certify(rendered string) string {
 		"object.metadata.annotations[" + key + "] == '" + rendered + "'"
 }
 
-func feedbackPaths(node *graph.Node) []workv1.JsonPath {
+func feedbackPaths(c Capabilities, node *graph.Node, manifest []byte) []workv1.JsonPath {
 	paths := []workv1.JsonPath{{Name: kronvoyv1alpha1.FeedbackHash, Path: kronvoyv1alpha1.FeedbackHashPath}}
-	for _, read := range node.Reads {
-		if read.Scalar {
-			paths = append(paths, workv1.JsonPath{Name: read.Path, Path: jsonPath(read.Fields)})
-		}
-	}
-	return paths
+	return append(paths, sortedPaths(c.askedFields(node, manifest))...)
 }
 
 // observedPath is how a read is called in the observe annotation and in reports;

@@ -117,7 +117,9 @@ func assemble(in Input, chunk int, manifests []manifest, before *workv1.Manifest
 	if !observe.IsEmpty() {
 		w.Annotations[kronvoyv1alpha1.AnnotationObserve] = encode(observe)
 	}
-	if shrunk(manifests, before, in) {
+	if !in.Capabilities.Reports {
+		w.Spec.DeleteOption = orphaned(manifests)
+	} else if shrunk(manifests, before, in) {
 		w.Annotations[kronvoyv1alpha1.AnnotationShrunk] = kronvoyv1alpha1.ShrunkByUpdate
 		if in.Graph == nil {
 			w.Annotations[kronvoyv1alpha1.AnnotationShrunk] = kronvoyv1alpha1.ShrunkByTeardown

@@ -43,12 +43,17 @@ type answer struct {
 	work   *workv1.ManifestWork
 	status *workv1.ManifestCondition
 	report *kronvoyv1alpha1.WorkReport
+	agent  Capabilities
 }
 
 // Read turns the status of an instance's works on one cluster into what was
 // observed. A value counts whenever it is there; a field counts as absent only
-// if the live object carried the manifest shipped last.
-func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kronvoyv1alpha1.WorkReport) (Feedback, error) {
+// if the live object carried the manifest shipped last. Reports of an agent that
+// makes none are those of one before it, and are not looked at.
+func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kronvoyv1alpha1.WorkReport, agent Capabilities) (Feedback, error) {
+	if !agent.Reports {
+		reports = nil
+	}
 	feedback := Feedback{Observed: map[string]graph.Observed{}, Failures: map[string]string{}, Terminating: map[string]string{}, Answered: true}
 	moves := map[workv1.ResourceIdentifier]int{}
 	answers := map[string][]answer{}
@@ -76,7 +81,7 @@ func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kron
 			moves[m.key()] = max(moves[m.key()], m.policy.Moves)
 			// What was of another kind under an earlier definition says nothing.
 			if node := g.Node(m.policy.Node); node != nil && node.GVK.Group == m.id.Group && node.Resource == m.id.Resource {
-				answers[node.ID] = append(answers[node.ID], answer{m, w, statusOf(w, m.id), report})
+				answers[node.ID] = append(answers[node.ID], answer{m, w, statusOf(w, m.id), report, agent})
 			}
 		}
 	}
@@ -90,20 +95,29 @@ func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kron
 func readNode(feedback *Feedback, node *graph.Node, answers []answer) {
 	slices.SortFunc(answers, func(a, b answer) int { return cmp.Compare(a.policy.Index, b.policy.Index) })
 	observed := graph.Observed{}
+	at := map[workv1.ResourceIdentifier]int{}
 	for _, a := range answers {
 		feedback.note(node.ID, a)
-		if a.status == nil {
+		var object graph.ObservedObject
+		switch {
+		case a.status == nil:
 			// Shipped, not answered: nothing was observed, but which manifest
 			// is on its way is known.
-			observed.Objects = append(observed.Objects, graph.ObservedObject{
+			object = graph.ObservedObject{
 				Object: identityOf(node, a.id), Partial: true, ManifestHash: shippedHash(a.raw), Verdict: &graph.Verdict{},
-			})
+			}
+		case node.Kind == graph.External && !a.found():
 			continue
+		default:
+			object = a.object(node)
 		}
-		if node.Kind == graph.External && !a.found() {
-			continue
+		// One that moves is in two works; what is known of it counts.
+		if i, twice := at[a.key()]; !twice {
+			at[a.key()] = len(observed.Objects)
+			observed.Objects = append(observed.Objects, object)
+		} else if !observed.Objects[i].Current {
+			observed.Objects[i] = object
 		}
-		observed.Objects = append(observed.Objects, a.object(node))
 	}
 	feedback.Observed[node.ID] = observed
 }
@@ -113,6 +127,9 @@ func readNode(feedback *Feedback, node *graph.Node, answers []answer) {
 func (f *Feedback) note(node string, a answer) {
 	if a.status == nil {
 		return
+	}
+	if unreadable := a.unreadable(); !a.agent.Reports && unreadable != "" {
+		f.Failures[node] = cmp.Or(f.Failures[node], describe(a.id)+": "+unreadable)
 	}
 	applied := findCondition(a.status.Conditions, workv1.ManifestApplied)
 	if applied == nil || applied.Status == metav1.ConditionTrue || applied.ObservedGeneration != a.work.Generation {
@@ -130,10 +147,7 @@ func (f *Feedback) note(node string, a answer) {
 func (a answer) object(node *graph.Node) graph.ObservedObject {
 	object := identityOf(node, a.id)
 	liveHash := ""
-	fields := make(map[string][]string, len(node.Reads))
-	for _, read := range node.Reads {
-		fields[read.Path] = read.Fields
-	}
+	fields := a.agent.askedFields(node, a.raw)
 	for _, value := range a.status.StatusFeedbacks.Values {
 		if value.Name == kronvoyv1alpha1.FeedbackHash && value.Value.String != nil {
 			liveHash = *value.Value.String
@@ -158,15 +172,16 @@ func (a answer) object(node *graph.Node) graph.ObservedObject {
 			setField(object, path, decoded)
 		}
 	}
-	current := a.judgedNow(workv1.ManifestApplied) && (node.Kind == graph.External || liveHash == shipped) && a.complete(node)
+	current := a.judgedNow(workv1.ManifestApplied) && (node.Kind == graph.External || liveHash == shipped) && a.complete(node, fields)
 	if current {
-		holdParents(object, node.Reads)
+		holdParents(object, a.agent.reads(node))
 	}
 	return graph.ObservedObject{
 		Object:       object,
 		Current:      current,
 		ManifestHash: shipped,
 		Partial:      true,
+		Judgeable:    !a.agent.judges(node),
 		Verdict:      a.verdict(node, current),
 	}
 }
@@ -182,15 +197,23 @@ func (a answer) found() bool {
 // has answered: otherwise one that is only not known yet would count as absent.
 // A report may lag behind the status, and what it is to hold is in an annotation,
 // so that the work's hash tells and not its generation.
-func (a answer) complete(node *graph.Node) bool {
+func (a answer) complete(node *graph.Node, fields map[string][]string) bool {
 	asked := map[string]bool{}
 	for _, rule := range a.config.FeedbackRules {
 		for _, path := range rule.JsonPaths {
 			asked[path.Name] = true
 		}
 	}
+	for name := range fields {
+		if !asked[name] {
+			return false
+		}
+	}
+	if !a.agent.Reports {
+		return a.certified() && a.unreadable() == ""
+	}
 	for _, read := range node.Reads {
-		if read.Scalar && !asked[read.Path] || !read.Scalar && !slices.Contains(a.observe, observedPath(read)) {
+		if !read.Scalar && !slices.Contains(a.observe, observedPath(read)) {
 			return false
 		}
 	}
@@ -206,7 +229,7 @@ func (a answer) judgedNow(condition string) bool {
 
 // verdict is the spoke's on readyWhen; nil where the hub must judge itself.
 func (a answer) verdict(node *graph.Node, current bool) *graph.Verdict {
-	if len(node.ReadyRules) == 0 {
+	if len(node.ReadyRules) == 0 || !a.agent.judges(node) {
 		return nil
 	}
 	c := findCondition(a.status.Conditions, kronvoyv1alpha1.ConditionManifestReady)

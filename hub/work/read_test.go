@@ -90,7 +90,7 @@ func FuzzRead(f *testing.F) {
 		}
 		work := base.works[0].DeepCopy()
 		work.Status = answer.Status
-		feedback, err := Read(base.graph, []*workv1.ManifestWork{work}, map[string]*kronvoyv1alpha1.WorkReport{work.Name: {Status: answer.Report}})
+		feedback, err := Read(base.graph, []*workv1.ManifestWork{work}, map[string]*kronvoyv1alpha1.WorkReport{work.Name: {Status: answer.Report}}, kronvoys)
 		if err != nil {
 			t.Fatal(err)
 		}

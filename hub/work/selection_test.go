@@ -150,7 +150,7 @@ func TestAListThatCannotBeMadeFailsItsNodeAlone(t *testing.T) {
 	w := newWorld(t, choice(t))
 	w.steps(2)
 	w.tell(func(r *kronvoyv1alpha1.SelectionReport) { r.Message = "listing configmaps: forbidden" })
-	feedback, err := Read(w.graph, w.works, w.reports)
+	feedback, err := Read(w.graph, w.works, w.reports, kronvoys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestAClusterCannotTellMoreThanIsTaken(t *testing.T) {
 			w := newWorld(t, choice(t))
 			w.steps(2)
 			w.list(color, color, color, color, color, color, color, color, color, color, color, color, color)
-			feedback, err := Read(w.graph, w.works, w.reports)
+			feedback, err := Read(w.graph, w.works, w.reports, kronvoys)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -216,7 +216,7 @@ func TestASelectorThatIsTooLargeIsNamed(t *testing.T) {
 	for i := range values {
 		values[i] = fmt.Sprintf("a-value-of-some-length-%04d", i)
 	}
-	plan, err := Build(Input{Identity: shop, Cluster: "c1", Graph: g, Evaluation: graph.Evaluation{Nodes: []graph.NodeResult{
+	plan, err := Build(Input{Identity: shop, Cluster: "c1", Capabilities: kronvoys, Graph: g, Evaluation: graph.Evaluation{Nodes: []graph.NodeResult{
 		{ID: "small", State: graph.Progressing, Selection: &graph.Selection{}},
 		{ID: "found", State: graph.Progressing, Selection: &graph.Selection{Selector: metav1.LabelSelector{
 			MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: metav1.LabelSelectorOpIn, Values: values}},

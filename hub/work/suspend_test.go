@@ -119,7 +119,7 @@ func TestToWaitIsNoFailure(t *testing.T) {
 			w.works[0].Status.ResourceStatus.Manifests[0].Conditions = []metav1.Condition{{
 				Type: workv1.ManifestApplied, Status: metav1.ConditionFalse, ObservedGeneration: w.works[0].Generation, Reason: tc.reason, Message: "why",
 			}}
-			feedback, err := Read(w.graph, w.works, w.reports)
+			feedback, err := Read(w.graph, w.works, w.reports, kronvoys)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -74,10 +74,16 @@ type world struct {
 	elsewhere Elsewhere
 	policies  policy.Policies
 	executor  *workv1.ManifestWorkExecutor
+	agent     Capabilities
+	// ocm plays OCM's own agent, where the cluster has that one.
+	ocm *ocmAgent
 }
 
+// kronvoys are the capabilities of Kronvoy's own agent.
+var kronvoys = Capabilities{Reports: true}
+
 func newWorld(t *testing.T, g *graph.Graph) *world {
-	return &world{t: t, graph: g, spec: map[string]any{"value": "one", "short": false},
+	return &world{t: t, graph: g, agent: kronvoys, spec: map[string]any{"value": "one", "short": false},
 		reports: map[string]*kronvoyv1alpha1.WorkReport{}, stuck: map[string]bool{}, unready: map[string]bool{}, missing: map[string]bool{}}
 }
 
@@ -85,9 +91,9 @@ func newWorld(t *testing.T, g *graph.Graph) *world {
 func (w *world) step(teardown bool) Plan {
 	w.t.Helper()
 	in := Input{Identity: shop, InstanceUID: "uid-1", Cluster: "c1", Revision: "r1", Previous: w.works, Reports: w.reports, Elsewhere: w.elsewhere,
-		Policies: w.policies, Executor: w.executor}
+		Policies: w.policies, Executor: w.executor, Capabilities: w.agent}
 	if !teardown {
-		feedback, err := Read(w.graph, w.works, w.reports)
+		feedback, err := Read(w.graph, w.works, w.reports, w.agent)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -135,6 +141,11 @@ func (w *world) write(plan Plan) {
 	w.works = slices.DeleteFunc(w.works, func(x *workv1.ManifestWork) bool {
 		if slices.Contains(plan.Delete, x.Name) {
 			delete(w.reports, x.Name)
+			if w.ocm != nil {
+				// Its finalizer keeps it.
+				x.DeletionTimestamp = &metav1.Time{}
+				return false
+			}
 			return true
 		}
 		return false
@@ -143,6 +154,10 @@ func (w *world) write(plan Plan) {
 
 // answer is the agent: it has applied everything at once.
 func (w *world) answer() {
+	if w.ocm != nil {
+		w.ocm.answer(w)
+		return
+	}
 	for _, x := range w.works {
 		report := w.reports[x.Name]
 		if report == nil {
@@ -454,7 +469,7 @@ func TestWorksStayWithinTheirLimits(t *testing.T) {
 				object["metadata"].(map[string]any)["namespace"] = "shop"
 				evaluation.Nodes[0].Objects = append(evaluation.Nodes[0].Objects, object)
 			}
-			in := Input{Identity: shop, Cluster: "c1", Graph: g, Evaluation: evaluation}
+			in := Input{Identity: shop, Cluster: "c1", Graph: g, Evaluation: evaluation, Capabilities: kronvoys}
 			plan, err := Build(in)
 			if err != nil {
 				t.Fatal(err)
@@ -523,7 +538,7 @@ func TestWhatMovesIsInItsNewWorkBeforeItLeavesTheOldOne(t *testing.T) {
 					object["metadata"].(map[string]any)["namespace"] = "shop"
 					nodes.Objects = append(nodes.Objects, object)
 				}
-				return Input{
+				return Input{Capabilities: kronvoys,
 					Identity: shop, Cluster: "c1", Graph: compile(t, graph.NodeSource{ID: "a", Template: configMap("a", "x")}),
 					Evaluation: graph.Evaluation{Nodes: []graph.NodeResult{nodes}},
 				}
@@ -564,7 +579,7 @@ func TestWhatMovesIsInItsNewWorkBeforeItLeavesTheOldOne(t *testing.T) {
 			}
 			again := build(in)
 			want(t, "works and donors again", hashesOf(slices.Concat(plan.Works, plan.Donors)), hashesOf(slices.Concat(again.Works, again.Donors)))
-			read, err := Read(in.Graph, in.Previous, nil)
+			read, err := Read(in.Graph, in.Previous, nil, kronvoys)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -615,7 +630,7 @@ func TestMarksOfOtherToolsNeverTravel(t *testing.T) {
 	object := configMap("a", "x")
 	object["metadata"].(map[string]any)["labels"] = map[string]any{"app": "shop", "kustomize.toolkit.fluxcd.io/name": "x"}
 	object["metadata"].(map[string]any)["annotations"] = map[string]any{"argocd.argoproj.io/tracking-id": "x", "kubectl.kubernetes.io/last-applied-configuration": "{}"}
-	m, err := newManifest(Input{Identity: shop, InstanceUID: "uid-1"}, node, 0, object)
+	m, err := newManifest(Input{Identity: shop, InstanceUID: "uid-1", Capabilities: kronvoys}, node, 0, object)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -647,7 +662,7 @@ func TestANodeWhoseReadyWhenFailsIsMendedByItsNextManifest(t *testing.T) {
 		{ID: "b", State: graph.Held}, {ID: "c", State: graph.Held},
 	}}
 	evaluation.Nodes[0].Objects[0]["metadata"].(map[string]any)["namespace"] = "shop"
-	plan, err := Build(Input{Identity: shop, InstanceUID: "uid-1", Cluster: "c1", Graph: w.graph, Evaluation: evaluation, Previous: w.works, Reports: w.reports})
+	plan, err := Build(Input{Identity: shop, InstanceUID: "uid-1", Cluster: "c1", Graph: w.graph, Evaluation: evaluation, Previous: w.works, Reports: w.reports, Capabilities: w.agent})
 	if err != nil {
 		t.Fatal(err)
 	}

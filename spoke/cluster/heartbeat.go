@@ -65,15 +65,17 @@ func (h *Heartbeat) Start(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	if h.Every < 0 {
-		h.beat(ctx, true)
-		<-ctx.Done()
-		return nil
-	}
 	for n := 0; ; n++ {
 		next := h.Every
-		if !h.beat(ctx, n%describeEvery == 0) {
-			next, n = min(next, retryAfter), -1
+		switch told := h.beat(ctx, n%describeEvery == 0); {
+		case !told:
+			next, n = retryAfter, -1
+			if h.Every > 0 {
+				next = min(h.Every, retryAfter)
+			}
+		case h.Every < 0:
+			<-ctx.Done()
+			return nil
 		}
 		timer := h.Clock.NewTimer(next)
 		select {
@@ -97,8 +99,10 @@ func (h *Heartbeat) beat(ctx context.Context, describe bool) bool {
 		}
 	}
 	if describe {
+		// The hub ships nothing to a cluster that it knows nothing of.
 		if err := h.describe(bounded); err != nil {
 			h.Log.Info("Describing the cluster failed", "cluster", h.Name, "reason", err.Error())
+			return false
 		}
 	}
 	return true

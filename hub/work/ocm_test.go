@@ -1,0 +1,428 @@
+package work
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	workv1 "open-cluster-management.io/api/work/v1"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/graph/schema/builtin"
+)
+
+// ocmAgent plays OCM's own agent as far as the hub can tell: it applies works in
+// any order, makes each an owner of its objects, deletes what no work owns any
+// more without saying so, and looks at objects in a loop of its own.
+type ocmAgent struct {
+	// owners of the objects on the cluster, by the objects' names.
+	owners map[string]map[string]bool
+	// deleted are objects in the order of their deletion; terminating ones are
+	// deleted and stuck.
+	deleted     []string
+	terminating map[string]bool
+	// blind skips the loop that looks.
+	blind bool
+	// onDelete is told of every deletion as it is asked for.
+	onDelete func(name string)
+}
+
+func newOCMWorld(t *testing.T, g *graph.Graph) *world {
+	w := newWorld(t, g)
+	w.agent, w.ocm = Capabilities{}, newOCMAgent()
+	return w
+}
+
+func newOCMAgent() *ocmAgent {
+	return &ocmAgent{owners: map[string]map[string]bool{}, terminating: map[string]bool{}, onDelete: func(string) {}}
+}
+
+func (o *ocmAgent) answer(w *world) {
+	for _, x := range w.works {
+		if x.DeletionTimestamp != nil {
+			continue
+		}
+		o.apply(w, x)
+		if !o.blind {
+			o.look(w, x)
+		}
+	}
+	w.works = slices.DeleteFunc(w.works, func(x *workv1.ManifestWork) bool {
+		return x.DeletionTimestamp != nil && !o.release(w, x.Name, nil)
+	})
+}
+
+// apply is one pass over a work; the conditions of the other loop stay.
+func (o *ocmAgent) apply(w *world, x *workv1.ManifestWork) {
+	stays := map[string]bool{}
+	var manifests []workv1.ManifestCondition
+	for _, config := range x.Spec.ManifestConfigs {
+		id := config.ResourceIdentifier
+		stays[id.Name] = true
+		if orphan(x, id) {
+			delete(o.owners, id.Name)
+		} else if !o.terminating[id.Name] {
+			if o.owners[id.Name] == nil {
+				o.owners[id.Name] = map[string]bool{}
+			}
+			o.owners[id.Name][x.Name] = true
+		}
+		m := workv1.ManifestCondition{ResourceMeta: workv1.ManifestResourceMeta{Group: id.Group, Resource: id.Resource, Namespace: id.Namespace, Name: id.Name}}
+		if before := statusOf(x, id); before != nil {
+			m = *before
+		}
+		m.Conditions = setCondition(m.Conditions, "Applied", "True", x.Generation)
+		manifests = append(manifests, m)
+	}
+	o.release(w, x.Name, stays)
+	x.Status.ResourceStatus.Manifests = manifests
+	x.Status.Conditions = setCondition(x.Status.Conditions, "Applied", "True", x.Generation)
+}
+
+func orphan(x *workv1.ManifestWork, id workv1.ResourceIdentifier) bool {
+	return x.Spec.DeleteOption != nil && slices.ContainsFunc(x.Spec.DeleteOption.SelectivelyOrphan.OrphaningRules, func(rule workv1.OrphaningRule) bool {
+		return rule.Name == id.Name && rule.Resource == id.Resource
+	})
+}
+
+// release takes a work away from the owners of what it does not hold, deletes
+// what nobody owns, and says whether any of that is not gone yet.
+func (o *ocmAgent) release(w *world, work string, stays map[string]bool) (pending bool) {
+	for _, name := range slices.Sorted(maps.Keys(o.owners)) {
+		if !o.owners[name][work] || stays[name] {
+			continue
+		}
+		if len(o.owners[name]) > 1 {
+			delete(o.owners[name], work)
+			continue
+		}
+		if !o.terminating[name] {
+			o.onDelete(name)
+			o.deleted = append(o.deleted, name)
+		}
+		if o.terminating[name] = w.stuck[name]; o.terminating[name] {
+			pending = true
+			continue
+		}
+		delete(o.terminating, name)
+		delete(o.owners, name)
+	}
+	return pending
+}
+
+// look is one pass of the other loop over a work.
+func (o *ocmAgent) look(w *world, x *workv1.ManifestWork) {
+	for i, config := range x.Spec.ManifestConfigs {
+		m := statusOf(x, config.ResourceIdentifier)
+		if w.missing[config.ResourceIdentifier.Name] {
+			// What was said before stays.
+			m.Conditions = setCondition(m.Conditions, "Available", "False", 0)
+			continue
+		}
+		m.Conditions = setCondition(m.Conditions, "Available", "True", 0)
+		m.StatusFeedbacks.Values = w.status(x, i, config, metav1.Condition{}).StatusFeedbacks.Values
+		for _, rule := range config.ConditionRules {
+			status := metav1.ConditionTrue
+			if w.unready[config.ResourceIdentifier.Name] {
+				status = metav1.ConditionFalse
+			}
+			m.Conditions = setCondition(m.Conditions, rule.Condition, status, x.Generation)
+		}
+	}
+}
+
+func setCondition(conditions []metav1.Condition, kind string, status metav1.ConditionStatus, generation int64) []metav1.Condition {
+	conditions = slices.DeleteFunc(slices.Clone(conditions), func(c metav1.Condition) bool { return c.Type == kind })
+	return append(conditions, metav1.Condition{Type: kind, Status: status, ObservedGeneration: generation})
+}
+
+// layout lists the names in every work that stays.
+func (w *world) layout() map[string][]string {
+	layout := map[string][]string{}
+	for _, x := range w.works {
+		for _, config := range x.Spec.ManifestConfigs {
+			layout[x.Name] = append(layout[x.Name], config.ResourceIdentifier.Name)
+		}
+	}
+	return layout
+}
+
+// settle steps until nothing changes any more.
+func (w *world) settle(teardown bool) Plan {
+	w.t.Helper()
+	var plan Plan
+	for range 40 {
+		before := w.content()
+		plan = w.step(teardown)
+		if w.content() == before {
+			return plan
+		}
+	}
+	w.t.Fatalf("the works never settle: %v", w.layout())
+	return plan
+}
+
+func (w *world) content() string {
+	text, err := json.Marshal(w.works)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestWithOCMsAgentEveryWaveHasAWork(t *testing.T) {
+	w := newOCMWorld(t, chain(t))
+	w.settle(false)
+	want(t, "works", map[string][]string{shop.WorkName(0): {"a"}, shop.WorkName(1): {"b"}, shop.WorkName(2): {"c"}}, w.layout())
+	for _, x := range w.works {
+		for _, absent := range []string{kronvoyv1alpha1.AnnotationObserve, kronvoyv1alpha1.AnnotationShrunk} {
+			if value, there := x.Annotations[absent]; there {
+				t.Errorf("%s carries %s: %s", x.Name, absent, value)
+			}
+		}
+	}
+	if !w.last.Ready {
+		t.Errorf("it is not ready: %v", w.last.Nodes)
+	}
+	w.spec["value"] = "two"
+	w.settle(false)
+	want(t, "the last value", "two", w.value("c"))
+	want(t, "deleted", nil, w.ocm.deleted)
+}
+
+func TestWithOCMsAgentNothingCountsBeforeItWasSeenAtThisGeneration(t *testing.T) {
+	w := newOCMWorld(t, chain(t))
+	w.ocm.blind = true
+	w.settle(false)
+	want(t, "shipped while the agent applies and does not look", []string{"a"}, w.shipped())
+	w.ocm.blind = false
+	w.settle(false)
+	want(t, "shipped", []string{"a", "b", "c"}, w.shipped())
+
+	// The loop that looks lags behind an update: its old values are of the old
+	// object.
+	w.ocm.blind = true
+	w.spec["value"] = "two"
+	w.settle(false)
+	want(t, "b before a was seen", "one", w.value("b"))
+	w.ocm.blind = false
+	w.settle(false)
+	want(t, "b", "two", w.value("b"))
+}
+
+func TestWithOCMsAgentWhatIsGoneIsNotReady(t *testing.T) {
+	w := newOCMWorld(t, chain(t))
+	w.settle(false)
+	w.missing["b"] = true
+	w.step(false)
+	w.step(false)
+	if w.last.Ready {
+		t.Error("it is ready although b is gone")
+	}
+	want(t, "shipped", []string{"a", "b", "c"}, w.shipped())
+}
+
+func TestWithOCMsAgentTeardownWaitsForTheEndOfEachWork(t *testing.T) {
+	w := newOCMWorld(t, chain(t))
+	w.settle(false)
+	w.stuck["c"] = true
+	plan := w.settle(true)
+	want(t, "deleted", []string{"c"}, w.ocm.deleted)
+	if !strings.Contains(plan.Withheld, "still being deleted") {
+		t.Errorf("it says %q", plan.Withheld)
+	}
+	w.stuck["c"] = false
+	w.settle(true)
+	want(t, "deleted", []string{"c", "b", "a"}, w.ocm.deleted)
+	want(t, "works", map[string][]string{}, w.layout())
+}
+
+// lattice has two nodes in each of three waves; each flag leaves a node out, and
+// with it what depends on it.
+//
+//	a1 ── b1 ── c1
+//	a2 ── b2 ── c2
+func lattice(t *testing.T) *graph.Graph {
+	t.Helper()
+	node := func(id, value, flag string) graph.NodeSource {
+		return graph.NodeSource{ID: id, Template: configMap(id, value), IncludeWhen: []string{"${schema.spec." + flag + "}"}}
+	}
+	g, issues := graph.Compile(graph.Source{
+		Name: "lattice",
+		Schema: graph.SchemaSource{Group: "kro.run", Version: "v1alpha1", Kind: "Chain", Scope: graph.Namespaced, Spec: map[string]any{
+			"value": "string | default=one", "one": "boolean | default=true", "two": "boolean | default=true", "three": "boolean | default=true",
+		}},
+		Nodes: []graph.NodeSource{
+			node("a1", "${schema.spec.value}", "one"), node("b1", "${a1.data.value}", "one"), node("c1", "${b1.data.value}", "three"),
+			node("a2", "${schema.spec.value}", "two"), node("b2", "${a2.data.value}", "two"), node("c2", "${b2.data.value}", "two"),
+		},
+	}, builtin.Resolver())
+	if err := issues.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func newLattice(t *testing.T) *world {
+	w := newOCMWorld(t, lattice(t))
+	w.spec = map[string]any{"value": "one", "one": true, "two": true, "three": true}
+	return w
+}
+
+func TestWithOCMsAgentANodeOfAWaveLeavesWithAWorkOfItsOwn(t *testing.T) {
+	w := newLattice(t)
+	w.settle(false)
+	before := w.layout()
+	w.spec["two"] = false
+	w.stuck["b2"] = true
+	w.settle(false)
+	want(t, "deleted while b2 is stuck", []string{"c2", "b2"}, w.ocm.deleted)
+	w.stuck["b2"] = false
+	w.settle(false)
+	want(t, "deleted", []string{"c2", "b2", "a2"}, w.ocm.deleted)
+	want(t, "works", map[string][]string{shop.WorkName(0): {"a1"}, shop.WorkName(1): {"b1"}, shop.WorkName(2): {"c1"}}, w.layout())
+	want(t, "works before", map[string][]string{shop.WorkName(0): {"a1", "a2"}, shop.WorkName(1): {"b1", "b2"}, shop.WorkName(2): {"c1", "c2"}}, before)
+}
+
+func TestAClusterThatChangesItsAgentLosesNothing(t *testing.T) {
+	w := newLattice(t)
+	w.agent, w.ocm = kronvoys, nil
+	for range 6 {
+		w.step(false)
+	}
+	together := map[string][]string{shop.WorkName(0): {"a1", "a2", "b1", "b2", "c1", "c2"}}
+	want(t, "works of Kronvoy's agent", together, w.layout())
+
+	// OCM's agent finds the objects owned by the works they are in.
+	agent := newOCMAgent()
+	for work, names := range w.layout() {
+		for _, name := range names {
+			agent.owners[name] = map[string]bool{work: true}
+		}
+	}
+	w.agent, w.ocm = Capabilities{}, agent
+	w.settle(false)
+	want(t, "works of OCM's agent", map[string][]string{shop.WorkName(0): {"a1", "a2"}, shop.WorkName(1): {"b1", "b2"}, shop.WorkName(2): {"c1", "c2"}}, w.layout())
+	if !w.last.Ready {
+		t.Errorf("it is not ready: %v", w.last.Nodes)
+	}
+
+	w.agent, w.ocm = kronvoys, nil
+	for range 6 {
+		w.step(false)
+	}
+	want(t, "works after both", map[string][]string{shop.WorkName(0): {"a1", "a2"}, shop.WorkName(1): {"b1", "b2"}, shop.WorkName(2): {"c1", "c2"}}, w.layout())
+	if !w.last.Ready {
+		t.Errorf("it is not ready: %v", w.last.Nodes)
+	}
+	want(t, "deleted", nil, agent.deleted)
+}
+
+func statesManifest(w *workv1.ManifestWork, name string) bool {
+	return slices.ContainsFunc(w.Spec.ManifestConfigs, func(c workv1.ManifestConfigOption) bool { return c.ResourceIdentifier.Name == name })
+}
+
+// TestWithOCMsAgentTheOrderHoldsWhateverHappens changes what is wanted, the agent
+// and what is stuck at random, and takes everything down at the end.
+func TestWithOCMsAgentTheOrderHoldsWhateverHappens(t *testing.T) {
+	for seed := range uint64(40) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			w := newLattice(t)
+			w.ocm.onDelete = func(name string) {
+				for other := range w.ocm.owners {
+					if slices.Contains(w.graph.Node(other).Dependencies, name) {
+						t.Errorf("%s is deleted while %s is there", name, other)
+					}
+				}
+			}
+			names := []string{"a1", "a2", "b1", "b2", "c1", "c2"}
+			for range 60 {
+				switch random.IntN(6) {
+				case 0:
+					flag := []string{"one", "two", "three"}[random.IntN(3)]
+					w.spec[flag] = random.IntN(2) == 0
+				case 1:
+					w.spec["value"] = fmt.Sprint(random.IntN(3))
+				case 2:
+					w.ocm.blind = !w.ocm.blind
+				case 3:
+					name := names[random.IntN(len(names))]
+					w.stuck[name] = !w.stuck[name]
+				case 4:
+					w.mute = !w.mute
+				}
+				before := w.layout()
+				plan := w.step(false)
+				for _, gone := range plan.Delete {
+					for _, name := range before[gone] {
+						kept := slices.ContainsFunc(plan.Works, func(x *workv1.ManifestWork) bool { return statesManifest(x, name) })
+						at := slices.IndexFunc(w.last.Nodes, func(n graph.NodeResult) bool { return n.ID == name })
+						if state := w.last.Nodes[at].State; !kept && state != graph.Excluded {
+							t.Errorf("%s goes with its work, and is %s", name, state)
+						}
+					}
+				}
+			}
+			w.ocm.blind, w.mute, w.stuck = false, false, map[string]bool{}
+			w.settle(false)
+			var there, wanted []string
+			for _, n := range w.last.Nodes {
+				if n.State != graph.Excluded {
+					wanted = append(wanted, n.ID)
+				}
+			}
+			there = slices.Sorted(maps.Keys(w.ocm.owners))
+			slices.Sort(wanted)
+			want(t, "on the cluster", wanted, there)
+			for name, owners := range w.ocm.owners {
+				if len(owners) != 1 {
+					t.Errorf("%s is in %d works", name, len(owners))
+				}
+			}
+			w.settle(true)
+			if len(w.ocm.owners) > 0 {
+				t.Errorf("left over: %v", w.ocm.owners)
+			}
+		})
+	}
+}
+
+func TestWithOCMsAgentAnOrphanIsToldBeforeItsWorkGoes(t *testing.T) {
+	w := newOCMWorld(t, chain(t))
+	w.settle(false)
+	// c becomes an orphan as it leaves.
+	w.policies, w.spec["short"] = orphans, true
+	w.settle(false)
+	want(t, "works", map[string][]string{shop.WorkName(0): {"a"}, shop.WorkName(1): {"b"}}, w.layout())
+	want(t, "the delete option of a", &workv1.DeleteOption{
+		PropagationPolicy: workv1.DeletePropagationPolicyTypeSelectivelyOrphan,
+		SelectivelyOrphan: &workv1.SelectivelyOrphan{OrphaningRules: []workv1.OrphaningRule{{Resource: "configmaps", Namespace: "shop", Name: "a"}}},
+	}, w.works[0].Spec.DeleteOption)
+	w.settle(true)
+	want(t, "works", map[string][]string{}, w.layout())
+	want(t, "deleted", nil, w.ocm.deleted)
+}
+
+func TestWithOCMsAgentTeardownBeginsWithThePoliciesAsTheyAre(t *testing.T) {
+	w := newOCMWorld(t, chain(t))
+	w.settle(false)
+	restated, err := Restate(w.works, orphans, w.agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(restated)
+	w.mute = true
+	plan := w.step(true)
+	want(t, "withheld before the agent has let go", "the agent has not answered work "+shop.WorkName(0)+" yet", plan.Withheld)
+	w.mute = false
+	w.settle(true)
+	want(t, "works", map[string][]string{}, w.layout())
+	want(t, "deleted", nil, w.ocm.deleted)
+}

@@ -1,0 +1,223 @@
+package work
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	workv1 "open-cluster-management.io/api/work/v1"
+)
+
+// OCM's own agent gives one sign that objects are gone: their work is. It deletes
+// what leaves a work as well, but does not say when that is done. So objects
+// leave a cluster with their work only, and a work belongs to one party: the
+// objects of one wave that stay, or those of one wave that leave.
+//
+// An object that changes its party moves. It is in both works until the agent has
+// applied the new one, and so has made that an owner of it; what then leaves the
+// old work is let go of, and not deleted:
+//
+//	stays ──moves──► leaves ──(the gate opens)──► its work is deleted ──► gone
+//
+// In the same way a cluster is divided whose agent was Kronvoy's and that has all
+// waves in one work, and an object moves whose wave changes.
+
+// party is who shares a work.
+type party struct {
+	leaves bool
+	wave   int
+}
+
+// division is who is in which work, by the works' numbers.
+type division struct {
+	works map[int][]manifest
+	// moving are the parties of objects that are in another work, too.
+	moving map[party]bool
+	// deletion are the delete options as the works have them.
+	deletion map[int]*workv1.DeleteOption
+}
+
+// divide distributes manifests over works of one party each. A manifest stays in
+// a work of its party; else it goes into the first one that has room.
+func divide(previous []*workv1.ManifestWork, wanted, leaving []manifest) (division, error) {
+	before, err := takeStock(previous)
+	if err != nil {
+		return division{}, err
+	}
+	parties := make(map[workv1.ResourceIdentifier]party, len(wanted)+len(leaving))
+	for _, m := range wanted {
+		parties[m.key()] = party{wave: m.policy.Wave}
+	}
+	for _, m := range leaving {
+		parties[m.key()] = party{leaves: true, wave: m.policy.Wave}
+	}
+	all := slices.Concat(wanted, leaving)
+	sortManifests(all)
+	homes := before.settle(all, parties)
+
+	d := division{works: map[int][]manifest{}, moving: map[party]bool{}, deletion: before.deletion}
+	for _, m := range all {
+		home := homes[m.key()]
+		d.works[home] = append(d.works[home], m)
+		for _, old := range before.homes[m.key()] {
+			if old == home {
+				continue
+			}
+			d.moving[parties[m.key()]] = true
+			if !before.applied[home][m.key()] {
+				d.works[old] = append(d.works[old], m)
+			}
+		}
+	}
+	for number := range d.works {
+		sortManifests(d.works[number])
+	}
+	return d, nil
+}
+
+// remove takes the objects of one wave out that leave, which deletes their works.
+// It does nothing and returns false while that would not be the end of them, or
+// of more than them: one that is in another work, too, would stay, and be deleted
+// when nobody looks; an orphan would go if its work did not say yet that it is one.
+func (d division) remove(wave int) bool {
+	leaving := party{leaves: true, wave: wave}
+	if d.moving[leaving] {
+		return false
+	}
+	var numbers []int
+	for number, manifests := range d.works {
+		theirs := func(m manifest) bool { return m.leaves && m.policy.Wave == wave }
+		switch {
+		case !slices.ContainsFunc(manifests, theirs):
+		case slices.ContainsFunc(manifests, func(m manifest) bool { return !theirs(m) }):
+			return false
+		case !equality.Semantic.DeepEqual(d.deletion[number], orphaned(manifests)):
+			return false
+		default:
+			numbers = append(numbers, number)
+		}
+	}
+	for _, number := range numbers {
+		delete(d.works, number)
+	}
+	return true
+}
+
+// chunks are the works as pack returns them.
+func (d division) chunks() [][]manifest {
+	var chunks [][]manifest
+	for _, number := range slices.Sorted(maps.Keys(d.works)) {
+		for len(chunks) <= number {
+			chunks = append(chunks, nil)
+		}
+		chunks[number] = d.works[number]
+	}
+	return chunks
+}
+
+// stock is what the works hold that are there.
+type stock struct {
+	// homes are the numbers of the works that a manifest is in, from the lowest.
+	homes map[workv1.ResourceIdentifier][]int
+	// applied are the manifests that the agent has applied of a work as it stands.
+	applied map[int]map[workv1.ResourceIdentifier]bool
+	// taken numbers are not free, also those of works that are being deleted.
+	taken map[int]bool
+	// deletion are the delete options.
+	deletion map[int]*workv1.DeleteOption
+}
+
+func takeStock(previous []*workv1.ManifestWork) (stock, error) {
+	s := stock{
+		homes: map[workv1.ResourceIdentifier][]int{}, applied: map[int]map[workv1.ResourceIdentifier]bool{},
+		taken: map[int]bool{}, deletion: map[int]*workv1.DeleteOption{},
+	}
+	for _, w := range previous {
+		number := chunkOf(w.Name)
+		s.taken[number] = true
+		if w.DeletionTimestamp != nil {
+			continue
+		}
+		manifests, _, err := takeApart(w)
+		if err != nil {
+			return stock{}, err
+		}
+		s.deletion[number] = w.Spec.DeleteOption
+		s.applied[number] = map[workv1.ResourceIdentifier]bool{}
+		for _, m := range manifests {
+			s.homes[m.key()] = append(s.homes[m.key()], number)
+			if status := statusOf(w, m.id); status != nil {
+				c := findCondition(status.Conditions, workv1.ManifestApplied)
+				s.applied[number][m.key()] = c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == w.Generation
+			}
+		}
+	}
+	for key := range s.homes {
+		slices.Sort(s.homes[key])
+	}
+	return s, nil
+}
+
+// owners says which party a work belongs to: that of most of its objects, and
+// rather one that stays, so that names are stable.
+func (s stock) owners(parties map[workv1.ResourceIdentifier]party) map[int]party {
+	counts := map[int]map[party]int{}
+	for key, p := range parties {
+		for _, number := range s.homes[key] {
+			if counts[number] == nil {
+				counts[number] = map[party]int{}
+			}
+			counts[number][p]++
+		}
+	}
+	owners := make(map[int]party, len(counts))
+	for number, count := range counts {
+		owners[number] = slices.MinFunc(slices.Collect(maps.Keys(count)), func(a, b party) int {
+			if a.leaves != b.leaves {
+				if a.leaves {
+					return 1
+				}
+				return -1
+			}
+			return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a.wave, b.wave))
+		})
+	}
+	return owners
+}
+
+// settle gives every manifest the number of its work.
+func (s stock) settle(all []manifest, parties map[workv1.ResourceIdentifier]party) map[workv1.ResourceIdentifier]int {
+	owners := s.owners(parties)
+	rooms := map[int]*chunk{}
+	enter := func(number int, m manifest) bool {
+		if rooms[number] == nil {
+			rooms[number] = &chunk{}
+		}
+		return rooms[number].add(m)
+	}
+	settled := make(map[workv1.ResourceIdentifier]int, len(all))
+	var homeless []manifest
+	for _, m := range all {
+		at := slices.IndexFunc(s.homes[m.key()], func(number int) bool { return owners[number] == parties[m.key()] && enter(number, m) })
+		if at < 0 {
+			homeless = append(homeless, m)
+			continue
+		}
+		settled[m.key()] = s.homes[m.key()][at]
+	}
+	for _, m := range homeless {
+		for number := 0; ; number++ {
+			owner, owned := owners[number]
+			if !owned && s.taken[number] || owned && owner != parties[m.key()] {
+				continue
+			}
+			if enter(number, m) {
+				owners[number], settled[m.key()] = parties[m.key()], number
+				break
+			}
+		}
+	}
+	return settled
+}
