@@ -157,3 +157,37 @@ spec: {instances: {apiVersion: kro.run/v1alpha1, kind: Tenancy}, serviceAccountN
 	s.goes(usEast, "configmaps", "one")
 	s.goes(usEast, "secrets", "one")
 }
+
+// A template decides in which namespace a nested instance is; it must not decide
+// in whose name that is applied.
+func TestANestedInstanceIsAppliedInTheNameOfTheOutermostOne(t *testing.T) {
+	s := beginTenant(t, "outer")
+	defer s.end()
+	s.hub.Apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: outer-trusted, annotations: {kronvoy.io/agent-identity: allowed}}}")
+	s.account(usEast, "deployer")
+	s.annotate("kronvoy.io/service-account", "deployer")
+	s.define("Inner", store)
+	s.define("Outer", `
+schema:
+  spec: {}
+resources:
+- id: inner
+  template:
+    apiVersion: kro.run/v1alpha1
+    kind: Inner
+    metadata: {name: "${schema.metadata.name}", namespace: outer-trusted}
+    spec: {}`)
+	s.create("Outer", "one", usEast, "")
+	probe.Eventually(t, "the inner instance to be shipped in the tenant's name", func() error {
+		for _, w := range s.hub.List(t, "manifestworks.work.open-cluster-management.io", usEast) {
+			if !strings.HasPrefix(w.GetAnnotations()["kronvoy.io/instance"], "Inner.kro.run/outer-trusted/") {
+				continue
+			}
+			if account := w.At("spec.executor.subject.serviceAccount"); fmt.Sprint(account) != "map[name:deployer namespace:outer]" {
+				t.Fatalf("it is shipped in the name of %v", account)
+			}
+			return nil
+		}
+		return fmt.Errorf("it is not shipped: the Target of the outer one says %v", s.target(usEast, "Outer", "one").At("status"))
+	})
+}
