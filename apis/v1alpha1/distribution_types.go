@@ -134,7 +134,7 @@ type DistributionStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Instances is how many instances this Distribution owns.
 	// +optional
-	Instances int32 `json:"instances,omitempty"`
+	Instances int32 `json:"instances"`
 	// Conditions are Accepted, Resolved, Conflicted and Ready.
 	// +optional
 	// +listType=map

@@ -31,8 +31,8 @@ func renderCommand() *cobra.Command {
 		Long: `Evaluate the instances in some files for the clusters in them, as the hub does
 it, and print what each cluster would get.
 
-The files hold ResourceGraphDefinitions, instances of their kinds, and
-ManagedClusters. Without any ManagedCluster the instances are rendered for the
+The files hold ResourceGraphDefinitions, instances of their kinds,
+ManagedClusters, and Distributions, whose policies are shown. Without any ManagedCluster the instances are rendered for the
 clusters named by --cluster, or for local-cluster.
 
 Whatever can be applied is taken for applied and ready. A resource that needs a
@@ -61,9 +61,13 @@ The exit status is 0 if nothing failed, else 1.`,
 
 // rendering is what one cluster would get of one instance.
 type rendering struct {
-	Cluster  string         `json:"cluster"`
-	Instance string         `json:"instance"`
-	Nodes    []renderedNode `json:"nodes"`
+	Cluster  string `json:"cluster"`
+	Instance string `json:"instance"`
+	// Distribution that would own the instance, and the service account that it
+	// names.
+	Distribution   string         `json:"distribution,omitempty"`
+	ServiceAccount string         `json:"serviceAccount,omitempty"`
+	Nodes          []renderedNode `json:"nodes"`
 	// Status of the instance as this cluster would report it.
 	Status map[string]any `json:"status,omitempty"`
 	// StatusWaitsFor says which fields are left out, and why.
@@ -87,6 +91,8 @@ type renderedNode struct {
 	Objects  []map[string]any `json:"objects,omitempty"`
 	// Selection is what an external reference by selector looks for.
 	Selection *graph.Selection `json:"selection,omitempty"`
+	// Policies are what the Distribution says of it.
+	Policies *renderedPolicies `json:"policies,omitempty"`
 }
 
 func (o *renderOptions) run(stdin io.Reader, out, errOut io.Writer) error {
@@ -243,6 +249,10 @@ func (o observedObjects) of(cluster string) map[string][]map[string]any {
 
 // render evaluates every instance for every cluster.
 func (b *bundle) render(clusters []graph.Cluster, observed observedObjects) ([]rendering, error) {
+	distributions, err := b.distributions()
+	if err != nil {
+		return nil, err
+	}
 	var out []rendering
 	for _, cluster := range clusters {
 		for _, d := range b.others {
@@ -255,7 +265,11 @@ func (b *bundle) render(clusters []graph.Cluster, observed observedObjects) ([]r
 				f := newFinding(d, issues[0])
 				return nil, fmt.Errorf("%s:%d:%d: %w", f.File, f.Line, f.Column, issues.Err())
 			}
-			out = append(out, renderOne(definition.graph, instance, cluster, observed.of(cluster.Name)))
+			r := renderOne(definition.graph, instance, cluster, observed.of(cluster.Name))
+			if err := r.govern(ownerOf(instance, definition.graph, distributions), definition.graph, cluster); err != nil {
+				return nil, err
+			}
+			out = append(out, r)
 		}
 	}
 	if len(out) == 0 {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,12 +92,25 @@ func TestRender(t *testing.T) {
 	for i := 'b'; i < 'm'; i++ {
 		bomb += string(i) + ": &" + string(i) + " [" + strings.Repeat("*"+string(i-1)+",", 9) + "]\n"
 	}
+	calm := "apiVersion: kronvoy.io/v1alpha1\nkind: Distribution\nmetadata: {name: calm, namespace: shop}\n" +
+		"spec: {instances: {apiVersion: kro.run/v1alpha1, kind: WebApp}, serviceAccountName: deployer, policies: [{nodes: [deployment], paths: [%s], drift: Ignore}, {deletion: Orphan}]}\n"
 	tests := map[string]struct {
 		stdin  string
 		args   []string
 		out    []string
 		failed string
 	}{
+		"what a Distribution says": {
+			stdin: fmt.Sprintf(calm, "spec.replicas"), args: append(base, "--cluster", "us-east", "-f", "-"),
+			out: []string{"distribution: calm\n", "serviceAccount: deployer\n", "  policies:\n    deletion: Orphan\n    fields:\n    - drift: Ignore\n      paths:\n      - spec.replicas\n"},
+		},
+		"a Distribution with a bad path": {
+			stdin: fmt.Sprintf(calm, "spec..x"), args: append(base, "-f", "-"),
+			failed: `-:1: Distribution calm: spec.policies[0].paths[0]: reading path "spec..x": an empty field name`,
+		},
+		"a Distribution with a field that is not one": {
+			stdin: strings.Replace(fmt.Sprintf(calm, "spec"), "policies:", "polices:", 1), args: append(base, "-f", "-"), failed: `unknown field "spec.polices"`,
+		},
 		"one cluster":                  {args: append(base, "--cluster", "us-east"), out: []string{"cluster: us-east", "replicas: 2"}},
 		"a cluster nobody knows":       {args: append(base, "--cluster", "mars"), failed: "no ManagedCluster mars"},
 		"json":                         {args: append(base, "--cluster", "us-east", "-o", "json"), out: []string{`"cluster": "us-east"`}},
