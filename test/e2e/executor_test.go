@@ -144,7 +144,9 @@ spec: {instances: {apiVersion: kro.run/v1alpha1, kind: Tenancy}, serviceAccountN
 	}
 
 	// Teardown goes on in the name that the works have, and says what it lacks.
-	s.hub.Kubectl(t, "delete", resource("Tenancy"), "one", "-n", s.ns, "--wait=false")
+	if out, err := s.hub.Kubectl(t, "delete", resource("Tenancy"), "one", "-n", s.ns, "--wait=false"); err != nil {
+		t.Fatal(err, out)
+	}
 	probe.Eventually(t, "the Target to say who may not delete", func() error {
 		if message := s.target(usEast, "Tenancy", "one").Text("status.message"); !strings.Contains(message, `:successor" cannot delete`) {
 			return fmt.Errorf("it says %q", message)
