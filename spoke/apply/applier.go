@@ -1,9 +1,11 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -233,17 +235,19 @@ func (a *Applier) apply(ctx context.Context, w *Work, kept bool) (*ChangeSet, er
 		return nil, err
 	}
 	r.judge()
+	outcomes := make([]Outcome, 0, len(w.Items))
 	for _, item := range inOrder(w.Items) {
 		outcome := r.object(ctx, item)
 		if outcome.Live != nil && !r.mayShow(item, outcome.Live) {
 			outcome.Live = nil
 		}
-		r.outcomes[item.Ordinal] = outcome
+		outcomes = append(outcomes, outcome)
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("applying work %q: %w", w.Name, ctx.Err())
 		}
 	}
-	changes := &ChangeSet{Work: w, Outcomes: r.outcomes, Selections: r.selected(ctx)}
+	slices.SortFunc(outcomes, func(a, b Outcome) int { return cmp.Compare(a.Item.Ordinal, b.Item.Ordinal) })
+	changes := &ChangeSet{Work: w, Outcomes: outcomes, Selections: r.selected(ctx)}
 	if !kept {
 		r.prune(ctx, changes)
 	}
@@ -281,7 +285,6 @@ func (r *run) prepare(ctx context.Context) error {
 		}
 	}
 	r.owner = ownerReference(r.st.inventory.name, r.st.inventory.uid)
-	r.outcomes = make([]Outcome, len(r.w.Items))
 	r.watch(r.w.Items, r.w.Selections)
 	return nil
 }

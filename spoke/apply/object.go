@@ -23,13 +23,12 @@ import (
 type run struct {
 	a *Applier
 	// client acts in the name of the work's executor.
-	client   dynamic.Interface
-	w        *Work
-	st       *workState
-	owner    *metav1.OwnerReference
-	now      time.Time
-	log      logr.Logger
-	outcomes []Outcome
+	client dynamic.Interface
+	w      *Work
+	st     *workState
+	owner  *metav1.OwnerReference
+	now    time.Time
+	log    logr.Logger
 	// kept is set while the work is an earlier process's word.
 	kept bool
 	// over is set when all that can be complete is.
