@@ -117,6 +117,15 @@ const (
 // the name of the feature that the cluster's agent lacks follows.
 const ReasonAgentLacks = "AgentLacks"
 
+// Other reasons why an instance is not shipped to a cluster.
+const (
+	// ReasonInvalidDistribution: the Distribution that owns the instance cannot be
+	// used; its condition Accepted says why.
+	ReasonInvalidDistribution = "InvalidDistribution"
+	// ReasonNoServiceAccount: nothing says in whose name the agent is to act.
+	ReasonNoServiceAccount = "NoServiceAccount"
+)
+
 // Finalizers.
 const (
 	// FinalizerInstance keeps an instance until its last Target is gone; the

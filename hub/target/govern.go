@@ -32,7 +32,7 @@ func (r *Reconciler) govern(ctx context.Context, s *scope) (wait bool, err error
 	}
 	if d != nil {
 		if s.policies, err = policy.On(&d.Spec, s.cluster.Labels); err != nil {
-			s.blocked = fmt.Sprintf("Distribution %s cannot be used: %v", d.Name, err)
+			s.blocked, s.reason = fmt.Sprintf("Distribution %s cannot be used: %v", d.Name, err), kronvoyv1alpha1.ReasonInvalidDistribution
 			return false, nil
 		}
 	}
@@ -41,7 +41,7 @@ func (r *Reconciler) govern(ctx context.Context, s *scope) (wait bool, err error
 		return wait, err
 	}
 	if s.executor, err = identity.Decide(); err != nil {
-		s.blocked = err.Error()
+		s.blocked, s.reason = err.Error(), kronvoyv1alpha1.ReasonNoServiceAccount
 	}
 	return false, nil
 }

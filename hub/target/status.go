@@ -75,9 +75,7 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 		Children:           s.listed(),
 	}
 	status.Suspended = s.suspension()
-	if s.lacks != nil {
-		status.Reason = s.lacks.Reason()
-	}
+	status.Reason = s.reason
 	status.State, status.Message = summarize(s, status.Nodes)
 	status.Message = shorten(status.Message)
 	switch {

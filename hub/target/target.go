@@ -80,11 +80,9 @@ type scope struct {
 	graph    *graph.Graph
 	cluster  *clusterv1.ManagedCluster
 	// agent is what the cluster's agent can do. described is false while nobody
-	// has said so: then nothing is shipped. lacks is what it cannot do and the
-	// graph needs: then the works stay as they are.
+	// has said so: then nothing is shipped.
 	agent     work.Capabilities
 	described bool
-	lacks     *work.Lack
 	// suspended is true while nothing of the instance may be written here, by
 	// the instance's own word or because of frozen.
 	suspended bool
@@ -103,8 +101,9 @@ type scope struct {
 	// be done about them; nil when nothing was decided.
 	live   nested.Live
 	nested *nested.Plan
-	// blocked says why nothing can be decided; the works stay as they are.
-	blocked string
+	// blocked says why nothing can be decided; the works stay as they are. reason
+	// is a word for it, where somebody can do something about it.
+	blocked, reason string
 	// waiting says what must happen on the cluster before the works are shipped.
 	waiting string
 	// retry is when to look again without an event; 0 for never.
@@ -195,8 +194,8 @@ func (r *Reconciler) load(ctx context.Context, s *scope) (wait bool, err error) 
 		return false, nil
 	}
 	if s.described && !s.suspended {
-		if s.lacks = s.agent.Lacks(s.graph); s.lacks != nil {
-			s.blocked = s.lacks.String()
+		if lack := s.agent.Lacks(s.graph); lack != nil {
+			s.blocked, s.reason = lack.String(), lack.Reason()
 			return false, nil
 		}
 	}

@@ -95,7 +95,9 @@ func TestAnInstanceIsAppliedInTheNameOfItsTenant(t *testing.T) {
 
 	// Nothing is shipped before somebody says in whose name.
 	s.blames(usEast, "Tenancy", "one", "kubectl annotate namespace tenant kronvoy.io/service-account=<name>")
-	s.state(usEast, "Tenancy", "one", "Failed")
+	if placed := s.instance("Tenancy", "one").Condition("Placed"); placed.Status != "False" || placed.Reason != "NoServiceAccount" {
+		t.Errorf("Placed is %v", placed)
+	}
 	if works := s.works(usEast, "Tenancy", "one"); len(works) > 0 {
 		t.Errorf("%d works are shipped", len(works))
 	}
