@@ -2,6 +2,8 @@
 #   BUDGET=  how long each sampled test and each fuzz target may run, as in 90s
 #            or 10m, or "all"; without it a small sample runs
 #   SEED=    makes the same random choices again; it is printed by each test
+#   PLAN=    runs only the faults whose names contain it; a failed one prints
+#            the command that runs it alone
 #   ARGS=    is handed to the program that demo, bench and fleet-up run
 # Nothing beside Go, gcc, make, bash and git is needed; Go modules bring the rest.
 
@@ -12,8 +14,9 @@ MAKEFLAGS += --no-print-directory
 
 BUDGET ?=
 SEED ?=
+PLAN ?=
 ARGS ?=
-export BUDGET SEED
+export BUDGET SEED PLAN
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 GO_BUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags="-s -w -X main.version=$(VERSION)"
@@ -104,7 +107,7 @@ test-integration: ## Tests on real control planes, without the sampled ones; RUN
 	tools/covered.sh tools/integration.sh whole
 
 .PHONY: test-faults
-test-faults: ## Sampled tests on real control planes: kills, failing answers, up and down
+test-faults: ## Sampled tests on real control planes: crashes, failing answers, up and down; RUN= and PLAN= select
 	tools/covered.sh tools/integration.sh sampled
 
 .PHONY: compare

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests on real control planes, one package at a time:
 #   integration.sh whole    all but the sampled ones; RUN=regexp selects
-#   integration.sh sampled  those that test/budget bounds
+#   integration.sh sampled  those that test/budget bounds; RUN=regexp selects
 # A test is sampled where it calls budget.New itself.
 set -euo pipefail
 
@@ -16,7 +16,9 @@ fi
 sampled=$(awk '
   /^func Test/ { test = $2; sub(/\(.*/, "", test) }
   /budget\.New\(/ { dir = FILENAME; sub(/\/[^\/]*$/, "", dir); print "./" dir, test }
-' $files | sort -u)
+' $files | sort -u | while read -r dir test; do
+  if [[ $1 != sampled ]] || grep -qE "$run" <<<"$test"; then echo "$dir $test"; fi
+done)
 names=$(cut -d' ' -f2 <<<"$sampled" | paste -sd'|' -)
 
 case $1 in

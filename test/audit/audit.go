@@ -4,13 +4,15 @@
 package audit
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -32,11 +34,14 @@ rules:
 // Log reads what Kronvoy's processes write, as the API servers note it.
 type Log struct {
 	dir string
+
+	mu    sync.Mutex
+	known map[string]*known // by path
 }
 
 // New keeps its files in dir, which must outlive the API servers.
 func New(dir string) (*Log, error) {
-	l := &Log{dir: dir}
+	l := &Log{dir: dir, known: map[string]*known{}}
 	if err := os.WriteFile(l.policy(), []byte(auditPolicy), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the audit policy: %w", err)
 	}
@@ -98,31 +103,47 @@ func (l *Log) Writes() ([]Write, error) {
 		return nil, err
 	}
 	slices.Sort(logs)
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var writes []Write
 	for _, log := range logs {
-		cluster := strings.TrimSuffix(filepath.Base(log), ".audit.log")
-		found, err := readWrites(cluster, log)
-		if err != nil {
+		if l.known[log] == nil {
+			l.known[log] = &known{cluster: strings.TrimSuffix(filepath.Base(log), ".audit.log")}
+		}
+		if err := l.known[log].readOn(log); err != nil {
 			return nil, fmt.Errorf("reading the audit log %s: %w", log, err)
 		}
-		writes = append(writes, found...)
+		writes = append(writes, l.known[log].writes...)
 	}
 	return writes, nil
 }
 
-func readWrites(cluster, path string) ([]Write, error) {
+// known is what was read of one log: they are long, and asked for often.
+type known struct {
+	cluster string
+	offset  int64
+	writes  []Write
+}
+
+// readOn reads what has come since, up to the last whole line.
+func (k *known) readOn(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = file.Close() }()
-	var writes []Write
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
+	if _, err := file.Seek(k.offset, io.SeekStart); err != nil {
+		return err
+	}
+	text, err := io.ReadAll(file)
+	if err != nil {
+		return err
+	}
+	text = text[:bytes.LastIndexByte(text, '\n')+1]
+	for line := range bytes.Lines(text) {
 		var e auditEvent
-		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			continue // the last line may be half written
+		if err := json.Unmarshal(line, &e); err != nil {
+			return fmt.Errorf("%w in %q", err, line)
 		}
 		if e.ObjectRef.Resource == "leases" || e.ObjectRef.Resource == "events" {
 			continue
@@ -131,11 +152,12 @@ func readWrites(cluster, path string) ([]Write, error) {
 		if e.ObjectRef.Subresource != "" {
 			resource += "/" + e.ObjectRef.Subresource
 		}
-		writes = append(writes, Write{
-			Cluster: cluster, User: e.User.Username, Verb: e.Verb, Resource: resource,
+		k.writes = append(k.writes, Write{
+			Cluster: k.cluster, User: e.User.Username, Verb: e.Verb, Resource: resource,
 			Namespace: e.ObjectRef.Namespace, Name: e.ObjectRef.Name,
 			Code: e.ResponseStatus.Code, DryRun: strings.Contains(e.RequestURI, "dryRun=All"), At: e.StageTimestamp,
 		})
 	}
-	return writes, lines.Err()
+	k.offset += int64(len(text))
+	return nil
 }

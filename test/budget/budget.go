@@ -41,6 +41,8 @@ type Budget struct {
 	begin  time.Time
 	ended  time.Time
 	covers int
+	notes  []string
+	goOn   bool
 }
 
 // New gives the test a budget for total cases, of which sample are run where
@@ -61,7 +63,7 @@ func New(t testing.TB, what string, total, sample int) *Budget {
 }
 
 // Cases yields the numbers of the cases to run, from 0: at least one, and one
-// more as long as there is budget and the test has not failed.
+// more as long as there is budget and the test has not failed; see GoOn.
 func (b *Budget) Cases() iter.Seq[int] {
 	return func(yield func(int) bool) {
 		defer func() { b.ended = time.Now() }()
@@ -70,7 +72,7 @@ func (b *Budget) Cases() iter.Seq[int] {
 				return
 			}
 			more := yield(i)
-			if b.t.Failed() || !more {
+			if b.t.Failed() && !b.goOn || !more {
 				return
 			}
 			b.covers = i + 1
@@ -78,12 +80,20 @@ func (b *Budget) Cases() iter.Seq[int] {
 	}
 }
 
+// GoOn makes cases go on after one has failed.
+func (b *Budget) GoOn() { b.goOn = true }
+
 // Rand makes the random choices of one case. They depend on the seed and the
 // number of the case alone, so that a case can be run again by itself.
 func (b *Budget) Rand(i int) *rand.Rand { return rand.New(rand.NewPCG(b.seed, uint64(i))) }
 
 // Seed is what SEED says, or was chosen.
 func (b *Budget) Seed() uint64 { return b.seed }
+
+// Note adds a line to what is reported when the test ends.
+func (b *Budget) Note(format string, args ...any) {
+	b.notes = append(b.notes, fmt.Sprintf(format, args...))
+}
 
 // Duration is how long this test may take by BUDGET; 0 where it is bounded by
 // the number of cases.
@@ -104,12 +114,16 @@ func (b *Budget) spent(cases int) bool {
 
 func (b *Budget) report() {
 	b.t.Helper()
-	b.t.Logf("covered %s", b.Covered())
+	lines := b.t.Name() + ": " + b.Covered()
+	for _, note := range b.notes {
+		lines += "\n  " + note
+	}
+	b.t.Logf("covered %s", lines)
 	path := os.Getenv(coveredVariable)
 	if path == "" {
 		return
 	}
-	if err := appendLine(path, b.t.Name()+": "+b.Covered()); err != nil {
+	if err := appendLine(path, lines); err != nil {
 		b.t.Errorf("noting what was covered: %v", err)
 	}
 }

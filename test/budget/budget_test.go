@@ -48,14 +48,16 @@ func TestWhatWasCoveredIsNoted(t *testing.T) {
 	t.Setenv("BUDGET", "")
 	t.Setenv("SEED", "7")
 	t.Run("inner", func(t *testing.T) {
-		for range budget.New(t, "cycles", 50, 3).Cases() {
+		b := budget.New(t, "cycles", 50, 3)
+		for range b.Cases() {
 		}
+		b.Note("the worst took %d s", 2)
 	})
 	got, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := regexp.MustCompile(`^TestWhatWasCoveredIsNoted/inner: 3 of 50 cycles in \S+ \(SEED=7\)\n$`)
+	want := regexp.MustCompile(`^TestWhatWasCoveredIsNoted/inner: 3 of 50 cycles in \S+ \(SEED=7\)\n  the worst took 2 s\n$`)
 	if !want.Match(got) {
 		t.Errorf("%q, want %s", got, want)
 	}

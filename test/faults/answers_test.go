@@ -3,82 +3,56 @@
 package faults
 
 import (
+	"fmt"
+	"os"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/kronvoy/kronvoy/test/budget"
 	"github.com/kronvoy/kronvoy/test/proxy"
 )
 
 const (
-	// totalPlans is what BUDGET=all runs; samplePlans without a budget.
-	totalPlans  = 200
-	samplePlans = 4
-	// mostFaults bounds a plan.
+	// totalMixes is what BUDGET=all runs; sampleMixes without a budget.
+	totalMixes  = 200
+	sampleMixes = 4
+	// mostFaults bounds a mix.
 	mostFaults = 16
 )
 
-// TestFailingAnswersLeaveNoTrace puts a proxy between Kronvoy's processes and
-// their API servers, and lets it fail requests of a creation, an update, a move
-// or a deletion: any of those that a life without faults makes, with any of the
-// faults that it can meet. What must hold is what must hold after kills; see
-// TestKillsLeaveNoTrace.
-func TestFailingAnswersLeaveNoTrace(t *testing.T) {
-	w := startBehindProxy(t)
+// TestManyFaultsLeaveNoTrace lets requests of one phase fail, any of those that
+// a life without faults makes, with any of the faults that it can meet, crashes
+// and outages among them. What must hold is what must hold after one crash; see
+// TestACrashAtAnyWriteLeavesNoTrace.
+func TestManyFaultsLeaveNoTrace(t *testing.T) {
+	var plans []plan
+	for i := range totalMixes {
+		p := phase(i % int(phases))
+		if name := fmt.Sprintf("mix %d, in the %s", i, p); chosen(name) {
+			plans = append(plans, plan{name: name, group: p.String(), phase: p, number: i})
+		}
+	}
+	if len(plans) == 0 {
+		t.Fatalf("no mix's name contains %s=%s", planVariable, os.Getenv(planVariable))
+	}
+	w := start(t)
 	clean := w.live(t)
 
-	b := budget.New(t, "plans", totalPlans, samplePlans)
-	var life life
+	b := budget.New(t, "mixes", len(plans), sampleMixes)
+	b.GoOn()
+	var s summary
+	defer s.report(b)
+	l := w.begin(clean)
 	for i := range b.Cases() {
-		p := phase(i % int(phases))
-		if p == creation {
-			life = w.begin(&clean)
+		plan := plans[i]
+		random := b.Rand(plan.number)
+		plan.faults = proxy.Choose(random, clean.requests[plan.phase], 1+random.IntN(mostFaults))
+		t.Logf("%s:%s", plan.name, plan.faults)
+		if l = l.survive(t, b, &s, plan); l == nil {
+			return
 		}
-		random := b.Rand(i)
-		plan := proxy.Choose(random, clean.requests[p], 1+random.IntN(mostFaults))
-		t.Logf("plan %d, in the %s:%s", i, p, plan)
-		life.survive(t, p, plan)
 	}
 }
-
-// survive runs a phase in which that goes wrong, and returns what did not come
-// to pass.
-func (l *life) survive(t *testing.T, p phase, plan proxy.Plan) (left proxy.Plan) {
-	t.Helper()
-	begin := time.Now()
-	defer func() {
-		if t.Failed() {
-			l.explain(t, begin)
-			l.explainFaults(t)
-		}
-	}()
-	l.proxy.Run(plan)
-	l.run(t, p, func(*record) {})
-	if diff := cmp.Diff(l.clean.ends[p], l.end); diff != "" {
-		t.Errorf("the %s ends differently from one without faults (-clean +faulty):\n%s", p, diff)
-	}
-	left = l.proxy.Left()
-	l.proxy.Heal()
-	t.Logf("converged after %d of %d faults in %s", len(plan)-len(left), len(plan), time.Since(begin).Round(time.Millisecond))
-	return left
-}
-
-func (w *world) explainFaults(t *testing.T) {
-	t.Helper()
-	t.Logf("what has not happened:%s", w.proxy.Left())
-	for _, entry := range w.proxy.Log() {
-		t.Logf("asked: %s", entry)
-	}
-}
-
-// The links of the proxy.
-const (
-	hub        = "kronvoy-hub"
-	agent      = "eu-west-agent"
-	agentOnHub = "eu-west-on-hub"
-)
 
 // written are the kinds of writes of a creation and of a deletion.
 var written = map[phase][]proxy.Request{
@@ -119,7 +93,7 @@ var written = map[phase][]proxy.Request{
 // creation and in a deletion, all of them with the same fault; and then cuts
 // watches and connections where most is at stake.
 func TestEveryKindOfAnswerLeavesNoTrace(t *testing.T) {
-	w := startBehindProxy(t)
+	w := start(t)
 	clean := w.live(t)
 
 	first := func(kind proxy.Kind, requests ...proxy.Request) (plan proxy.Plan) {
@@ -162,11 +136,19 @@ func TestEveryKindOfAnswerLeavesNoTrace(t *testing.T) {
 
 	for name, plans := range tests {
 		t.Run(name, func(t *testing.T) {
-			life := w.begin(&clean)
+			l := w.begin(clean)
 			for _, p := range []phase{creation, deletion} {
-				if left := life.survive(t, p, plans[p]); len(left) > 0 {
+				begin := time.Now()
+				t.Cleanup(func() {
+					if t.Failed() {
+						w.explain(t, begin)
+					}
+				})
+				l.run(t, p, plans[p])
+				if left := w.proxy.Left(); len(left) > 0 {
 					t.Errorf("in the %s these did not happen:%s", p, left)
 				}
+				w.proxy.Heal()
 			}
 		})
 	}

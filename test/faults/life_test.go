@@ -19,12 +19,49 @@ import (
 const (
 	namespace = "voyage"
 	instance  = namespace + "/one"
-	// moved is the cluster that a move leaves, for west.
-	moved = "us-east"
+	// The clusters, one after the other.
+	west, east = "eu-west", "us-east"
 )
 
-// definition is a chain of three, where each takes a value from the cluster of
-// the one before, and a Deployment.
+// phase is a part of an instance's life.
+type phase int
+
+const (
+	creation phase = iota
+	update
+	// In a split a manifest outgrows its work and moves to a new one, in a shift
+	// to one that is there.
+	split
+	shift
+	// In a move the instance leaves a cluster and comes to another.
+	move
+	deletion
+	phases
+)
+
+func (p phase) String() string {
+	return []string{"creation", "update", "split", "shift", "move", "deletion"}[p]
+}
+
+// wish is what an instance is to be like in a phase. A work holds 400 KiB of
+// manifests.
+type wish struct {
+	cluster, text                 string
+	replicas                      int
+	firstKiB, secondKiB, thirdKiB int
+}
+
+// wishes by phase; the zero one is not to be.
+var wishes = [phases]wish{
+	creation: {west, "one", 1, 0, 0, 0},
+	update:   {west, "two", 2, 0, 0, 0},
+	split:    {west, "two", 2, 250, 150, 0},
+	shift:    {west, "two", 2, 250, 150, 200},
+	move:     {east, "two", 2, 250, 150, 200},
+}
+
+// definition is a chain of three, each of which takes a value from the cluster
+// of the one before, and a Deployment on the way to the last.
 const definition = `
 apiVersion: v1
 kind: Namespace
@@ -37,15 +74,17 @@ spec: {clusterSet: global}
 ---
 apiVersion: cluster.open-cluster-management.io/v1beta1
 kind: Placement
-metadata: {name: everywhere, namespace: voyage}
-spec: {clusterSets: [global]}
----
-apiVersion: cluster.open-cluster-management.io/v1beta1
-kind: Placement
-metadata: {name: west, namespace: voyage}
+metadata: {name: eu-west, namespace: voyage}
 spec:
   clusterSets: [global]
   predicates: [{requiredClusterSelector: {labelSelector: {matchLabels: {region: eu-west}}}}]
+---
+apiVersion: cluster.open-cluster-management.io/v1beta1
+kind: Placement
+metadata: {name: us-east, namespace: voyage}
+spec:
+  clusterSets: [global]
+  predicates: [{requiredClusterSelector: {labelSelector: {matchLabels: {region: us-east}}}}]
 ---
 apiVersion: kro.run/v1alpha1
 kind: ResourceGraphDefinition
@@ -54,7 +93,7 @@ spec:
   schema:
     apiVersion: v1alpha1
     kind: Voyage
-    spec: {text: string, replicas: integer}
+    spec: {text: string, replicas: integer, first: string, second: string, third: string}
     status:
       text: ${third.data.text}
       available: ${web.status.availableReplicas}
@@ -64,21 +103,17 @@ spec:
       apiVersion: v1
       kind: ConfigMap
       metadata: {name: first}
-      data: {text: "${schema.spec.text}", region: "${cluster.labels.region}"}
+      data: {text: "${schema.spec.text}", region: "${cluster.labels.region}", ballast: "${schema.spec.first}"}
   - id: second
     template:
       apiVersion: v1
       kind: ConfigMap
       metadata: {name: second}
-      data: {text: "${first.data.text}", before: "${first.metadata.uid}"}
-  - id: third
-    template:
-      apiVersion: v1
-      kind: ConfigMap
-      metadata: {name: third}
-      data: {text: "${second.data.text}", before: "${second.metadata.uid}"}
+      data: {text: "${first.data.text}", before: "${first.metadata.uid}", ballast: "${schema.spec.second}"}
   - id: web
-    readyWhen: ["${web.status.availableReplicas == web.spec.replicas}"]
+    readyWhen:
+    - ${web.status.observedGeneration == web.metadata.generation}
+    - ${web.status.availableReplicas == web.spec.replicas && web.status.updatedReplicas == web.spec.replicas && web.status.replicas == web.spec.replicas}
     template:
       apiVersion: apps/v1
       kind: Deployment
@@ -88,7 +123,16 @@ spec:
         selector: {matchLabels: {app: web}}
         template:
           metadata: {labels: {app: web}}
-          spec: {containers: [{name: web, image: "registry.k8s.io/pause:3.10", env: [{name: TEXT, value: "${first.data.text}"}]}]}`
+          spec: {containers: [{name: web, image: "registry.k8s.io/pause:3.10", env: [{name: TEXT, value: "${first.data.text}"}]}]}
+  - id: third
+    template:
+      apiVersion: v1
+      kind: ConfigMap
+      metadata: {name: third}
+      data: {text: "${second.data.text}", before: "${second.metadata.uid}", available: "${string(web.status.availableReplicas)}", ballast: "${schema.spec.third}"}`
+
+// dependencies are the edges of the graph, from what comes first.
+var dependencies = [][2]string{{"first", "second"}, {"first", "web"}, {"second", "third"}, {"web", "third"}}
 
 // canary is one more instance, of its own kind: what passes through every
 // process once that is at work again.
@@ -124,84 +168,106 @@ spec:
       metadata: {name: song}
       data: {text: "${schema.spec.text}"}`
 
-// waves are the objects of the chain, in their order.
-var waves = []string{"first", "second", "third"}
-
 // life is one instance from its creation to its deletion.
 type life struct {
 	*world
-	// uids of the objects by cluster and name, from creation on.
+	// uids of the objects by cluster and name, from their creation on.
 	uids map[string]string
 	// end is the state at the end of the phase, in a form that is the same in
 	// every life.
 	end map[string]string
 	// clean is the life that this one must be like; nil where this is that one.
 	clean *outcome
+	// inPlace is when all was as in the clean life.
+	inPlace time.Time
+	// next is the phase that comes, and at where the instance is until then;
+	// empty for nowhere.
+	next phase
+	at   string
 }
 
-// outcome is what a life without faults leaves: the end of each phase, how many
-// writes it took, and what was asked on the way to that, where there is a proxy.
+// outcome is what a life without faults leaves: the end of each phase, and what
+// was asked on the way to that.
 type outcome struct {
 	ends     [phases]map[string]string
-	writes   [phases]int
 	requests [phases][]proxy.Request
+	made     [phases]operations
 }
 
-func (w *world) begin(clean *outcome) life {
-	return life{world: w, uids: map[string]string{}, clean: clean}
+func (w *world) begin(clean *outcome) *life {
+	return &life{world: w, uids: map[string]string{}, clean: clean}
 }
 
 // live runs all phases without faults.
-func (w *world) live(t *testing.T) outcome {
+func (w *world) live(t *testing.T) *outcome {
 	t.Helper()
-	var o outcome
+	o := &outcome{}
 	l := w.begin(nil)
 	for p := range phases {
-		if w.proxy != nil {
-			w.proxy.Run(nil)
+		begin := time.Now()
+		if !t.Run("the "+p.String()+" without faults", func(t *testing.T) { l.run(t, p, nil) }) {
+			t.FailNow()
 		}
-		r := l.run(t, p, func(*record) {})
-		o.ends[p], o.writes[p] = l.end, r.total
-		if w.proxy != nil {
-			for _, entry := range w.proxy.Log() {
-				o.requests[p] = append(o.requests[p], entry.Request)
-			}
+		o.ends[p], o.made[p] = l.end, l.operations(t, begin)
+		for _, entry := range w.proxy.Log() {
+			o.requests[p] = append(o.requests[p], entry.Request)
 		}
 	}
-	t.Logf("without faults, creation, update, move and deletion make %d writes", o.writes)
 	return o
 }
 
-// run takes the instance through one phase, with something happening
-// meanwhile, waits until all is as in the clean life, and quiet, and checks
-// what must hold in any case.
-func (l *life) run(t *testing.T, p phase, during func(*record)) *record {
+// reach brings a life to the beginning of a phase: this one, or the next one
+// where the phase is over. It is nil where that fails.
+func (l *life) reach(t *testing.T, p phase) *life {
 	t.Helper()
-	r := l.record(t)
-	switch p {
-	case creation:
-		l.apply(t, "everywhere", "one", 1)
-	case update:
-		l.apply(t, "everywhere", "two", 2)
-	case move:
-		l.apply(t, "west", "two", 2)
-	case deletion:
+	for l.next != p {
+		if l.next == phases {
+			l = l.begin(l.clean)
+			continue
+		}
+		if !t.Run("then the "+l.next.String(), func(t *testing.T) { l.run(t, l.next, nil) }) {
+			return nil
+		}
+	}
+	return l
+}
+
+// giveUp ends a life in which something went wrong, for another to begin; it is
+// nil where that fails.
+func (l *life) giveUp(t *testing.T) *life {
+	t.Helper()
+	if !t.Run("then its end", func(t *testing.T) {
 		l.hub.Delete(t, "voyages.kro.run", instance)
-	}
-	during(r)
-	switch p {
-	case creation:
-		l.ready(t, "one", len(l.spokes))
-	case update:
-		l.ready(t, "two", len(l.spokes))
-	case move:
-		l.goneFrom(t, moved)
-		l.ready(t, "two", len(l.spokes)-1)
-	case deletion:
 		l.gone(t)
+		l.sing(t)
+	}) {
+		return nil
 	}
-	r.total = r.writes(t)
-	l.sing(t)
+	return l.begin(l.clean)
+}
+
+// run takes the instance through one phase while a plan goes wrong, waits until
+// all is as in the clean life, and checks what must hold in any case; where
+// something can go wrong, that all is quiet then too.
+func (l *life) run(t *testing.T, p phase, plan proxy.Plan) {
+	t.Helper()
+	l.next = p + 1
+	seen := l.record(t)
+	l.proxy.Run(plan)
+	if p == deletion {
+		l.hub.Delete(t, "voyages.kro.run", instance)
+		l.gone(t)
+	} else {
+		l.apply(t, wishes[p])
+		l.ready(t, wishes[p])
+	}
+	if l.at != "" && l.at != wishes[p].cluster {
+		l.goneFrom(t, l.at)
+	}
+	sung := time.Now()
+	if len(plan) > 0 {
+		l.sing(t)
+	}
 	if l.clean != nil {
 		probe.Within(t, patience, "all to be as without faults", func() error {
 			if diff := cmp.Diff(l.clean.ends[p], l.state(t)); diff != "" {
@@ -209,11 +275,18 @@ func (l *life) run(t *testing.T, p phase, during func(*record)) *record {
 			}
 			return nil
 		})
+		l.inPlace = time.Now()
 	}
-	l.audit.Quiet(t, quiet)
+	if sung.Before(l.crash()) {
+		l.sing(t)
+	}
+	if len(plan) > 0 || l.clean == nil {
+		l.audit.Settled(t, quiet)
+	}
 	l.end = l.state(t)
-	l.check(t, p, r)
-	return r
+	l.check(t, p, seen)
+	l.panics(t)
+	l.at = wishes[p].cluster
 }
 
 // quiet is for how long nothing may be written once all is in place. It is
@@ -229,8 +302,8 @@ const patience = 2 * time.Minute
 // come back: by then whatever was killed is at work again.
 func (w *world) sing(t *testing.T) {
 	t.Helper()
-	w.songs++
-	text := fmt.Sprintf("song %d", w.songs)
+	w.sung++
+	text := fmt.Sprintf("song %d", w.sung)
 	w.hub.Apply(t, fmt.Sprintf(`{apiVersion: kro.run/v1alpha1, kind: Canary, metadata: {name: songbird, namespace: canary, labels: {kronvoy.io/placement: everywhere}},
 		spec: {text: %s}}`, text))
 	probe.Within(t, patience, "the canary to be heard everywhere", func() error {
@@ -240,6 +313,13 @@ func (w *world) sing(t *testing.T) {
 		}
 		return nil
 	})
+	for name, spoke := range w.spokes {
+		uid := string(spoke.Get(t, "configmaps", "canary/song").GetUID())
+		if known := w.songs[name]; known != "" && known != uid {
+			t.Errorf("%s: the canary's song is another object than before", name)
+		}
+		w.songs[name] = uid
+	}
 }
 
 // mine leaves out what is there for the canary.
@@ -249,18 +329,20 @@ func mine(objects []*probe.Object) []*probe.Object {
 	})
 }
 
-func (l *life) apply(t *testing.T, placement, text string, replicas int) {
+func (l *life) apply(t *testing.T, w wish) {
 	t.Helper()
+	ballast := func(kib int) string { return strings.Repeat("x", kib<<10) }
 	l.hub.Apply(t, fmt.Sprintf(`{apiVersion: kro.run/v1alpha1, kind: Voyage, metadata: {name: one, namespace: %s, labels: {kronvoy.io/placement: %s}},
-		spec: {text: %s, replicas: %d}}`, namespace, placement, text, replicas))
+		spec: {text: %s, replicas: %d, first: "%s", second: "%s", third: "%s"}}`,
+		namespace, w.cluster, w.text, w.replicas, ballast(w.firstKiB), ballast(w.secondKiB), ballast(w.thirdKiB)))
 }
 
-func (l *life) ready(t *testing.T, text string, clusters int) {
+func (l *life) ready(t *testing.T, w wish) {
 	t.Helper()
-	probe.Within(t, patience, fmt.Sprintf("the instance to be ready on %d clusters", clusters), func() error {
+	probe.Within(t, patience, "the instance to be ready on "+w.cluster, func() error {
 		v := l.hub.Get(t, "voyages.kro.run", instance)
 		ready := v.Condition("Ready")
-		if ready.Status != "True" || ready.ObservedGeneration != v.GetGeneration() || v.Int("status.fleet.ready") != int64(clusters) || v.Int("status.fleet.placed") != int64(clusters) || v.Text("status.text") != text {
+		if ready.Status != "True" || ready.ObservedGeneration != v.GetGeneration() || v.Int("status.fleet.ready") != 1 || v.Int("status.fleet.placed") != 1 || v.Text("status.text") != w.text {
 			return fmt.Errorf("its status is %v", v.At("status"))
 		}
 		return nil
@@ -310,43 +392,58 @@ func (l *life) goneFrom(t *testing.T, cluster string) {
 }
 
 // check is what must hold whatever went wrong.
-func (l *life) check(t *testing.T, p phase, r *record) {
+func (l *life) check(t *testing.T, p phase, seen map[string]*probe.Recording) {
 	t.Helper()
-	for cluster, seen := range r.seen {
-		leaves, stays := p == deletion || p == move && cluster == moved, p == move && cluster != moved
+	for cluster, seen := range seen {
+		was, is := l.at == cluster, wishes[p].cluster == cluster
 		first, last := map[string]int64{}, map[string]int64{}
+		var rolling []int64 // versions at which the Deployment was not ready
 		for _, event := range seen.Events(t) {
 			name := event.GetName()
 			key, uid := cluster+"/"+event.GetKind()+"/"+name, string(event.GetUID())
 			if name == "kube-root-ca.crt" {
 				continue
 			}
-			if known := l.uids[key]; known == "" && p == creation {
+			if known := l.uids[key]; known == "" && is && !was {
 				l.uids[key] = uid
 			} else if known != uid {
 				t.Errorf("%s: %s is another object than before", cluster, event)
 			}
-			if !leaves && (event.Type == "DELETED" || event.GetDeletionTimestamp() != nil) {
+			if is && (event.Type == "DELETED" || event.GetDeletionTimestamp() != nil) {
 				t.Errorf("%s: %s in a %s", cluster, event, p)
 			}
-			if leaves && event.Type == "ADDED" {
+			if was && !is && event.Type == "ADDED" {
 				t.Errorf("%s: %s in a %s", cluster, event, p)
 			}
-			if stays {
-				t.Errorf("%s: %s though it stays there", cluster, event)
+			if !was && !is {
+				t.Errorf("%s: %s though it is not there", cluster, event)
 			}
 			if first[name] == 0 {
 				first[name] = event.Version()
 			}
 			last[name] = event.Version()
+			if event.GetKind() == "Deployment" && !rolledOut(event.Object) {
+				rolling = append(rolling, event.Version())
+			}
 		}
-		for i := 1; i < len(waves); i++ {
-			before, after := waves[i-1], waves[i]
-			if leaves && last[before] < last[after] || !leaves && first[after] < first[before] {
+		for _, edge := range dependencies {
+			before, after := edge[0], edge[1]
+			changes := is && (!was || p == update) // each takes a value from the one before
+			if was && !is && last[before] < last[after] || changes && first[after] < first[before] {
 				t.Errorf("%s: %s and %s changed in the wrong order in a %s: %s", cluster, before, after, p, seen.Summary(t))
+			}
+			if changes && before == "web" && slices.ContainsFunc(rolling, func(at int64) bool { return at > first[after] }) {
+				t.Errorf("%s: %s changed before %s was ready in a %s: %s", cluster, after, before, p, seen.Summary(t))
 			}
 		}
 	}
+}
+
+// rolledOut is the Deployment's readyWhen. Once it is true it stays so.
+func rolledOut(d *probe.Object) bool {
+	replicas := d.Int("spec.replicas")
+	return d.Int("status.observedGeneration") == d.GetGeneration() && d.Int("status.availableReplicas") == replicas &&
+		d.Int("status.updatedReplicas") == replicas && d.Int("status.replicas") == replicas
 }
 
 // state is all that people can see of the instance, without what differs from

@@ -3,15 +3,18 @@
 package faults
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"k8s.io/utils/ptr"
 
 	"github.com/kronvoy/kronvoy/test/audit"
 	"github.com/kronvoy/kronvoy/test/fleet"
@@ -23,25 +26,26 @@ import (
 // world is a hub and two spokes with Kronvoy on them.
 type world struct {
 	stack *stack.Stack
-	// proxy is between Kronvoy's processes and the API servers; nil for none.
+	// proxy is between Kronvoy's processes and the API servers.
 	proxy  *proxy.Proxy
 	audit  probe.Audit
 	dir    string
 	hub    *probe.Cluster
 	spokes map[string]*probe.Cluster
-	songs  int
+	// songs are the canary's objects by cluster, and sung is how often it sang.
+	songs map[string]string
+	sung  int
+	// read is how much of the logs was searched for panics.
+	read map[*fleet.Process]int
+	// crashed is when a process last was ended.
+	crashed atomic.Pointer[time.Time]
 }
 
+// start puts a proxy between Kronvoy's processes and the API servers, which
+// ends processes where a plan says so.
 func start(t *testing.T) *world {
 	t.Helper()
-	return setUp(t, &world{dir: t.TempDir()}, func(string) error { return nil }, nil)
-}
-
-// startBehindProxy is start with a proxy between Kronvoy's processes and the API
-// servers.
-func startBehindProxy(t *testing.T) *world {
-	t.Helper()
-	w := &world{dir: t.TempDir()}
+	w := &world{dir: t.TempDir(), spokes: map[string]*probe.Cluster{}, songs: map[string]string{}, read: map[*fleet.Process]int{}}
 	var err error
 	if w.proxy, err = proxy.New(w.dir); err != nil {
 		t.Fatal(err)
@@ -51,27 +55,20 @@ func startBehindProxy(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	return setUp(t, w, w.proxy.Reroute, w.proxy.Args())
-}
-
-func setUp(t *testing.T, w *world, reroute func(string) error, args []string) *world {
-	t.Helper()
-	w.spokes = map[string]*probe.Cluster{}
-	var err error
 	if w.audit.Log, err = audit.New(w.dir); err != nil {
 		t.Fatal(err)
 	}
 	spokes := fleet.DefaultSpokes(2)
 	for i := range spokes {
 		spokes[i].Nodes = 1
-		spokes[i].APIServerArgs = append(w.audit.Args(spokes[i].Name), args...)
+		spokes[i].APIServerArgs = append(w.audit.Args(spokes[i].Name), w.proxy.Args()...)
 	}
 	w.stack, err = stack.Start(t.Context(), stack.Options{
 		Fleet: fleet.Options{
 			Name: "faults", Dir: filepath.Join(w.dir, "fleet"), Spokes: spokes,
-			Hub: fleet.ClusterOptions{APIServerArgs: append(w.audit.Args(fleet.HubName), args...)},
+			Hub: fleet.ClusterOptions{APIServerArgs: append(w.audit.Args(fleet.HubName), w.proxy.Args()...)},
 		},
-		Reroute:  reroute,
+		Reroute:  w.proxy.Reroute,
 		Progress: os.Stderr,
 	})
 	if err != nil {
@@ -105,8 +102,66 @@ func setUp(t *testing.T, w *world, reroute func(string) error, args []string) *w
 			return nil
 		})
 	}
+	w.proxy.OnCrash(func(link string, away time.Duration) { w.end(t, w.process(link), away) })
 	w.sing(t)
+	w.audit.Settled(t, quiet)
 	return w
+}
+
+// The links of the proxy.
+const (
+	hub        = "kronvoy-hub"
+	agent      = west + "-agent"
+	agentOnHub = west + "-on-hub"
+)
+
+// processOf names the process that asks through a link: the hub, or a cluster's
+// agent by the name of the cluster.
+func processOf(link string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(link, "-agent"), "-on-hub")
+}
+
+func (w *world) process(link string) *fleet.Process {
+	if link == hub {
+		return w.stack.Hub
+	}
+	return w.stack.Agents[processOf(link)]
+}
+
+// crash is when a process last was ended; zero for never.
+func (w *world) crash() time.Time { return ptr.Deref(w.crashed.Load(), time.Time{}) }
+
+// end ends a process at once, and starts it again with nothing in its memory.
+func (w *world) end(t *testing.T, victim *fleet.Process, away time.Duration) {
+	w.crashed.Store(ptr.To(time.Now()))
+	if err := victim.Kill(); err != nil {
+		t.Error(err)
+		return
+	}
+	timer := time.NewTimer(away)
+	defer timer.Stop()
+	<-timer.C
+	if err := victim.Start(); err != nil {
+		t.Error(err)
+	}
+}
+
+// panics looks for what controllers recover from, and try again, in the logs.
+func (w *world) panics(t *testing.T) {
+	t.Helper()
+	processes := append(slices.Collect(maps.Values(w.stack.Agents)), w.stack.Hub)
+	for _, process := range processes {
+		text, err := os.ReadFile(process.Log())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text[w.read[process]:])) {
+			if strings.Contains(line, "panic: ") {
+				t.Errorf("%s: %s", process.Name(), line)
+			}
+		}
+		w.read[process] = len(text)
+	}
 }
 
 // explain shows a failed test what was written since the last phase began, how
@@ -115,6 +170,7 @@ func (w *world) explain(t *testing.T, begin time.Time) {
 	t.Helper()
 	writes := w.audit.Since(t, begin)
 	t.Logf("what was written:%s", probe.Lines(writes[:min(len(writes), 150)]))
+	t.Logf("what has not happened:%s", w.proxy.Left())
 	for name, spoke := range w.spokes {
 		for _, obj := range append(spoke.List(t, "deployments.apps", namespace), spoke.List(t, "pods", namespace)...) {
 			t.Logf("%s: %s %s has %v", name, obj.GetKind(), obj.GetName(), obj.At("status"))
@@ -129,88 +185,12 @@ func (w *world) explain(t *testing.T, begin time.Time) {
 	}
 }
 
-// record is what was seen from the beginning of a phase.
-type record struct {
-	world *world
-	// seen by cluster.
-	seen map[string]*probe.Recording
-	// from is where each audit log ended.
-	from map[string]int64
-	// total is the number of writes until all was in place.
-	total int
-}
-
-func (w *world) record(t *testing.T) *record {
+// record watches the instance's objects on each cluster until the test ends.
+func (w *world) record(t *testing.T) map[string]*probe.Recording {
 	t.Helper()
-	r := &record{world: w, seen: map[string]*probe.Recording{}, from: map[string]int64{}}
+	seen := map[string]*probe.Recording{}
 	for name, spoke := range w.spokes {
-		r.seen[name] = spoke.Record(t, namespace, "configmaps", "deployments.apps")
+		seen[name] = spoke.Record(t, namespace, "configmaps", "deployments.apps")
 	}
-	for _, log := range w.auditLogs(t) {
-		info, err := os.Stat(log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.from[log] = info.Size()
-	}
-	return r
-}
-
-func (w *world) auditLogs(t *testing.T) []string {
-	t.Helper()
-	logs, err := filepath.Glob(filepath.Join(w.dir, "*.audit.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return logs
-}
-
-// writes counts requests since the beginning of the phase.
-func (r *record) writes(t *testing.T) int {
-	t.Helper()
-	count := 0
-	for _, log := range r.world.auditLogs(t) {
-		text, err := readFrom(log, r.from[log])
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range bytes.Lines(text) {
-			if !bytes.Contains(line, []byte(`"resource":"leases"`)) && !bytes.Contains(line, []byte(`"resource":"events"`)) {
-				count++
-			}
-		}
-	}
-	return count
-}
-
-func readFrom(path string, offset int64) (text []byte, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	if _, err := file.Seek(offset, io.SeekStart); err != nil {
-		return nil, err
-	}
-	return io.ReadAll(file)
-}
-
-// awaitWrites returns when that many requests were made, or when it is clear
-// that there will not be so many.
-func (r *record) awaitWrites(t *testing.T, n int) {
-	t.Helper()
-	const idle = time.Second
-	ticker := time.NewTicker(2 * time.Millisecond)
-	defer ticker.Stop()
-	last, since := 0, time.Now()
-	for {
-		now := r.writes(t)
-		if now != last {
-			last, since = now, time.Now()
-		}
-		if now >= n || time.Since(since) > idle {
-			return
-		}
-		<-ticker.C
-	}
+	return seen
 }

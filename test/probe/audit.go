@@ -47,6 +47,23 @@ func (a Audit) Quiet(t testing.TB, long time.Duration) {
 	})
 }
 
+// Settled waits until the last write was that long ago.
+func (a Audit) Settled(t testing.TB, long time.Duration) {
+	t.Helper()
+	Within(t, patience+long, "the last write to be "+long.String()+" ago", func() error {
+		var last audit.Write
+		for _, w := range a.All(t) {
+			if w.At.After(last.At) {
+				last = w
+			}
+		}
+		if time.Since(last.At) < long {
+			return fmt.Errorf("it is %s", last)
+		}
+		return nil
+	})
+}
+
 // Lines writes one item a line.
 func Lines[T fmt.Stringer](items []T) string {
 	var b strings.Builder

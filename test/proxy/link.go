@@ -19,6 +19,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
@@ -65,7 +66,7 @@ func (p *Proxy) newLink(name, server string, ca []byte) (*link, error) {
 			ForceAttemptHTTP2: true,
 		},
 		FlushInterval:  -1, // events of a watch must not wait for the next
-		ModifyResponse: spoil,
+		ModifyResponse: l.spoil,
 		ErrorHandler:   func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 		ErrorLog:       silent,
 	}
@@ -120,7 +121,7 @@ func (l *link) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.pass.ServeHTTP(w, r)
 		return
 	}
-	fault := l.proxy.meet(request, r.URL.Path)
+	fault := l.proxy.meet(request)
 	ctx := r.Context()
 	if fault != nil {
 		if status := instead(fault.Kind, request); status != nil {
@@ -133,6 +134,9 @@ func (l *link) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			l.watches.cut()
 		case Outage:
 			l.gate.shut(fault.For)
+			panic(http.ErrAbortHandler)
+		case CrashBefore:
+			l.proxy.crash(l.name, fault.For)
 			panic(http.ErrAbortHandler)
 		default:
 			ctx = context.WithValue(ctx, faultKey{}, *fault)
@@ -155,6 +159,12 @@ func (l *link) read(r *http.Request) (Request, bool) {
 		return Request{}, false
 	}
 	request := Request{Link: l.name, Verb: info.Verb, Resource: info.Resource}
+	if info.Name == "" && info.Verb == "create" {
+		info.Name = nameIn(r)
+	}
+	if info.Name != "" {
+		request.Object = info.Namespace + "/" + info.Name
+	}
 	if info.Subresource != "" {
 		request.Resource += "/" + info.Subresource
 	}
@@ -165,6 +175,32 @@ func (l *link) read(r *http.Request) (Request, bool) {
 		request.Verb += " (dry run)"
 	}
 	return request, true
+}
+
+// protobufPrefix is what the API machinery begins protobuf with.
+var protobufPrefix = []byte{'k', '8', 's', 0}
+
+// nameIn reads the name of the object that a request is to create; empty where
+// there is none in its body.
+func nameIn(r *http.Request) string {
+	body, err := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if err != nil {
+		return "" // the client has gone, which the API server will notice too
+	}
+	var object metav1.PartialObjectMetadata // its fields are the first of any object
+	if encoded, found := bytes.CutPrefix(body, protobufPrefix); found {
+		var envelope runtime.Unknown
+		if err = envelope.Unmarshal(encoded); err == nil {
+			err = object.Unmarshal(envelope.Raw)
+		}
+	} else {
+		err = json.Unmarshal(body, &object)
+	}
+	if err != nil {
+		return ""
+	}
+	return object.Name
 }
 
 // instead is the answer that the API server's place is taken by; nil where it
@@ -210,7 +246,7 @@ var errLost = errors.New("the answer is lost")
 
 // spoil changes an answer of the API server's, which is read to its end first:
 // by then the request is done.
-func spoil(resp *http.Response) error {
+func (l *link) spoil(resp *http.Response) error {
 	fault, ok := resp.Request.Context().Value(faultKey{}).(Fault)
 	if !ok {
 		return nil
@@ -219,7 +255,11 @@ func spoil(resp *http.Response) error {
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		return err
 	}
-	if fault.Kind == LostAnswer {
+	switch fault.Kind {
+	case CrashAfter:
+		l.proxy.crash(l.name, fault.For)
+		return errLost
+	case LostAnswer:
 		return errLost
 	}
 	text, err := json.Marshal(status(apierrors.NewInternalError(errors.New("the proxy says so"))))

@@ -18,15 +18,33 @@ type Request struct {
 	Verb string
 	// Resource is as in RBAC, with its subresource: "manifestworks/status".
 	Resource string
+	// Object is "namespace/name" as far as the request says them.
+	Object string
 }
 
-// String is as in "eu-west-on-hub patch manifestworks/status".
-func (r Request) String() string { return r.Link + " " + r.Verb + " " + r.Resource }
+// String is as in "eu-west-on-hub patch manifestworks/status eu-west/shop-0".
+func (r Request) String() string {
+	text := r.Link + " " + r.Verb + " " + r.Resource
+	if r.Object != "" {
+		text += " " + r.Object
+	}
+	return text
+}
+
+// Writes says whether the request changes something.
+func (r Request) Writes() bool {
+	switch r.Verb {
+	case "create", "update", "patch", "apply", "delete", "deletecollection":
+		return true
+	}
+	return false
+}
 
 // matches says whether the request is one of those that want names; a name that
 // is empty is anybody's.
 func (r Request) matches(want Request) bool {
-	return (want.Link == "" || want.Link == r.Link) && (want.Verb == "" || want.Verb == r.Verb) && (want.Resource == "" || want.Resource == r.Resource)
+	return (want.Link == "" || want.Link == r.Link) && (want.Verb == "" || want.Verb == r.Verb) &&
+		(want.Resource == "" || want.Resource == r.Resource) && (want.Object == "" || want.Object == r.Object)
 }
 
 // Kind is what happens.
@@ -55,6 +73,11 @@ const (
 	// Outage breaks all connections of the link, and lets none through for a
 	// while.
 	Outage Kind = "outage"
+	// CrashBefore ends the process that asks, before the API server hears of it.
+	CrashBefore Kind = "crash before"
+	// CrashAfter ends the process that asks when the API server has done what was
+	// asked, before it is told.
+	CrashAfter Kind = "crash after"
 )
 
 // Fault is what happens to one request: the Nth, from 1, of those that match.
@@ -62,15 +85,15 @@ type Fault struct {
 	Request
 	Nth  int
 	Kind Kind
-	// For is how long an outage lasts.
+	// For is how long an outage lasts, or a process stays away.
 	For time.Duration
 }
 
 // String is as in "429 for eu-west-agent apply configmaps #2".
 func (f Fault) String() string {
 	kind := string(f.Kind)
-	if f.Kind == Outage {
-		kind += " of " + f.For.String()
+	if f.For > 0 {
+		kind += " (" + f.For.String() + ")"
 	}
 	return fmt.Sprintf("%s for %s #%d", kind, f.Request, f.Nth)
 }
@@ -132,11 +155,11 @@ func Kinds(verb string) []Kind {
 	case "watch":
 		return []Kind{TooManyRequests, RetryAfter, InternalError, Gone, CutWatches, Outage}
 	}
-	return []Kind{Conflict, TooManyRequests, RetryAfter, InternalError, ErrorAfterCommit, LostAnswer, CutWatches, Outage}
+	return []Kind{Conflict, TooManyRequests, RetryAfter, InternalError, ErrorAfterCommit, LostAnswer, CutWatches, Outage, CrashBefore, CrashAfter}
 }
 
-// longestOutage bounds what Choose chooses.
-const longestOutage = 1500 * time.Millisecond
+// longest bounds what Choose chooses.
+var longest = map[Kind]time.Duration{Outage: 4 * time.Second, CrashBefore: 400 * time.Millisecond, CrashAfter: 400 * time.Millisecond}
 
 // Choose makes a plan of n faults for requests such as these, which were made
 // when all went well. What was asked once is hit as often as what was asked a
@@ -155,8 +178,8 @@ func Choose(random *rand.Rand, made []Request, n int) Plan {
 		r := requests[random.IntN(len(requests))]
 		kinds := Kinds(r.Verb)
 		f := Fault{Request: r, Nth: 1 + random.IntN(count[r]), Kind: kinds[random.IntN(len(kinds))]}
-		if f.Kind == Outage {
-			f.For = time.Duration(random.Int64N(int64(longestOutage))).Round(time.Millisecond)
+		if most := longest[f.Kind]; most > 0 {
+			f.For = time.Duration(1+random.Int64N(most.Milliseconds())) * time.Millisecond
 		}
 		plan = append(plan, f)
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,6 +13,12 @@ var (
 	patch  = Request{Link: "c-on-hub", Verb: "patch", Resource: "manifestworks/status"}
 	watch  = Request{Link: "c-agent", Verb: "watch", Resource: "configmaps"}
 )
+
+func object(name string) Request {
+	r := patch
+	r.Object = name
+	return r
+}
 
 func TestFaultsMeetTheRequestsThatTheyName(t *testing.T) {
 	second := Fault{Request: create, Nth: 2, Kind: InternalError}
@@ -34,6 +41,10 @@ func TestFaultsMeetTheRequestsThatTheyName(t *testing.T) {
 		"two faults of one request meet two requests": {
 			plan:     Plan{anybodys, {Request: patch, Nth: 1, Kind: LostAnswer}},
 			requests: []Request{patch, patch, patch}, want: []Kind{Conflict, LostAnswer, ""},
+		},
+		"one object's": {
+			plan:     Plan{{Request: Request{Verb: "patch", Object: "c/b"}, Nth: 1, Kind: CrashAfter}},
+			requests: []Request{object("c/a"), object("c/b")}, want: []Kind{"", CrashAfter},
 		},
 		"what does not come is left": {
 			plan: Plan{second, anybodys}, requests: []Request{create, patch}, want: []Kind{"", Conflict}, left: Plan{second},
@@ -74,15 +85,15 @@ func TestAChosenPlanDependsOnItsSeedAlone(t *testing.T) {
 		if f.Nth < 1 || f.Nth > most[f.Request] {
 			t.Errorf("%s: there are %d such requests", f, most[f.Request])
 		}
-		if f.Kind == Outage != (f.For > 0) {
+		if slices.Contains([]Kind{Outage, CrashBefore, CrashAfter}, f.Kind) != (f.For > 0) {
 			t.Errorf("%s lasts %s", f, f.For)
 		}
 		if f.Kind == Gone && f.Verb != "watch" || f.Kind == Conflict && f.Verb == "watch" {
 			t.Errorf("%s cannot be", f)
 		}
 	}
-	if len(kinds) != 9 {
-		t.Errorf("50 faults are of %d kinds, want 9: %v", len(kinds), kinds)
+	if len(kinds) != 11 {
+		t.Errorf("50 faults are of %d kinds, want 11: %v", len(kinds), kinds)
 	}
 }
 

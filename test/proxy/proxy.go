@@ -50,7 +50,11 @@ type Proxy struct {
 	certificate tls.Certificate
 	file        string // the certificate, in PEM
 
+	// crashes keeps one process from crashing while another does.
+	crashes sync.Mutex
+
 	mu       sync.Mutex
+	end      func(link string, away time.Duration)
 	links    []*link
 	progress *progress
 	log      []Entry
@@ -59,15 +63,13 @@ type Proxy struct {
 // Entry is a request that was made.
 type Entry struct {
 	Request
-	// Path is the path of its URL.
-	Path string
 	// Fault is what happened to it; nil for nothing.
 	Fault *Fault
 }
 
-// String is as in "eu-west-on-hub patch manifestworks/status /apis/…: 429".
+// String is as in "eu-west-on-hub patch manifestworks/status eu-west/shop-0: 429".
 func (e Entry) String() string {
-	text := e.Request.String() + " " + e.Path
+	text := e.Request.String()
 	if e.Fault != nil {
 		text += ": " + string(e.Fault.Kind)
 	}
@@ -158,6 +160,26 @@ func (p *Proxy) Heal() {
 	}
 }
 
+// OnCrash says how the process that asks through a link is ended, and started
+// again after a while. Its request is held until end returns. Without it only
+// the request breaks off.
+func (p *Proxy) OnCrash(end func(link string, away time.Duration)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end = end
+}
+
+func (p *Proxy) crash(link string, away time.Duration) {
+	p.crashes.Lock()
+	defer p.crashes.Unlock()
+	p.mu.Lock()
+	end := p.end
+	p.mu.Unlock()
+	if end != nil {
+		end(link, away)
+	}
+}
+
 // Left are the faults of the plan that have not happened yet.
 func (p *Proxy) Left() Plan {
 	p.mu.Lock()
@@ -187,14 +209,14 @@ func (p *Proxy) Close() error {
 }
 
 // meet notes a request and says what happens to it; nil for nothing.
-func (p *Proxy) meet(r Request, path string) *Fault {
+func (p *Proxy) meet(r Request) *Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var fault *Fault
 	if f, found := p.progress.next(r); found {
 		fault = &f
 	}
-	p.log = append(p.log, Entry{Request: r, Path: path, Fault: fault})
+	p.log = append(p.log, Entry{Request: r, Fault: fault})
 	return fault
 }
 

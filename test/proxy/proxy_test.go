@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	watchapi "k8s.io/apimachinery/pkg/watch"
@@ -41,12 +42,16 @@ type server struct {
 	// events is what an open watch sends on.
 	events chan string
 	who    http.Header
+	// body is what the last request sent.
+	body string
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.seen = append(s.seen, r.Proto+" "+r.Method+" "+r.URL.Path)
 	s.who = r.Header.Clone()
+	body, _ := io.ReadAll(r.Body) // one that breaks off is as good as none
+	s.body = string(body)
 	s.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	if r.URL.Query().Get("watch") == "" {
@@ -74,6 +79,16 @@ func (s *server) reached() []string {
 // begin starts a server and a link to it for a user with a certificate and a
 // token, and returns a client of the link.
 func begin(t *testing.T) (*server, *proxy.Proxy, *kubernetes.Clientset) {
+	t.Helper()
+	s, p, config := link(t)
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, p, client
+}
+
+func link(t *testing.T) (*server, *proxy.Proxy, *rest.Config) {
 	t.Helper()
 	s := &server{events: make(chan string)}
 	ca, caKey := certificate(t, "ca", nil, nil, nil)
@@ -115,11 +130,7 @@ func begin(t *testing.T) (*server, *proxy.Proxy, *kubernetes.Clientset) {
 		t.Fatal(err)
 	}
 	rerouted.WrapTransport = func(rt http.RoundTripper) http.RoundTripper { return liar{rt} }
-	client, err := kubernetes.NewForConfig(rerouted)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, p, client
+	return s, p, rerouted
 }
 
 // liar claims to be somebody else.
@@ -180,7 +191,7 @@ func TestALinkSaysWhoAsksAndPassesTokens(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("headers (-want +got):\n%s", diff)
 	}
-	wantLog := []proxy.Entry{{Request: proxy.Request{Link: "c-on-hub", Verb: "get", Resource: "configmaps"}, Path: "/api/v1/namespaces/ns/configmaps/settings"}}
+	wantLog := []proxy.Entry{{Request: proxy.Request{Link: "c-on-hub", Verb: "get", Resource: "configmaps", Object: "ns/settings"}}}
 	if diff := cmp.Diff(wantLog, p.Log()); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)
 	}
@@ -204,14 +215,21 @@ func TestFaultsLookAsTheirClientsExpect(t *testing.T) {
 		proxy.ErrorAfterCommit: {apierrors.IsInternalError, 1},
 		proxy.LostAnswer:       {lost, 1},
 		proxy.CutWatches:       {passed, 1},
+		proxy.CrashBefore:      {lost, 0},
+		proxy.CrashAfter:       {lost, 1},
 	}
 	for kind, test := range tests {
 		t.Run(string(kind), func(t *testing.T) {
 			s, p, client := begin(t)
 			p.Run(proxy.Plan{{Request: proxy.Request{Verb: "delete", Resource: "configmaps"}, Nth: 1, Kind: kind}})
+			reached := -1 // when the process was ended
+			p.OnCrash(func(string, time.Duration) { reached = len(s.reached()) })
 			err := client.CoreV1().ConfigMaps("ns").Delete(t.Context(), "settings", metav1.DeleteOptions{})
 			if !test.looks(err) {
 				t.Errorf("the client sees %v", err)
+			}
+			if crashes := kind == proxy.CrashBefore || kind == proxy.CrashAfter; crashes && reached != test.reaches || !crashes && reached >= 0 {
+				t.Errorf("the process is ended after %d requests, -1 for never", reached)
 			}
 			if got := len(s.reached()); got != test.reaches {
 				t.Errorf("%d requests reached the server, want %d", got, test.reaches)
@@ -306,5 +324,29 @@ func TestAnotherCAsCertificateIsRefused(t *testing.T) {
 	}
 	if got := s.reached(); len(got) > 0 {
 		t.Errorf("%v reached the server", got)
+	}
+}
+
+func TestTheNameOfWhatIsCreatedIsRead(t *testing.T) {
+	for _, contentType := range []string{"application/json", "application/vnd.kubernetes.protobuf"} {
+		t.Run(contentType, func(t *testing.T) {
+			s, p, config := link(t)
+			config.ContentType = contentType
+			client, err := kubernetes.NewForConfig(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			settings := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings"}, Data: map[string]string{"region": "west"}}
+			if _, err := client.CoreV1().ConfigMaps("ns").Create(t.Context(), settings, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			want := []proxy.Entry{{Request: proxy.Request{Link: "c-on-hub", Verb: "create", Resource: "configmaps", Object: "ns/settings"}}}
+			if diff := cmp.Diff(want, p.Log()); diff != "" {
+				t.Errorf("log (-want +got):\n%s", diff)
+			}
+			if !strings.Contains(s.body, "region") {
+				t.Errorf("the server is sent %q", s.body)
+			}
+		})
 	}
 }

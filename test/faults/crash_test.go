@@ -1,0 +1,177 @@
+//go:build integration
+
+package faults
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kronvoy/kronvoy/test/budget"
+	"github.com/kronvoy/kronvoy/test/proxy"
+)
+
+const (
+	// planVariable holds a part of the names of the plans that are to be run.
+	planVariable = "PLAN"
+	// samplePlans is how many crashes there are without a budget.
+	samplePlans = 24
+	// mostFailures is after how many failures there is no point in going on.
+	mostFailures = 5
+)
+
+// TestACrashAtAnyWriteLeavesNoTrace counts the writes of a life without faults,
+// and ends the process that makes it at each of them: once before the API
+// server hears of it, and once when that has done what was asked and not yet
+// said so. The process starts again with nothing in its memory. Whatever was
+// interrupted where:
+//   - the clusters, and everything on the hub, end up as in a life without
+//     crashes, with the same objects;
+//   - operations are those of that life, but for what operations.unexplained
+//     explains;
+//   - no object changes before what it depends on, and none is deleted before
+//     what depends on it;
+//   - once all is in place nothing is written;
+//   - nothing is left of a deleted instance, on the hub or on any cluster.
+//
+// Heartbeats and events are no writes here, nor are dry runs.
+func TestACrashAtAnyWriteLeavesNoTrace(t *testing.T) {
+	w := start(t)
+	clean := w.live(t)
+	plans := crashes(clean)
+	if len(plans) == 0 {
+		t.Fatalf("no plan's name contains %s=%s", planVariable, os.Getenv(planVariable))
+	}
+
+	b := budget.New(t, "crashes", len(plans), samplePlans)
+	b.GoOn()
+	var s summary
+	defer s.report(b)
+	l := w.begin(clean)
+	for i := range b.Cases() {
+		plan := plans[(uint64(i)+b.Seed())%uint64(len(plans))]
+		if l = l.survive(t, b, &s, plan); l == nil {
+			return
+		}
+	}
+}
+
+// plan is what goes wrong in one phase.
+type plan struct {
+	name   string
+	group  string
+	phase  phase
+	faults proxy.Plan
+	// number is that of a mix.
+	number int
+}
+
+// crashes are the plans that crash each process at each of its writes. Any run
+// of them is an even sample of all.
+func crashes(clean *outcome) []plan {
+	var rounds [][]plan
+	total := 0
+	for p := range phases {
+		var plans []plan
+		seen := map[proxy.Request]int{}
+		for _, r := range clean.requests[p] {
+			if !r.Writes() {
+				continue
+			}
+			seen[r]++
+			for _, kind := range []proxy.Kind{proxy.CrashBefore, proxy.CrashAfter} {
+				fault := proxy.Fault{Request: r, Nth: seen[r], Kind: kind}
+				made := plan{
+					name:  fmt.Sprintf("%s: %s", p, hubHash.ReplaceAllString(fault.String(), "")),
+					group: fmt.Sprintf("%s, %s", p, processOf(r.Link)), phase: p, faults: proxy.Plan{fault},
+				}
+				if chosen(made.name) {
+					plans = append(plans, made)
+				}
+			}
+		}
+		total += len(plans)
+		rounds = append(rounds, spread(plans))
+	}
+	var plans []plan
+	for len(plans) < total {
+		for p, left := range rounds {
+			if len(left) > 0 {
+				plans, rounds[p] = append(plans, left[0]), left[1:]
+			}
+		}
+	}
+	return plans
+}
+
+// hubHash is in the names of what agents keep on their clusters, and depends on
+// the hub's address.
+var hubHash = regexp.MustCompile(`\b[0-9a-f]{64}-`)
+
+// spread orders plans such that neighbours are far from each other in the
+// order that they had: by steps of the golden section.
+func spread(plans []plan) []plan {
+	n := len(plans)
+	step := int(0.618 * float64(n))
+	for step > 1 && gcd(step, n) > 1 {
+		step--
+	}
+	out := make([]plan, 0, n)
+	for i := range n {
+		out = append(out, plans[i*max(step, 1)%n])
+	}
+	return out
+}
+
+func gcd(a, b int) int {
+	for b > 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
+// chosen says whether PLAN names a plan, or no plan at all.
+func chosen(name string) bool { return strings.Contains(name, os.Getenv(planVariable)) }
+
+// survive runs the phase of a plan in a life that has come so far, and returns
+// the life that the next plan is to be part of; nil where there is none.
+func (l *life) survive(t *testing.T, b *budget.Budget, s *summary, plan plan) *life {
+	t.Helper()
+	if l = l.reach(t, plan.phase); l == nil {
+		return nil
+	}
+	begin := time.Now()
+	converged := t.Run(plan.name, func(t *testing.T) {
+		defer func() {
+			if t.Failed() {
+				l.explain(t, begin)
+			}
+		}()
+		l.run(t, plan.phase, plan.faults)
+		if diff := cmp.Diff(l.clean.ends[plan.phase], l.end); diff != "" {
+			t.Errorf("the %s ends differently from one without faults (-clean +faulty):\n%s", plan.phase, diff)
+		}
+		for _, operation := range l.operations(t, begin).unexplained(l.clean.made[plan.phase], len(plan.faults)) {
+			t.Errorf("operations: %s", operation)
+		}
+	})
+	left := len(l.proxy.Left())
+	l.proxy.Heal()
+	recovery := l.inPlace.Sub(l.crash())
+	s.add(plan.group, plan.name, left < len(plan.faults), converged, recovery)
+	if converged {
+		return l
+	}
+	again := fmt.Sprintf("make test-faults RUN='^%s$' SEED=%d PLAN='%s'", t.Name(), b.Seed(), plan.name)
+	t.Logf("to run this plan alone: %s", again)
+	b.Note("failed: %s", again)
+	if s.failures++; s.failures >= mostFailures {
+		return nil
+	}
+	return l.giveUp(t)
+}
