@@ -217,8 +217,15 @@ func TestAMutatingAdmissionPolicyCausesNoDrift(t *testing.T) {
 	}
 }
 
-// admission installs a mutating policy and waits until it acts.
+// admission installs a mutating policy for ConfigMaps and waits until it acts.
 func (w *world) admission(condition, expression string) {
+	w.t.Helper()
+	w.admissionOf("", "v1", "configmaps", condition, expression)
+}
+
+// admissionOf installs a mutating policy for a resource, or for all, that gives
+// ConfigMaps the label team, and waits until it acts.
+func (w *world) admissionOf(group, version, resource, condition, expression string) {
 	w.t.Helper()
 	name := "mutate-" + w.ns
 	policy := &unstructured.Unstructured{Object: map[string]any{
@@ -226,7 +233,7 @@ func (w *world) admission(condition, expression string) {
 		"metadata": map[string]any{"name": name},
 		"spec": map[string]any{
 			"matchConstraints": map[string]any{"resourceRules": []any{map[string]any{
-				"apiGroups": []any{""}, "apiVersions": []any{"v1"}, "operations": []any{"CREATE", "UPDATE"}, "resources": []any{"configmaps"},
+				"apiGroups": []any{group}, "apiVersions": []any{version}, "operations": []any{"CREATE", "UPDATE"}, "resources": []any{resource},
 			}}},
 			"matchConditions":    []any{map[string]any{"name": "here", "expression": condition}},
 			"failurePolicy":      "Fail",

@@ -51,6 +51,9 @@ func (i *Item) content() (*unstructured.Unstructured, error) {
 	if drift.IsSecret(obj) {
 		encodeStringData(content)
 	}
+	if content["aggregationRule"] != nil && i.GVK.Group == "rbac.authorization.k8s.io" {
+		delete(content, "rules") // a controller fills them, as the API says, whatever is there
+	}
 	return obj, nil
 }
 

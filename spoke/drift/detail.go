@@ -62,13 +62,17 @@ func details(
 }
 
 // Mutated gives the fields of a manifest that the API server answered with
-// another value: admission changed them.
+// another value: admission changed them. A zero value that is not there is no
+// change: the server's own types leave it out.
 func Mutated(manifest *unstructured.Unstructured, answer *unstructured.Unstructured, owned *fieldpath.Set) []fieldpath.Path {
 	var paths []fieldpath.Path
 	for _, path := range Leaves(owned) {
 		want, wanted := Lookup(manifest.Object, path)
 		have, exists := Lookup(answer.Object, path)
-		if !wanted || (exists && SameValue(want, have)) || (!exists && (want == nil || isEmpty(want))) {
+		if !exists {
+			have = nil
+		}
+		if !wanted || same(want, have, true) {
 			continue
 		}
 		paths = append(paths, path)

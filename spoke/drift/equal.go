@@ -10,14 +10,21 @@ import (
 // SameValue compares a manifest's value with a server's. The server may write
 // the same thing differently: a quantity in canonical form, an integer for
 // 1.0, keys of its own inside a map or list element, nothing for null or empty.
-func SameValue(desired, observed any) bool {
+func SameValue(desired, observed any) bool { return same(desired, observed, false) }
+
+// same is SameValue; where the server may drop a zero value, one that is not there
+// is the same as none.
+func same(desired, observed any, mayDrop bool) bool {
+	if observed == nil && mayDrop && isZero(desired) {
+		return true
+	}
 	switch want := desired.(type) {
 	case nil:
 		return observed == nil || isEmpty(observed)
 	case map[string]any:
-		return sameMap(want, observed)
+		return sameMap(want, observed, mayDrop)
 	case []any:
-		return sameList(want, observed)
+		return sameList(want, observed, mayDrop)
 	}
 	if desired == observed {
 		return true
@@ -25,20 +32,37 @@ func SameValue(desired, observed any) bool {
 	return sameNumber(desired, observed)
 }
 
-func sameMap(want map[string]any, observed any) bool {
+// isZero says whether a value is what Go leaves out of JSON with omitempty.
+func isZero(v any) bool {
+	switch typed := v.(type) {
+	case nil:
+		return true
+	case string:
+		return typed == ""
+	case bool:
+		return !typed
+	case int64:
+		return typed == 0
+	case float64:
+		return typed == 0
+	}
+	return isEmpty(v)
+}
+
+func sameMap(want map[string]any, observed any, mayDrop bool) bool {
 	have, ok := observed.(map[string]any)
 	if !ok {
 		return len(want) == 0 && observed == nil
 	}
 	for key, value := range want {
-		if !SameValue(value, have[key]) {
+		if !same(value, have[key], mayDrop) {
 			return false
 		}
 	}
 	return true
 }
 
-func sameList(want []any, observed any) bool {
+func sameList(want []any, observed any, mayDrop bool) bool {
 	have, ok := observed.([]any)
 	if !ok {
 		return len(want) == 0 && observed == nil
@@ -47,7 +71,7 @@ func sameList(want []any, observed any) bool {
 		return false
 	}
 	for i := range want {
-		if !SameValue(want[i], have[i]) {
+		if !same(want[i], have[i], mayDrop) {
 			return false
 		}
 	}
