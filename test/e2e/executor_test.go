@@ -195,3 +195,37 @@ resources:
 		return fmt.Errorf("it is not shipped: the Target of the outer one says %v", s.target(usEast, "Outer", "one").At("status"))
 	})
 }
+
+// What README says an administrator does for a tenant is all that an ordinary
+// application needs.
+func TestTheBindingsOfTheReadmeAreEnough(t *testing.T) {
+	s := &scene{T: t, world: theWorld(t), ns: "shop"}
+	for cluster, spoke := range s.spokes {
+		s.account(cluster, "deployer")
+		for _, command := range []string{
+			"create rolebinding deployer -n shop --clusterrole edit --serviceaccount shop:deployer",
+			"create rolebinding kronvoy-agent-executor -n shop --clusterrole kronvoy-agent-executor --serviceaccount kronvoy-agent:kronvoy-agent",
+		} {
+			if out, err := spoke.Kubectl(t, strings.Fields(command)...); err != nil {
+				t.Fatal(err, out)
+			}
+		}
+	}
+	for _, args := range [][]string{
+		{"apply", "-f", s.example("rgd.yaml"), "-f", s.example("placement.yaml")},
+		{"annotate", "namespace", "shop", "kronvoy.io/service-account=deployer"},
+		{"wait", "--for=condition=Ready", "rgd/webapp"},
+		{"apply", "-f", s.example("instance.yaml")},
+	} {
+		if out, err := s.hub.Kubectl(t, args...); err != nil {
+			t.Fatal(err, out)
+		}
+	}
+	s.kinds = []string{"WebApp"}
+	defer s.annotate("kronvoy.io/service-account", "")
+	defer s.end()
+	s.ready("WebApp", "shop", 3)
+	if got := s.executor(usEast, "WebApp", "shop"); got != "shop/deployer" {
+		t.Errorf("the executor is %s", got)
+	}
+}
