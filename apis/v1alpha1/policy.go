@@ -57,6 +57,15 @@ type ManifestPolicy struct {
 	// Fields are the drift policies of single fields. The first entry with a
 	// path that matches counts, before the object's Drift.
 	Fields []FieldPolicy `json:"fields,omitempty"`
+	// Accepted are fields that may differ because somebody accepted what they are,
+	// as findings write their paths: they have the policy Ignore, before all in
+	// Fields.
+	Accepted []string `json:"accepted,omitempty"`
+	// Correct are IDs of findings that are put right although the policy only
+	// reports them, or the fields belong to somebody else. A finding that ends
+	// takes its ID with it, so that it happens once. While there are any the agent
+	// answers the work's hash in its report.
+	Correct []string `json:"correct,omitempty"`
 }
 
 // FieldPolicy is the drift policy of some fields, and of all below them.

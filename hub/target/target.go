@@ -74,6 +74,8 @@ type scope struct {
 	identity work.Identity
 	works    []*workv1.ManifestWork
 	reports  map[string]*kronvoyv1alpha1.WorkReport
+	// decisions are what people decided about drift here.
+	decisions []kronvoyv1alpha1.DriftDecision
 
 	instance *unstructured.Unstructured
 	revision revision.Instance
@@ -153,6 +155,9 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 		if err := r.ship(ctx, s); err != nil {
 			return reconcile.Result{}, err
 		}
+		if err := r.dropDecisions(ctx, s); err != nil {
+			return reconcile.Result{}, err
+		}
 	}
 	result, err := r.writeStatus(ctx, req, s)
 	if s.blocked != "" {
@@ -175,6 +180,10 @@ func (r *Reconciler) load(ctx context.Context, s *scope) (wait bool, err error) 
 		return false, fmt.Errorf("reading instance %s: %w", ref, err)
 	}
 	s.suspended = rollout.Suspended(s.instance)
+	// Without them what was accepted would be put right.
+	if s.decisions, err = kronvoyv1alpha1.ParseDriftDecisions(s.target.Annotations); s.blockedBy(err) {
+		return false, nil
+	}
 	stored := &appsv1.ControllerRevision{}
 	key := client.ObjectKey{Namespace: rollout.RevisionNamespace(s.instance, r.Namespace), Name: s.target.Spec.Revision}
 	err = r.Client.Get(ctx, key, stored)
@@ -268,7 +277,7 @@ func (s *scope) build() {
 		Cluster: s.target.Namespace, Revision: s.target.Spec.Revision,
 		Graph: s.graph, Evaluation: s.evaluation,
 		Previous: s.works, Reports: s.reports, Elsewhere: s.elsewhere(),
-		Policies: s.policies, Executor: s.executor, Capabilities: s.agent,
+		Policies: s.policies, Executor: s.executor, Decisions: s.decisions, Capabilities: s.agent,
 	})
 	s.blockedBy(err)
 }

@@ -29,6 +29,8 @@ type Input struct {
 	// name.
 	Previous []*workv1.ManifestWork
 	Reports  map[string]*kronvoyv1alpha1.WorkReport
+	// Decisions are what people decided about drift here.
+	Decisions []kronvoyv1alpha1.DriftDecision
 	// Elsewhere are objects of the instance that no work holds; see
 	// graph.Node.Definition.
 	Elsewhere Elsewhere
@@ -117,8 +119,10 @@ func Build(in Input) (Plan, error) {
 		plan.awaitDeleted(in.Previous)
 	}
 	if in.Graph != nil {
-		govern(wanted, in.Policies)
-		govern(leaving, in.Policies)
+		for _, manifests := range [][]manifest{wanted, leaving} {
+			govern(manifests, in.Policies)
+			decide(manifests, in.Decisions, in.Reports)
+		}
 	}
 	chunks, err := plan.distribute(in, wanted, leaving)
 	if err != nil {

@@ -76,7 +76,8 @@ type world struct {
 	executor  *workv1.ManifestWorkExecutor
 	agent     Capabilities
 	// ocm plays OCM's own agent, where the cluster has that one.
-	ocm *ocmAgent
+	ocm       *ocmAgent
+	decisions []kronvoyv1alpha1.DriftDecision
 }
 
 // kronvoys are the capabilities of Kronvoy's own agent.
@@ -91,7 +92,7 @@ func newWorld(t *testing.T, g *graph.Graph) *world {
 func (w *world) step(teardown bool) Plan {
 	w.t.Helper()
 	in := Input{Identity: shop, InstanceUID: "uid-1", Cluster: "c1", Revision: "r1", Previous: w.works, Reports: w.reports, Elsewhere: w.elsewhere,
-		Policies: w.policies, Executor: w.executor, Capabilities: w.agent}
+		Policies: w.policies, Executor: w.executor, Decisions: w.decisions, Capabilities: w.agent}
 	if !teardown {
 		feedback, err := Read(w.graph, w.works, w.reports, w.agent)
 		if err != nil {
