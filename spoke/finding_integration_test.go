@@ -51,6 +51,25 @@ func TestAFindingKeepsItsNameWhileTheSameFieldsDiffer(t *testing.T) {
 	}
 }
 
+func TestAFindingKeepsItsNameOverANewManifest(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	settings := w.configMap("settings", "color", "blue", "size", "large")
+	settings.policy.Drift = kronvoyv1alpha1.DriftReport
+	w.ship("one", settings)
+	w.settled("one")
+	w.patch(settings, "kubectl-edit", `{"data":{"color":"red"}}`)
+	first := w.finding("one", `"red"`)
+	next := w.configMap("settings", "color", "blue", "size", "small")
+	next.policy = settings.policy
+	w.update("one", next)
+	w.holdsData(settings, "size", "small")
+	w.quiet()
+	if after := w.finding("one", `"red"`); after.ID != first.ID {
+		t.Errorf("it was %+v and is %+v", first, after)
+	}
+}
+
 func TestAFindingKeepsItsNameWhenTheAgentStartsAnew(t *testing.T) {
 	w := newWorld(t)
 	w.start()

@@ -93,7 +93,7 @@ func (p *policies) sort(paths []fieldpath.Path, owners drift.Owners) differences
 		switch {
 		case p.of(path) == kronvoyv1alpha1.DriftReport:
 			d.report = append(d.report, path)
-		case owners.Of(path).Autoscaler():
+		case owners.Of(path).Autoscaler() && !p.asks(path):
 			d.scaled = append(d.scaled, path)
 		default:
 			d.correct = append(d.correct, path)
@@ -127,7 +127,7 @@ func (r *run) drifted(ctx context.Context, item *Item, st *objectState, full *un
 		return r.complete(item, light, ActionUnchanged)
 	}
 	details := drift.Details(body, full, d.correct, owners)
-	if wait := st.fight.wait(r.now); wait > 0 {
+	if wait := st.fight.wait(r.now); wait > 0 && !slices.ContainsFunc(d.correct, policies.asks) {
 		details = append(details, drift.Details(body, full, d.report, owners)...)
 		st.saw(policies, nil, paths, r.now.Add(wait))
 		return r.contest(item, st, light, details, wait)
@@ -151,13 +151,17 @@ func (r *run) drifted(ctx context.Context, item *Item, st *objectState, full *un
 // remains judges an object that was just applied: what is left to others may
 // differ all the same.
 func (r *run) remains(item *Item, st *objectState, body, answer *unstructured.Unstructured) error {
-	st.settled()
 	if st.baseline == nil {
+		st.settled()
 		return nil
 	}
 	paths, policies, err := r.observedDrift(item, st, answer)
-	if err != nil || len(paths) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(paths) == 0 {
+		st.settled()
+		return nil
 	}
 	owners := drift.OwnersOf(answer, item.Manager)
 	r.show(item, st, body, answer, owners, policies.sort(paths, owners))

@@ -50,6 +50,7 @@ func (r *run) object(ctx context.Context, item *Item) Outcome {
 		return r.refused(item)
 	}
 	st := r.stateOf(item)
+	st.decided(item)
 	switch {
 	case r.isOver(item, st):
 		return r.completed(ctx, item, st)
@@ -161,7 +162,7 @@ func (r *run) create(ctx context.Context, item *Item, st *objectState) Outcome {
 		}
 		return r.complete(item, nil, ActionUnchanged)
 	}
-	if deleted {
+	if deleted && !policies.asks(nil) {
 		if wait := st.fight.wait(r.now); wait > 0 {
 			return r.contest(item, st, nil, nil, wait)
 		}

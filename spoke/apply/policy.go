@@ -74,6 +74,8 @@ func (p *policies) of(path fieldpath.Path) kronvoyv1alpha1.DriftPolicy {
 		return kronvoyv1alpha1.DriftReport // it is nobody's to correct, and all should know
 	case p.gives(path):
 		return kronvoyv1alpha1.DriftIgnore
+	case p.asks(path):
+		return kronvoyv1alpha1.DriftCorrect
 	}
 	policy := p.item.Policy.Drift
 	if field := p.item.field(path); field != nil {
@@ -88,11 +90,18 @@ func (p *policies) of(path fieldpath.Path) kronvoyv1alpha1.DriftPolicy {
 	return kronvoyv1alpha1.DriftCorrect
 }
 
+// asks says whether somebody wants a field put right whatever its policy is; no
+// one overrides a suspension.
+func (p *policies) asks(path fieldpath.Path) bool { return !p.suspended && p.item.asked.asks(path) }
+
 // gives says whether a field is named as one to leave to whoever changes it. A
 // manifest that wants another value of it does not take it back, as it does
 // where the object as a whole has the policy Ignore.
 func (p *policies) gives(path fieldpath.Path) bool {
 	if p.inPresent(path) || p.live.within(p.live.changed, path) || p.desired.within(p.desired.changed, path) {
+		return true
+	}
+	if below(path, p.item.Policy.Accepted) {
 		return true
 	}
 	field := p.item.field(path)

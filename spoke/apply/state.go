@@ -71,6 +71,8 @@ type objectState struct {
 	foreign bool
 	// findings are what there is to tell about the object: one for each action.
 	findings map[kronvoyv1alpha1.FindingAction]*kronvoyv1alpha1.Finding
+	// decisions are what people decided about drift when it was judged last.
+	decisions string
 	// seen is the difference that the findings are about.
 	seen string
 	// fields are those in it; the same ones are not looked at again before

@@ -61,6 +61,8 @@ func (r *run) conflicted(
 			return r.failed(item, st, light, cause) // it changed hands since: next time
 		case drift.Vacant(full, path):
 			force = true
+		case policies.asks(path):
+			ours = append(ours, path)
 		case owners.Of(path).Autoscaler() || policies.gives(path):
 			left = append(left, path)
 		case !st.claims(path):

@@ -73,6 +73,8 @@ type Item struct {
 	IgnorePresent, IgnoreChanged []*drift.Locator
 	// Suspended is the work's.
 	Suspended bool
+	// asked is what is put right in this run whatever the policy says.
+	asked asked
 
 	Feedback []workv1.FeedbackRule
 	Rules    []workv1.ConditionRule

@@ -112,8 +112,9 @@ func (o *Observer) Observe(changes *apply.ChangeSet) *Observation {
 		outcome := &changes.Outcomes[i]
 		j := o.judge(outcome, known)
 		judged[outcome.Item] = j
-		// Observed fields count as absent only in a report of this generation.
-		obs.MustReport = obs.MustReport || len(outcome.Item.Observe) > 0
+		// Observed fields count as absent only in a report of this generation; what
+		// is to be put right ends when nothing is reported of it.
+		obs.MustReport = obs.MustReport || len(outcome.Item.Observe)+len(outcome.Item.Policy.Correct) > 0
 		obs.Manifests = append(obs.Manifests, manifestStatus(work, outcome, j))
 		obs.Report.Values = appendValues(obs.Report.Values, outcome, j, &size)
 	}
