@@ -28,7 +28,7 @@ A finding is a difference between what the hub shipped and what is there, as
 the cluster's agent reports it. "list" and "show" read Targets, WorkReports and
 ManagedClusters on the hub: the ClusterRole kronvoy-drift-reader allows that.`,
 	}
-	cmd.AddCommand(driftListCommand(), driftShowCommand())
+	cmd.AddCommand(driftAcceptCommand(), driftCorrectCommand(), driftListCommand(), driftShowCommand())
 	return cmd
 }
 

@@ -27,13 +27,20 @@ resources:
 // kronvoy runs the command line against the hub.
 func (s *scene) kronvoy(args ...string) string {
 	s.Helper()
-	cmd := exec.CommandContext(s.Context(), "go", append([]string{"run", "./cmd/kronvoy"}, append(args, "--kubeconfig", s.hub.Kubeconfig)...)...)
-	cmd.Dir = s.stack.Root()
-	out, err := cmd.CombinedOutput()
+	out, err := s.tryKronvoy(s.hub.Kubeconfig, args...)
 	if err != nil {
 		s.Fatalf("kronvoy %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
-	return string(out)
+	return out
+}
+
+// tryKronvoy runs the command line as whom a kubeconfig is for.
+func (s *scene) tryKronvoy(kubeconfig string, args ...string) (string, error) {
+	s.Helper()
+	cmd := exec.CommandContext(s.Context(), "go", append([]string{"run", "./cmd/kronvoy"}, append(args, "--kubeconfig", kubeconfig)...)...)
+	cmd.Dir = s.stack.Root()
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 // quiet holds that an agent writes nothing of the scene for a while.

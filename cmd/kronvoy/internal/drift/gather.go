@@ -208,7 +208,7 @@ func (v *View) addFindings(report *kronvoyv1alpha1.WorkReport, owner *kronvoyv1a
 		}
 		finding := Finding{
 			Cluster: report.Namespace, Finding: f,
-			Open: f.Action == kronvoyv1alpha1.FindingReported || f.Action == kronvoyv1alpha1.FindingConflict,
+			Open: isOpen(f),
 		}
 		if owner != nil {
 			instance := instanceOf(owner)
