@@ -36,7 +36,7 @@ var installs = map[string]struct {
 	command   string // the package of the process, if one runs
 }{
 	"hub": {
-		crds:      []string{"resourcegraphdefinitions.kro.run", "targets.kronvoy.io", "workreports.kronvoy.io"},
+		crds:      []string{"resourcegraphdefinitions.kro.run", "distributions.kronvoy.io", "targets.kronvoy.io", "workreports.kronvoy.io"},
 		namespace: "kronvoy-system", command: "../cmd/kronvoy-hub",
 	},
 	"local": {

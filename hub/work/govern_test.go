@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
@@ -119,6 +120,19 @@ func TestADeletionThatIsRefusedSaysWhy(t *testing.T) {
 	}
 	plan := w.step(true)
 	want(t, "withheld", "ConfigMap shop/c is still being deleted: shop:deployer cannot delete", plan.Withheld)
+}
+
+func TestTheEndOfTheLastWorkIsWaitedForWithWhatTheAgentSays(t *testing.T) {
+	w := chained(t)
+	last := w.works[0].DeepCopy()
+	last.DeletionTimestamp = &metav1.Time{}
+	last.Status.Conditions = []metav1.Condition{{Type: workv1.WorkDeleting, Status: "True", Message: "shop:deployer cannot delete"}}
+	plan, err := Build(Input{Identity: shop, Cluster: "c1", Previous: []*workv1.ManifestWork{last}, Reports: w.reports, Capabilities: Capabilities{Reports: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "remaining", 3, plan.Remaining)
+	want(t, "withheld", "work "+last.Name+" is still being deleted: shop:deployer cannot delete", plan.Withheld)
 }
 
 func TestPoliciesFitIntoAnAnnotation(t *testing.T) {
