@@ -190,6 +190,30 @@ func TestEveryBindingHasItsRoleAndItsSubject(t *testing.T) {
 	}
 }
 
+// Works hold whole manifests, and with them the values of Secrets.
+func TestWhoSeesOrDecidesAboutDriftSeesNoManifests(t *testing.T) {
+	found := 0
+	for _, role := range all[*rbacv1.ClusterRole](build(t, "hub")) {
+		if !strings.HasPrefix(role.Name, "kronvoy-drift-") {
+			continue
+		}
+		found++
+		for _, rule := range role.Rules {
+			for _, resource := range rule.Resources {
+				if !slices.Contains([]string{"targets", "workreports", "managedclusters"}, resource) {
+					t.Errorf("%s gives %v on %s", role.Name, rule.Verbs, resource)
+				}
+				if resource != "targets" && slices.ContainsFunc(rule.Verbs, func(verb string) bool { return !slices.Contains([]string{"get", "list", "watch"}, verb) }) {
+					t.Errorf("%s gives %v on %s, want reading alone", role.Name, rule.Verbs, resource)
+				}
+			}
+		}
+	}
+	if found != 3 {
+		t.Errorf("%d roles, want reader, operator and its part", found)
+	}
+}
+
 // TestTheWebhookReachesTheHubAndNeverStandsInTheWay: its names are those that
 // the hub keeps a certificate for.
 func TestTheWebhookReachesTheHubAndNeverStandsInTheWay(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -70,7 +71,7 @@ var (
 	}
 	older = kronvoyv1alpha1.Finding{
 		ObjectReference: deployment, Action: kronvoyv1alpha1.FindingConflict, Count: 1, DetailCount: 1,
-		FirstSeen: ago(time.Hour), LastSeen: ago(time.Hour),
+		FirstSeen: ago(time.Hour), LastSeen: ago(time.Hour), NextCorrection: ptr.To(ago(-time.Minute)),
 		Details: []kronvoyv1alpha1.FindingDetail{{Path: "spec.replicas", Desired: "2", Observed: "9", Manager: "kube-controller-manager (scale)"}},
 	}
 )

@@ -70,6 +70,9 @@ func WriteFinding(w io.Writer, f Finding, now time.Time) error {
 	row(head, "  First seen", moment(f.FirstSeen, now))
 	row(head, "  Last seen", moment(f.LastSeen, now))
 	row(head, "  Count", fmt.Sprint(f.Count))
+	if f.NextCorrection != nil {
+		row(head, "  Next correction", f.NextCorrection.UTC().Format(time.RFC3339))
+	}
 	if f.Missing {
 		row(head, "  Missing", "the whole object was deleted")
 		return head.Flush()
