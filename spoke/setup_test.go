@@ -127,7 +127,7 @@ func (w *world) quiet() {
 			break
 		}
 		all = append(all, more...)
-		if len(all) > 200 {
+		if len(all) > 2000 {
 			w.t.Fatalf("the agent does not come to rest: %v", all)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	workv1 "open-cluster-management.io/api/work/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
@@ -131,5 +132,64 @@ func TestANewFieldThatSomebodyOwnsIsAConflict(t *testing.T) {
 	size, _, _ := unstructured.NestedString(w.live(m).Object, "data", "size")
 	if size != "large" {
 		t.Errorf("with policy Always the field is %q", size)
+	}
+}
+
+// applies is a server-side apply by somebody else.
+func (w *world) applies(who string, object map[string]any) {
+	w.t.Helper()
+	obj := &unstructured.Unstructured{Object: object}
+	if err := w.client.Apply(w.ctx, client.ApplyConfigurationFromUnstructured(obj), client.FieldOwner(who)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Who applies labels: {} owns the map and nothing in it: no reason to keep anybody
+// from putting something there.
+func TestAnEmptyMapThatSomebodyAppliesIsNoConflict(t *testing.T) {
+	empty := func(m *manifest) map[string]any {
+		object := m.object.DeepCopy()
+		object.Object["metadata"].(map[string]any)["labels"] = map[string]any{}      //nolint:forcetypeassert // it is one
+		object.Object["metadata"].(map[string]any)["annotations"] = map[string]any{} //nolint:forcetypeassert // it is one
+		return object.Object
+	}
+	for name, strategy := range map[string]string{"of-the-hub": "", "by-hand": "apply"} {
+		for _, when := range []string{"before", "after"} {
+			t.Run(kebab(name, when), func(t *testing.T) {
+				w := newWorld(t)
+				w.start()
+				m := w.configMap("settings", "color", "blue")
+				ship := func(m *manifest) {
+					if strategy == "" {
+						w.ship("one", m)
+					} else {
+						w.byHand("one", configured(strategies[strategy]), m)
+					}
+				}
+				if when == "before" {
+					w.applies("other", empty(m))
+					ship(m)
+				} else {
+					ship(m)
+					w.settled("one")
+					w.applies("other", empty(m))
+					m.object.SetLabels(map[string]string{"new": "x"})
+					m.object.SetAnnotations(map[string]string{"new": "x"})
+					if strategy == "" {
+						w.update("one", m)
+					} else {
+						w.rewrite("one", configured(strategies[strategy]), m)
+					}
+				}
+				w.settled("one")
+				if got := w.live(m).GetLabels(); got[kronvoyv1alpha1.LabelManaged] != "true" || got["new"] != m.object.GetLabels()["new"] {
+					t.Errorf("the labels are %v", got)
+				}
+				w.quiet()
+				w.written()
+				w.patch(m, "somebody", `{"metadata":{"labels":{"own":"x"}}}`)
+				w.untouched()
+			})
+		}
 	}
 }

@@ -147,18 +147,22 @@ func (r *run) observe(ctx context.Context, item *Item) Outcome {
 	return r.complete(item, obj, ActionObserved)
 }
 
-// create applies what is not there. If it was there before, somebody deleted
-// it: then the drift policy decides.
+// create applies what is not there. If it was there before, somebody deleted it:
+// then the drift policy decides, until the manifest wants something new.
 func (r *run) create(ctx context.Context, item *Item, st *objectState) Outcome {
 	_, leaving := r.st.leaving[item.Key]
 	deleted := st.existed && !leaving && !item.createOnly()
+	renewed := st.applied != "" && st.applied != fingerprint(item, r.owner.UID)
 	policies, err := item.policies(nil, nil)
 	if err != nil {
 		return r.failed(item, st, nil, err)
 	}
-	if policy := policies.of(nil); deleted && policy != kronvoyv1alpha1.DriftCorrect {
+	if policy := policies.of(nil); deleted && policy != kronvoyv1alpha1.DriftCorrect && (item.Suspended || !renewed) {
 		if policy == kronvoyv1alpha1.DriftReport {
 			r.note(item, st, kronvoyv1alpha1.FindingReported, nil, true, nil)
+		}
+		if renewed {
+			return r.withheld(item, nil)
 		}
 		return r.complete(item, nil, ActionUnchanged)
 	}

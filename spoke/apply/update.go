@@ -52,7 +52,7 @@ func (r *run) conflicted(
 		return r.failed(item, st, light, err)
 	}
 	owners := drift.OwnersOf(full, item.Manager)
-	var ours, theirs []fieldpath.Path
+	var drifted, theirs []fieldpath.Path
 	force := false
 	for _, conflict := range conflicts {
 		path, known := owners.Find(conflict.Field)
@@ -62,7 +62,7 @@ func (r *run) conflicted(
 		case drift.Vacant(full, path):
 			force = true
 		case policies.asks(path):
-			ours = append(ours, path)
+			force, drifted = true, append(drifted, path)
 		case owners.Of(path).Autoscaler() || policies.gives(path):
 			left = append(left, path)
 		case !st.claims(path):
@@ -70,7 +70,10 @@ func (r *run) conflicted(
 		case policies.of(path) != kronvoyv1alpha1.DriftCorrect && st.unchanged(body, path):
 			left = append(left, path)
 		default:
-			ours = append(ours, path)
+			force = true
+			if policies.of(path) == kronvoyv1alpha1.DriftCorrect {
+				drifted = append(drifted, path)
+			}
 		}
 	}
 	if len(theirs) > 0 {
@@ -78,14 +81,14 @@ func (r *run) conflicted(
 		r.note(item, st, kronvoyv1alpha1.FindingConflict, details, false, nil)
 		return r.failed(item, st, light, cause)
 	}
-	answer, err := r.ssa(ctx, item, without(body, left), force || len(ours) > 0, false)
+	answer, err := r.ssa(ctx, item, without(body, left), force, false)
 	if err != nil {
 		return r.failed(item, st, light, err)
 	}
-	details := drift.Differences(body, full, ours, owners)
+	details := drift.Differences(body, full, drifted, owners)
 	was := st.open()
 	outcome := r.applied(item, st, body, left, answer, ActionConfigured)
-	if len(ours) > 0 {
+	if len(drifted) > 0 {
 		r.corrected(item, st, details, false, was)
 	}
 	return outcome
