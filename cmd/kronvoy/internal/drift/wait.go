@@ -26,22 +26,26 @@ func Wait(ctx context.Context, c client.Client, changes []Change, tell func(Chan
 	var failures error
 	for {
 		left := waiting[:0]
+		states := map[client.ObjectKey]*state{}
 		for _, change := range waiting {
-			waits, err := look(ctx, c, change)
-			switch {
-			case ctx.Err() != nil:
-				left = append(left, change)
-				continue
-			case err != nil:
-				failures = errors.Join(failures, err)
-				continue
-			case waits != "":
-				why[change.Decision.ID] = waits
+			if states[change.target] == nil && ctx.Err() == nil {
+				states[change.target] = look(ctx, c, change)
+			}
+			if ctx.Err() != nil {
 				left = append(left, change)
 				continue
 			}
-			if err := tell(change); err != nil {
-				return err
+			done, waits, err := states[change.target].judge(change.Decision)
+			switch {
+			case err != nil:
+				failures = errors.Join(failures, err)
+			case done:
+				if err := tell(change); err != nil {
+					return err
+				}
+			default:
+				why[change.Decision.ID] = waits
+				left = append(left, change)
 			}
 		}
 		if waiting = left; len(waiting) == 0 {
@@ -67,34 +71,49 @@ func late(waiting []Change, why map[string]string) error {
 	return failures
 }
 
-// look says what a decision still waits for; nothing when it has had its effect.
-func look(ctx context.Context, c client.Client, change Change) (string, error) {
+// state is what the hub knows of an instance on a cluster.
+type state struct {
+	// gone is set when the instance left the cluster, and its drift with it.
+	gone      bool
+	decisions []kronvoyv1alpha1.DriftDecision
+	findings  []kronvoyv1alpha1.Finding
+	obstacle  string
+	err       error
+}
+
+// look reads the state that a change is about.
+func look(ctx context.Context, c client.Client, change Change) *state {
 	t := &kronvoyv1alpha1.Target{}
 	err := c.Get(ctx, change.target, t)
 	if apierrors.IsNotFound(err) {
-		return "", nil // the instance left the cluster, and its drift with it
+		return &state{gone: true}
+	}
+	s := &state{obstacle: obstacle(t)}
+	if err == nil {
+		s.decisions, err = kronvoyv1alpha1.ParseDriftDecisions(t.Annotations)
 	}
 	if err != nil {
-		return "", fmt.Errorf("looking at %s on cluster %s: %w", change.Instance, change.Cluster, err)
+		s.err = fmt.Errorf("looking at %s on cluster %s: %w", change.Instance, change.Cluster, err)
+		return s
 	}
-	decisions, err := kronvoyv1alpha1.ParseDriftDecisions(t.Annotations)
-	if err != nil {
-		return "", fmt.Errorf("looking at %s on cluster %s: %w", change.Instance, change.Cluster, err)
-	}
-	var findings []kronvoyv1alpha1.Finding
 	err = pages(ctx, c, func() *kronvoyv1alpha1.WorkReportList { return &kronvoyv1alpha1.WorkReportList{} }, func(list *kronvoyv1alpha1.WorkReportList) {
 		for i := range list.Items {
-			findings = append(findings, list.Items[i].Status.Findings...)
+			s.findings = append(s.findings, list.Items[i].Status.Findings...)
 		}
 	}, client.InNamespace(t.Namespace), client.MatchingLabels{kronvoyv1alpha1.LabelInstance: t.Labels[kronvoyv1alpha1.LabelInstance]})
 	if err != nil {
-		return "", explain("WorkReports", err)
+		s.err = explain("WorkReports", err)
 	}
-	done, err := effect(change.Decision, decisions, findings)
-	if done || err != nil {
-		return "", err
+	return s
+}
+
+// judge says whether a decision has had its effect, or what it waits for.
+func (s *state) judge(d kronvoyv1alpha1.DriftDecision) (done bool, waits string, err error) {
+	if s.gone || s.err != nil {
+		return s.gone, "", s.err
 	}
-	return obstacle(t), nil
+	done, err = effect(d, s.decisions, s.findings)
+	return done, s.obstacle, err
 }
 
 // effect says whether a decision has had its effect. It errs when it never will.
