@@ -45,7 +45,7 @@ func TestAWorkThatIsCompleteGoesWhenItsTimeIsUp(t *testing.T) {
 	}
 	complete("False")
 
-	s.hub.Kubectl(t, "annotate", "managedcluster", usEast, "kronvoy.io/reconcile=suspended")
+	s.hub.Patch(t, "managedclusters.cluster.open-cluster-management.io", usEast, "{metadata: {annotations: {kronvoy.io/reconcile: suspended}}}")
 	s.spokes[usEast].Patch(t, "configmaps", "by-hand/step", "{data: {state: done}}")
 	complete("True")
 	probe.During(t, 3*time.Second, "the work to stay on a frozen cluster", func() error {
@@ -54,7 +54,7 @@ func TestAWorkThatIsCompleteGoesWhenItsTimeIsUp(t *testing.T) {
 		}
 		return nil
 	})
-	s.hub.Kubectl(t, "annotate", "managedcluster", usEast, "kronvoy.io/reconcile-")
+	s.hub.Patch(t, "managedclusters.cluster.open-cluster-management.io", usEast, "{metadata: {annotations: {kronvoy.io/reconcile: null}}}")
 
 	probe.Within(t, 30*time.Second, "the work to go with its objects", func() error {
 		if s.hub.Get(t, works, usEast+"/expiry") != nil {

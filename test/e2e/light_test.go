@@ -31,8 +31,11 @@ func TestAnAgentHasOneConnectionToTheHub(t *testing.T) {
 				want = 1
 			}
 			got, err := connections(agent.PID(), cluster)
-			if err != nil || got != want {
-				return fmt.Errorf("%d connections to %s, want %d: %v", got, cluster.Name, want, err)
+			if err != nil {
+				return err
+			}
+			if got != want {
+				return fmt.Errorf("%d connections to %s, want %d", got, cluster.Name, want)
 			}
 		}
 		return nil
