@@ -18,6 +18,8 @@ import (
 	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
 
 // change is what somebody else does to an object, by merge patch.
@@ -394,5 +396,43 @@ func TestAPolicyThatRewritesAnImageIsNotFought(t *testing.T) {
 	w.quiet()
 	if got := objectWrites(w.written(), "deployments"); got != 1 {
 		t.Errorf("%d writes put right one field", got)
+	}
+}
+
+// Fields that are set once are named, for every kind in its own words.
+func TestFieldsThatAreSetOnceAreNamed(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	all := w.shipKinds()
+	type change struct {
+		fields []string
+		value  any
+		names  string
+	}
+	changes := map[string]change{
+		"deployment":  {[]string{"spec", "selector", "matchLabels"}, map[string]any{"app": "other"}, "spec.selector"},
+		"statefulset": {[]string{"spec", "serviceName"}, "other", "spec"},
+		"job":         {[]string{"spec", "template", "spec", "restartPolicy"}, "OnFailure", "spec.template"},
+		"rolebinding": {[]string{"roleRef", "name"}, "admin", "roleRef"},
+		"pvc":         {[]string{"spec", "accessModes"}, []any{"ReadWriteMany"}, "spec"},
+		"secret":      {[]string{"type"}, "example.com/other", "type"},
+		"service":     {[]string{"spec", "clusterIP"}, "None", "spec.clusterIP"},
+		"pod":         {[]string{"spec", "hostNetwork"}, true, "spec"},
+	}
+	for name, c := range changes {
+		w.set(all[name], c.value, c.fields...)
+		if name == "deployment" {
+			w.set(all[name], c.value, "spec", "template", "metadata", "labels")
+		}
+		w.update(name, all[name])
+	}
+	for name, c := range changes {
+		t.Run(name, func(t *testing.T) {
+			w := w.in(t)
+			message := w.applied(name, all[name].object.GetName(), kronvoyv1alpha1.ReasonImmutableField)
+			if !strings.Contains(message, "the manifest changes "+c.names) {
+				t.Errorf("the message is %q", message)
+			}
+		})
 	}
 }

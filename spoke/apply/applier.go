@@ -236,7 +236,7 @@ func (a *Applier) apply(ctx context.Context, w *Work, kept bool) (*ChangeSet, er
 	}
 	r.judge()
 	outcomes := make([]Outcome, 0, len(w.Items))
-	for _, item := range inOrder(w.Items) {
+	for _, item := range r.failedLast(inOrder(w.Items)) {
 		outcome := r.object(ctx, item)
 		if outcome.Live != nil && !r.mayShow(item, outcome.Live) {
 			outcome.Live = nil
@@ -330,6 +330,18 @@ func inOrder(items []*Item) []*Item {
 		}
 	}
 	return ordered
+}
+
+// failedLast puts what failed before behind all else: a webhook that does not
+// answer in time holds up nothing but its own manifest. What depends on it cannot
+// be applied anyway.
+func (r *run) failedLast(items []*Item) []*Item {
+	failed := func(item *Item) bool {
+		st := r.st.objects[item.Key]
+		return st != nil && st.failure != nil
+	}
+	return append(slices.DeleteFunc(slices.Clone(items), failed),
+		slices.DeleteFunc(slices.Clone(items), func(item *Item) bool { return !failed(item) })...)
 }
 
 const lastRank = 3

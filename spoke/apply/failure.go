@@ -93,7 +93,7 @@ func howToImpersonate(err error) string {
 
 // onceSet are what API servers say of a field that is set once. The API has no
 // code for it; the text only chooses a better message.
-var onceSet = []string{"immutable", "may not change once set", "cannot change", "cannot be changed", "may not be changed", "updates to"}
+var onceSet = []string{"immutable", "may not change", "cannot change", "cannot be changed", "may not be changed", "updates to"}
 
 // immutable names the fields because of which an update was refused, as they are
 // set once; empty for any other error.

@@ -194,6 +194,28 @@ func TestManifestsAreAppliedInTheOrderOfNeed(t *testing.T) {
 	}
 }
 
+func TestWhatFailedBeforeComesLast(t *testing.T) {
+	r := &run{st: &workState{objects: map[live.Key]*objectState{}}}
+	var items []*Item
+	for _, name := range []string{"bad", "good", "worse", "new"} {
+		item := &Item{Key: live.Key{Name: name}}
+		items = append(items, item)
+		if name != "new" {
+			r.st.objects[item.Key] = &objectState{}
+		}
+		if name == "bad" || name == "worse" {
+			r.st.objects[item.Key].failure = &failure{}
+		}
+	}
+	var got []string
+	for _, item := range r.failedLast(items) {
+		got = append(got, item.Key.Name)
+	}
+	if diff := cmp.Diff([]string{"good", "new", "bad", "worse"}, got); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
 func TestErrorsBecomeReasonsAndMessages(t *testing.T) {
 	item := newItem(0, []byte(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"a"}}`), served)
 	kind := schema.GroupKind{Group: "apps", Kind: "Deployment"}
