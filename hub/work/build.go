@@ -139,7 +139,7 @@ func (p *Plan) distribute(in Input, wanted, leaving []manifest) ([][]manifest, e
 		}
 		return pack(append(wanted, leaving...), terminating(in.Previous)), nil
 	}
-	divided, err := divide(in.Previous, wanted, leaving)
+	divided, err := divide(in, wanted, leaving)
 	if err != nil {
 		return nil, err
 	}

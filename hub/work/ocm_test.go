@@ -23,6 +23,13 @@ import (
 type ocmAgent struct {
 	// owners of the objects on the cluster, by the objects' names.
 	owners map[string]map[string]bool
+	// listed are the objects that it knows of a work, by the work's name: of
+	// others it does not let go.
+	listed map[string]map[string]bool
+	// conflict makes a pass over a work end before it has listed and answered.
+	conflict func() bool
+	// idle leaves a work to the next time.
+	idle func(*workv1.ManifestWork) bool
 	// deleted are objects in the order of their deletion; terminating ones are
 	// deleted and stuck.
 	deleted     []string
@@ -40,12 +47,17 @@ func newOCMWorld(t *testing.T, g *graph.Graph) *world {
 }
 
 func newOCMAgent() *ocmAgent {
-	return &ocmAgent{owners: map[string]map[string]bool{}, terminating: map[string]bool{}, onDelete: func(string) {}}
+	return &ocmAgent{
+		owners: map[string]map[string]bool{}, listed: map[string]map[string]bool{}, terminating: map[string]bool{},
+		conflict: func() bool { return false }, idle: never, onDelete: func(string) {},
+	}
 }
+
+func never(*workv1.ManifestWork) bool { return false }
 
 func (o *ocmAgent) answer(w *world) {
 	for _, x := range w.works {
-		if x.DeletionTimestamp != nil {
+		if x.DeletionTimestamp != nil || o.idle(x) {
 			continue
 		}
 		o.apply(w, x)
@@ -81,6 +93,14 @@ func (o *ocmAgent) apply(w *world, x *workv1.ManifestWork) {
 		manifests = append(manifests, m)
 	}
 	o.release(w, x.Name, stays)
+	if o.conflict() {
+		return
+	}
+	pending := maps.Clone(stays)
+	for name := range o.listed[x.Name] {
+		pending[name] = pending[name] || o.terminating[name]
+	}
+	o.listed[x.Name] = pending
 	x.Status.ResourceStatus.Manifests = manifests
 	x.Status.Conditions = setCondition(x.Status.Conditions, "Applied", "True", x.Generation)
 }
@@ -95,7 +115,7 @@ func orphan(x *workv1.ManifestWork, id workv1.ResourceIdentifier) bool {
 // what nobody owns, and says whether any of that is not gone yet.
 func (o *ocmAgent) release(w *world, work string, stays map[string]bool) (pending bool) {
 	for _, name := range slices.Sorted(maps.Keys(o.owners)) {
-		if !o.owners[name][work] || stays[name] {
+		if !o.owners[name][work] || !o.listed[work][name] || stays[name] {
 			continue
 		}
 		if len(o.owners[name]) > 1 {
@@ -120,6 +140,9 @@ func (o *ocmAgent) release(w *world, work string, stays map[string]bool) (pendin
 func (o *ocmAgent) look(w *world, x *workv1.ManifestWork) {
 	for i, config := range x.Spec.ManifestConfigs {
 		m := statusOf(x, config.ResourceIdentifier)
+		if m == nil {
+			continue
+		}
 		if w.missing[config.ResourceIdentifier.Name] {
 			// What was said before stays.
 			m.Conditions = setCondition(m.Conditions, "Available", "False", 0)
@@ -290,6 +313,24 @@ func TestWithOCMsAgentANodeOfAWaveLeavesWithAWorkOfItsOwn(t *testing.T) {
 	want(t, "works before", map[string][]string{shop.WorkName(0): {"a1", "a2"}, shop.WorkName(1): {"b1", "b2"}, shop.WorkName(2): {"c1", "c2"}}, before)
 }
 
+func TestWithOCMsAgentAWorkGoesWhenTheOldOneHasLetGoOfItsObjects(t *testing.T) {
+	w := newLattice(t)
+	w.settle(false)
+	slow := true
+	w.ocm.idle = func(x *workv1.ManifestWork) bool {
+		return slow && x.Name == shop.WorkName(2) && !statesManifest(x, "c2")
+	}
+	w.spec["two"], w.stuck["c2"] = false, true
+	w.settle(false)
+	want(t, "deleted while the old work is not answered", nil, w.ocm.deleted)
+	slow = false
+	w.settle(false)
+	want(t, "deleted while c2 is stuck", []string{"c2"}, w.ocm.deleted)
+	w.stuck["c2"] = false
+	w.settle(false)
+	want(t, "deleted", []string{"c2", "b2", "a2"}, w.ocm.deleted)
+}
+
 func TestAClusterThatChangesItsAgentLosesNothing(t *testing.T) {
 	w := newLattice(t)
 	w.agent, w.ocm = kronvoys, nil
@@ -308,7 +349,8 @@ func TestAClusterThatChangesItsAgentLosesNothing(t *testing.T) {
 	}
 	w.agent, w.ocm = Capabilities{}, agent
 	w.settle(false)
-	want(t, "works of OCM's agent", map[string][]string{shop.WorkName(0): {"a1", "a2"}, shop.WorkName(1): {"b1", "b2"}, shop.WorkName(2): {"c1", "c2"}}, w.layout())
+	divided := map[string][]string{shop.WorkName(0): {"a1", "a2"}, shop.WorkName(1): {"b1", "b2"}, shop.WorkName(2): {"c1", "c2"}}
+	want(t, "works of OCM's agent", divided, w.layout())
 	if !w.last.Ready {
 		t.Errorf("it is not ready: %v", w.last.Nodes)
 	}
@@ -317,11 +359,16 @@ func TestAClusterThatChangesItsAgentLosesNothing(t *testing.T) {
 	for range 6 {
 		w.step(false)
 	}
-	want(t, "works after both", map[string][]string{shop.WorkName(0): {"a1", "a2"}, shop.WorkName(1): {"b1", "b2"}, shop.WorkName(2): {"c1", "c2"}}, w.layout())
+	want(t, "works after both", divided, w.layout())
 	if !w.last.Ready {
 		t.Errorf("it is not ready: %v", w.last.Nodes)
 	}
 	want(t, "deleted", nil, agent.deleted)
+	for name, owners := range agent.owners {
+		if len(owners) != 1 {
+			t.Errorf("%s is owned by %v", name, owners)
+		}
+	}
 }
 
 func statesManifest(w *workv1.ManifestWork, name string) bool {
@@ -342,6 +389,8 @@ func TestWithOCMsAgentTheOrderHoldsWhateverHappens(t *testing.T) {
 					}
 				}
 			}
+			w.ocm.conflict = func() bool { return random.IntN(4) == 0 }
+			w.ocm.idle = func(*workv1.ManifestWork) bool { return random.IntN(4) == 0 }
 			names := []string{"a1", "a2", "b1", "b2", "c1", "c2"}
 			for range 60 {
 				switch random.IntN(6) {
@@ -362,7 +411,7 @@ func TestWithOCMsAgentTheOrderHoldsWhateverHappens(t *testing.T) {
 				plan := w.step(false)
 				for _, gone := range plan.Delete {
 					for _, name := range before[gone] {
-						kept := slices.ContainsFunc(plan.Works, func(x *workv1.ManifestWork) bool { return statesManifest(x, name) })
+						kept := slices.ContainsFunc(slices.Concat(plan.Works, plan.Donors), func(x *workv1.ManifestWork) bool { return statesManifest(x, name) })
 						at := slices.IndexFunc(w.last.Nodes, func(n graph.NodeResult) bool { return n.ID == name })
 						if state := w.last.Nodes[at].State; !kept && state != graph.Excluded {
 							t.Errorf("%s goes with its work, and is %s", name, state)
@@ -370,7 +419,7 @@ func TestWithOCMsAgentTheOrderHoldsWhateverHappens(t *testing.T) {
 					}
 				}
 			}
-			w.ocm.blind, w.mute, w.stuck = false, false, map[string]bool{}
+			w.ocm.blind, w.mute, w.stuck, w.ocm.conflict, w.ocm.idle = false, false, map[string]bool{}, func() bool { return false }, never
 			w.settle(false)
 			var there, wanted []string
 			for _, n := range w.last.Nodes {

@@ -21,8 +21,10 @@ import (
 //
 //	stays ──moves──► leaves ──(the gate opens)──► its work is deleted ──► gone
 //
-// In the same way a cluster is divided whose agent was Kronvoy's and that has all
-// waves in one work, and an object moves whose wave changes.
+// In the same way an object moves whose wave changes, and a cluster is divided
+// whose agent was Kronvoy's and that has all waves in one work. That agent puts no
+// finalizer on a work's inventory, so that OCM's lets go of such a work before its
+// objects are gone. So only the first wave keeps one, as nothing waits for its end.
 
 // party is who shares a work.
 type party struct {
@@ -41,8 +43,8 @@ type division struct {
 
 // divide distributes manifests over works of one party each. A manifest stays in
 // a work of its party; else it goes into the first one that has room.
-func divide(previous []*workv1.ManifestWork, wanted, leaving []manifest) (division, error) {
-	before, err := takeStock(previous)
+func divide(in Input, wanted, leaving []manifest) (division, error) {
+	before, err := takeStock(in)
 	if err != nil {
 		return division{}, err
 	}
@@ -66,7 +68,9 @@ func divide(previous []*workv1.ManifestWork, wanted, leaving []manifest) (divisi
 				continue
 			}
 			d.moving[parties[m.key()]] = true
-			if !before.applied[home][m.key()] {
+			// The agent must have listed it as the old work's, too: it lets go of
+			// nothing else.
+			if !before.applied[home][m.key()] || !before.applied[old][m.key()] {
 				d.works[old] = append(d.works[old], m)
 			}
 		}
@@ -125,18 +129,20 @@ type stock struct {
 	applied map[int]map[workv1.ResourceIdentifier]bool
 	// taken numbers are not free, also those of works that are being deleted.
 	taken map[int]bool
+	// foreign works were made for an agent that answers in reports.
+	foreign map[int]bool
 	// deletion are the delete options.
 	deletion map[int]*workv1.DeleteOption
 }
 
-func takeStock(previous []*workv1.ManifestWork) (stock, error) {
+func takeStock(in Input) (stock, error) {
 	s := stock{
 		homes: map[workv1.ResourceIdentifier][]int{}, applied: map[int]map[workv1.ResourceIdentifier]bool{},
-		taken: map[int]bool{}, deletion: map[int]*workv1.DeleteOption{},
+		taken: map[int]bool{}, foreign: map[int]bool{}, deletion: map[int]*workv1.DeleteOption{},
 	}
-	for _, w := range previous {
+	for _, w := range in.Previous {
 		number := chunkOf(w.Name)
-		s.taken[number] = true
+		s.taken[number], s.foreign[number] = true, in.Reports[w.Name] != nil
 		if w.DeletionTimestamp != nil {
 			continue
 		}
@@ -163,9 +169,18 @@ func takeStock(previous []*workv1.ManifestWork) (stock, error) {
 // owners says which party a work belongs to: that of most of its objects, and
 // rather one that stays, so that names are stable.
 func (s stock) owners(parties map[workv1.ResourceIdentifier]party) map[int]party {
+	first := 0
+	for i, p := range slices.Collect(maps.Values(parties)) {
+		if i == 0 || p.wave < first {
+			first = p.wave
+		}
+	}
 	counts := map[int]map[party]int{}
 	for key, p := range parties {
 		for _, number := range s.homes[key] {
+			if s.foreign[number] && p.wave > first {
+				continue
+			}
 			if counts[number] == nil {
 				counts[number] = map[party]int{}
 			}
@@ -200,7 +215,10 @@ func (s stock) settle(all []manifest, parties map[workv1.ResourceIdentifier]part
 	settled := make(map[workv1.ResourceIdentifier]int, len(all))
 	var homeless []manifest
 	for _, m := range all {
-		at := slices.IndexFunc(s.homes[m.key()], func(number int) bool { return owners[number] == parties[m.key()] && enter(number, m) })
+		at := slices.IndexFunc(s.homes[m.key()], func(number int) bool {
+			owner, owned := owners[number]
+			return owned && owner == parties[m.key()] && enter(number, m)
+		})
 		if at < 0 {
 			homeless = append(homeless, m)
 			continue

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -65,9 +66,20 @@ func (a *Applier) writeEviction(ctx context.Context, inv *inventory, start *meta
 	return nil
 }
 
-// deleteInventory removes the AppliedManifestWork, the last trace of a work.
+// deleteInventory removes the AppliedManifestWork, the last trace of a work, and
+// the finalizer of an agent of OCM's that was here before: nobody else would.
 func (a *Applier) deleteInventory(ctx context.Context, inv *inventory) error {
 	applied := &workv1.AppliedManifestWork{ObjectMeta: metav1.ObjectMeta{Name: inv.name}}
+	if slices.Contains(inv.finalizers, workv1.AppliedManifestWorkFinalizer) {
+		left := slices.DeleteFunc(slices.Clone(inv.finalizers), func(f string) bool { return f == workv1.AppliedManifestWorkFinalizer })
+		patch, err := mergePatch(map[string]any{"metadata": map[string]any{"uid": inv.uid, "finalizers": left}})
+		if err != nil {
+			return err
+		}
+		if err := a.client.Patch(ctx, applied, patch); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("taking OCM's finalizer off inventory %s: %w", inv.name, err)
+		}
+	}
 	err := a.client.Delete(ctx, applied, client.Preconditions{UID: &inv.uid})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("deleting inventory %s: %w", inv.name, err)

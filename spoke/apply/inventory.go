@@ -28,6 +28,8 @@ const annotationKinds = "kronvoy.io/kinds"
 type inventory struct {
 	name string
 	uid  types.UID
+	// finalizers of it; OCM's own agent, where it was here before, has left one.
+	finalizers []string
 	// kinds are those written ahead.
 	kinds map[schema.GroupVersionResource]bool
 	// objects is what the work has applied and not yet removed.
@@ -47,12 +49,13 @@ func inventoryName(hubHash, work string) string { return hubHash + "-" + work }
 
 func newInventory(applied *workv1.AppliedManifestWork) *inventory {
 	inv := &inventory{
-		name:     applied.Name,
-		uid:      applied.UID,
-		kinds:    parseKinds(applied.Annotations[annotationKinds]),
-		objects:  map[live.Key]types.UID{},
-		stored:   map[live.Key]types.UID{},
-		evicting: applied.Status.EvictionStartTime,
+		name:       applied.Name,
+		uid:        applied.UID,
+		finalizers: applied.Finalizers,
+		kinds:      parseKinds(applied.Annotations[annotationKinds]),
+		objects:    map[live.Key]types.UID{},
+		stored:     map[live.Key]types.UID{},
+		evicting:   applied.Status.EvictionStartTime,
 	}
 	for _, resource := range applied.Status.AppliedResources {
 		key := live.Key{

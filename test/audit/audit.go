@@ -16,15 +16,16 @@ import (
 	"time"
 )
 
-// auditPolicy notes every request by Kronvoy's own identities that changes
-// something, once it is answered.
+// auditPolicy notes every request by Kronvoy's own identities, and by OCM's agent
+// in the place of Kronvoy's, that changes something, once it is answered.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
 - level: Metadata
   verbs: [create, update, patch, delete, deletecollection]
-  users: ["system:serviceaccount:kronvoy-system:kronvoy-hub", "system:serviceaccount:kronvoy-agent:kronvoy-agent"]
+  users: ["system:serviceaccount:kronvoy-system:kronvoy-hub", "system:serviceaccount:kronvoy-agent:kronvoy-agent",
+    "system:serviceaccount:open-cluster-management-agent:klusterlet-work-sa"]
 - level: Metadata
   verbs: [create, update, patch, delete, deletecollection]
   userGroups: ["system:open-cluster-management:managed-clusters"]
