@@ -2,38 +2,19 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Two thirds of an idle agent's resident memory are pages of its own executable
-// that only the start needed: the initialisation of libraries, and neighbours
-// that the kernel mapped along. They are unmapped once the start is over, and
-// now and then after that; what is needed again comes back from the page cache,
-// 64 KiB at a time, without a read.
-var trimAfter = []time.Duration{10 * time.Second, time.Minute, 5 * time.Minute}
-
-// trimFootprint runs until the context ends; the last interval repeats.
-func trimFootprint(ctx context.Context) {
-	for n := 0; ; n++ {
-		timer := time.NewTimer(trimAfter[min(n, len(trimAfter)-1)])
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-			unmapExecutable()
-		}
-	}
-}
-
 // unmapExecutable gives back the mappings of the executable that nobody can
-// have written to. Whatever cannot be found out is left alone.
+// have written to. Two thirds of an idle agent's resident memory are pages that
+// only its start, or a burst of work, needed: the initialisation of libraries,
+// and neighbours that the kernel mapped along. What is needed again comes back
+// from the page cache, 64 KiB at a time, without a read. Whatever cannot be
+// found out is left alone.
 func unmapExecutable() {
 	executable, err := os.Readlink("/proc/self/exe")
 	if err != nil {

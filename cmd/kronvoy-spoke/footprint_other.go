@@ -2,7 +2,5 @@
 
 package main
 
-import "context"
-
-// trimFootprint does nothing where it is not known how.
-func trimFootprint(context.Context) {}
+// unmapExecutable does nothing where it is not known how.
+func unmapExecutable() {}
