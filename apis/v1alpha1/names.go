@@ -104,6 +104,11 @@ const LocalCluster = "local-cluster"
 // beyond OCM's: a comma-separated list of features. An agent without it is OCM's.
 const ClaimFeatures = "agent.kronvoy.io/features"
 
+// ClusterClaimFeatures is the same as a ClusterClaim on the cluster, whose name
+// takes no slash: for clusters on which OCM's registration agent runs beside
+// Kronvoy's agent, for that replaces all claims by the cluster's ClusterClaims.
+const ClusterClaimFeatures = "features.agent.kronvoy.io"
+
 // Features of an agent, as listed in ClaimFeatures.
 const (
 	// FeatureWorkReport: the agent answers in WorkReports, and does all else that

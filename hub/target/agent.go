@@ -12,7 +12,7 @@ import (
 // version, and the claims with it.
 func agentOf(c *clusterv1.ManagedCluster) (agent work.Capabilities, known bool) {
 	for _, claim := range c.Status.ClusterClaims {
-		if claim.Name == kronvoyv1alpha1.ClaimFeatures {
+		if claim.Name == kronvoyv1alpha1.ClaimFeatures || claim.Name == kronvoyv1alpha1.ClusterClaimFeatures {
 			return work.ParseCapabilities(claim.Value), true
 		}
 	}

@@ -32,6 +32,10 @@ func TestWhatAnAgentCanDoIsReadFromItsClusterOrItsWorks(t *testing.T) {
 			status:    claims(clusterv1.ManagedClusterClaim{Name: "x", Value: "y"}, clusterv1.ManagedClusterClaim{Name: kronvoyv1alpha1.ClaimFeatures, Value: "WorkReport"}),
 			described: true, agent: work.Capabilities{Reports: true},
 		},
+		"Kronvoy's agent beside OCM's registration agent": {
+			status:    claims(clusterv1.ManagedClusterClaim{Name: "features.agent.kronvoy.io", Value: "WorkReport"}),
+			described: true, agent: work.Capabilities{Reports: true},
+		},
 		"an agent that says it can do nothing": {
 			status: claims(clusterv1.ManagedClusterClaim{Name: kronvoyv1alpha1.ClaimFeatures}), reports: reports, described: true,
 		},
