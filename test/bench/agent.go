@@ -86,12 +86,19 @@ spec:
 `, `
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
-metadata: {name: widgets, labels: {rbac.kronvoy.io/aggregate-to-spoke: "true"}}
+metadata:
+  name: widgets
+  labels: {rbac.kronvoy.io/aggregate-to-spoke: "true", rbac.authorization.k8s.io/aggregate-to-admin: "true"}
 rules:
 - apiGroups: [bench.example]
   resources: [widgets]
   verbs: [get, list, watch, create, update, patch, delete]
 `}
+
+var (
+	mapsResource    = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	widgetsResource = schema.GroupVersionResource{Group: "bench.example", Version: "v1", Resource: "widgets"}
+)
 
 // agent is one agent with many works.
 type agent struct {
@@ -135,6 +142,11 @@ func agentBenchmarks(ctx context.Context, o options) (_ []Result, err error) {
 		}
 		results = append(results, found...)
 	}
+	peer, err := a.ocm(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("measuring OCM's agent: %w", err)
+	}
+	peer.beside(results)
 	for i := range results {
 		results[i].Command = "go run ./test/bench -only agent"
 	}
@@ -157,8 +169,8 @@ func newAgent(s *system) (*agent, error) {
 		crowds:  hub.Resource(schema.GroupVersionResource{Group: "kro.run", Version: "v1alpha1", Resource: "crowds"}).Namespace(benchNamespace),
 		targets: hub.Resource(ours.WithResource("targets")).Namespace(cluster.Name),
 		reports: hub.Resource(ours.WithResource("workreports")).Namespace(cluster.Name),
-		maps:    spoke.Resource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}).Namespace(benchNamespace),
-		widgets: spoke.Resource(schema.GroupVersionResource{Group: "bench.example", Version: "v1", Resource: "widgets"}).Namespace(benchNamespace),
+		maps:    spoke.Resource(mapsResource).Namespace(benchNamespace),
+		widgets: spoke.Resource(widgetsResource).Namespace(benchNamespace),
 	}, nil
 }
 
@@ -396,7 +408,11 @@ func (f *followed) stop() { f.watcher.Stop() }
 
 // until waits for an object that is as wanted.
 func (f *followed) until(ctx context.Context, what string, wanted func(*unstructured.Unstructured) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	return f.within(ctx, patience, what, wanted)
+}
+
+func (f *followed) within(ctx context.Context, long time.Duration, what string, wanted func(*unstructured.Unstructured) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, long)
 	defer cancel()
 	for {
 		select {

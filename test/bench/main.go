@@ -5,7 +5,7 @@
 //	engines          test/compare       ─┤
 //	system           test/stack          ├─> []Result ─> docs/benchmarks.md, bench.json
 //	  writes           test/audit       ─┤
-//	agent            test/stack         ─┤
+//	agent            test/stack, ocm    ─┤
 //	controllers      test/kro          ─┘
 package main
 
@@ -70,7 +70,11 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	for _, r := range results {
-		o.say("%-34s %10s %-4s %s", r.Name, number(r.Value), r.Unit, verdict(r))
+		beside := ""
+		if r.Peer != nil {
+			beside = "peer " + number(*r.Peer)
+		}
+		o.say("%-34s %10s %-4s %-12s %s", r.Name, number(r.Value), r.Unit, beside, verdict(r))
 	}
 	return nil
 }
