@@ -146,3 +146,29 @@ func TestAHeldObjectIsNotTakenOver(t *testing.T) {
 		t.Error("it was not taken over")
 	}
 }
+
+func TestAHeldObjectThatLeftItsWorkComesBackAndLeavesAgain(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	settings, rest := w.configMap("settings", "color", "blue"), w.configMap("rest", "a", "1")
+	w.ship("one", settings, rest)
+	w.settled("one")
+	uid := w.live(settings).GetUID()
+	w.patch(settings, "kubectl-annotate", hold)
+	w.reported("one", holding)
+	w.deleting("one", w.update("one", rest).Generation, "settings")
+	w.deleting("one", w.update("one", settings, rest).Generation)
+	w.inventoryLists("one", "rest", "settings")
+	w.patch(settings, "kubectl-annotate", letGo)
+	w.settled("one")
+	if w.live(settings).GetUID() != uid {
+		t.Error("it was made anew")
+	}
+	w.update("one", rest)
+	w.eventually("it to be gone", func() error {
+		if w.live(settings) != nil {
+			return fmt.Errorf("it is there")
+		}
+		return nil
+	})
+}

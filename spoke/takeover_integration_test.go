@@ -193,3 +193,27 @@ func TestAnEmptyMapThatSomebodyAppliesIsNoConflict(t *testing.T) {
 		}
 	}
 }
+
+// A new version that changes what somebody had changed and put back puts nothing
+// right.
+func TestAnUpdateOfWhatSomebodyPutBackIsNoCorrection(t *testing.T) {
+	w := newWorld(t)
+	m := w.configMap("settings", "color", "blue")
+	w.start()
+	w.ship("one", m)
+	w.settled("one")
+	w.quiet()
+	w.written()
+	w.stop()
+	w.patch(m, "somebody", `{"data":{"color":"red"}}`)
+	w.patch(m, "somebody", `{"data":{"color":"blue"}}`)
+	w.start()
+	w.untouched()
+	w.set(m, "green", "data", "color")
+	w.update("one", m)
+	w.settled("one")
+	w.data(m, map[string]string{"color": "green"})
+	if got := w.getReport("one"); got.Corrections != 0 || len(got.Findings) > 0 {
+		t.Errorf("%d corrections, findings %v", got.Corrections, findings(got))
+	}
+}

@@ -87,7 +87,11 @@ func (r *run) stay(key live.Key, why string) {
 // comeBack handles an object that is wanted again while it goes: that it will
 // be missing is our own doing, and no finding.
 func (r *run) comeBack(key live.Key) {
+	asked := r.st.leaving[key].asked
 	delete(r.st.leaving, key)
+	if !asked {
+		return
+	}
 	r.st.inventory.drop(key, r.now)
 	if st := r.st.objects[key]; st != nil {
 		st.existed = false
@@ -143,7 +147,7 @@ func (r *run) remove(ctx context.Context, key live.Key) (gone bool, state leavin
 	case orphaned(r.w.Delete, key) || r.stays(key):
 		return true, state, r.release(ctx, key, obj)
 	case !obj.GetDeletionTimestamp().IsZero():
-		state.message = waitsFor(obj)
+		state.asked, state.message = true, waitsFor(obj)
 		return false, state, nil
 	}
 	uid, policy := obj.GetUID(), propagation(r.w.Delete)
@@ -156,6 +160,7 @@ func (r *run) remove(ctx context.Context, key live.Key) (gone bool, state leavin
 	if err != nil {
 		return false, state, fmt.Errorf("deleting %s: %w", key, err)
 	}
+	state.asked = true
 	r.log.Info("Deleted", "manifest", key.String(), "reason", "LeftWork")
 	// Most objects are gone at once: to see it saves a report.
 	obj, err = r.a.live.Read(ctx, key)

@@ -43,6 +43,9 @@ func (st *workState) lost() bool { return st.inventory != nil && st.gone[st.inve
 
 // leaving is an object on its way out of the work.
 type leaving struct {
+	// asked is set once its deletion was asked for. Before it is kept as it is, and
+	// may come back.
+	asked   bool
 	kind    string
 	since   time.Time
 	message string

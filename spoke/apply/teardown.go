@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"maps"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -38,14 +39,18 @@ func (a *Applier) Teardown(ctx context.Context, w *Work) (*ChangeSet, bool, erro
 		changes.RetryAfter = scanRetry
 		return changes, false, nil
 	}
+	turn := map[live.Key]bool{}
 	for _, wave := range r.waves() {
 		for _, key := range wave {
 			r.leave(ctx, key, changes)
+			turn[key] = true
 		}
 		if anyIn(st.inventory.objects, wave) {
 			break
 		}
 	}
+	// What was listed while nothing could go, and whose turn has not come.
+	maps.DeleteFunc(st.leaving, func(key live.Key, state leaving) bool { return !state.asked && !turn[key] })
 	r.listDeleting(changes)
 	if len(st.inventory.objects) > 0 {
 		return changes, false, nil

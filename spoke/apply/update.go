@@ -71,7 +71,7 @@ func (r *run) conflicted(
 			left = append(left, path)
 		default:
 			force = true
-			if policies.of(path) == kronvoyv1alpha1.DriftCorrect {
+			if policies.of(path) == kronvoyv1alpha1.DriftCorrect && st.baseline.Changed(full, path) {
 				drifted = append(drifted, path)
 			}
 		}

@@ -144,6 +144,18 @@ func (b *Baseline) Claims(path fieldpath.Path) bool {
 	})
 }
 
+// Changed says whether somebody changed a field: a live object has not what the server
+// answered for it, nor what the manifest wanted of one that was left to others.
+func (b *Baseline) Changed(live *unstructured.Unstructured, path fieldpath.Path) bool {
+	value, exists := Lookup(live.Object, path)
+	for ordinal, leaf := range Leaves(b.Owned()) {
+		if ordinal < len(b.Hashes) && leaf.Equals(path) {
+			return !matches(b.Hashes[ordinal], value, exists)
+		}
+	}
+	return !b.Holds(path, value, exists)
+}
+
 // Holds says whether a value is what the last manifest wanted of a field.
 func (b *Baseline) Holds(path fieldpath.Path, value any, exists bool) bool {
 	hash := hashValue(value, exists)

@@ -85,6 +85,19 @@ func TestABaselineKnowsWhatTheLastManifestWanted(t *testing.T) {
 			}
 		})
 	}
+	for live, want := range map[string]string{
+		`{"replicas":3,"paused":true,"memory":"1Gi"}`: "", `{"replicas":7,"paused":true,"memory":"2Gi"}`: "memory replicas", `{"replicas":3,"memory":"1Gi"}`: "paused",
+	} {
+		var changed []string
+		for _, field := range []string{"memory", "paused", "replicas"} {
+			if baseline.Changed(parse(t, `{"spec":`+live+`}`), fieldpath.MakePathOrDie("spec", field)) {
+				changed = append(changed, field)
+			}
+		}
+		if got := strings.Join(changed, " "); got != want {
+			t.Errorf("of %s somebody changed %q, want %q", live, got, want)
+		}
+	}
 	if below := fieldpath.MakePathOrDie("spec", "volumes", fieldpath.KeyByFields("name", "tmp"), "emptyDir"); !baseline.Claims(below) {
 		t.Errorf("%s was never ours", below)
 	}
