@@ -128,8 +128,10 @@ func (f *Feedback) note(node string, a answer) {
 	if a.status == nil {
 		return
 	}
-	if unreadable := a.unreadable(); !a.agent.Reports && unreadable != "" {
-		f.Failures[node] = cmp.Or(f.Failures[node], describe(a.id)+": "+unreadable)
+	if !a.agent.Reports {
+		if unreadable := a.unreadable(); unreadable != "" {
+			f.Failures[node] = cmp.Or(f.Failures[node], describe(a.id)+": "+unreadable)
+		}
 	}
 	applied := findCondition(a.status.Conditions, workv1.ManifestApplied)
 	if applied == nil || applied.Status == metav1.ConditionTrue || applied.ObservedGeneration != a.work.Generation {

@@ -94,6 +94,9 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if _, err := Read(base.graph, []*workv1.ManifestWork{work}, nil, Capabilities{}); err != nil {
+			t.Fatal(err)
+		}
 		answered := false
 		for _, s := range answer.Report.Selections {
 			answered = answered || s.Hash == asked.Hash && s.Listed
