@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -49,13 +50,19 @@ func New(dir string) (*Log, error) {
 	return l, nil
 }
 
+// maxMegabytes is what a log may grow to before another is begun. None is to be.
+const maxMegabytes = 10_000
+
 func (l *Log) policy() string { return filepath.Join(l.dir, "audit-policy.yaml") }
 
 func (l *Log) log(cluster string) string { return filepath.Join(l.dir, cluster+".audit.log") }
 
 // Args turn auditing on in the API server of a cluster.
 func (l *Log) Args(cluster string) []string {
-	return []string{"--audit-policy-file=" + l.policy(), "--audit-log-path=" + l.log(cluster), "--audit-log-mode=blocking"}
+	return []string{
+		"--audit-policy-file=" + l.policy(), "--audit-log-path=" + l.log(cluster), "--audit-log-mode=blocking",
+		"--audit-log-maxsize=" + strconv.Itoa(maxMegabytes),
+	}
 }
 
 // Write is a request that changes something, whatever was answered.
@@ -133,6 +140,13 @@ func (k *known) readOn(path string) error {
 		return err
 	}
 	defer func() { _ = file.Close() }()
+	end, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if end < k.offset {
+		return fmt.Errorf("it has %d bytes, and had %d", end, k.offset)
+	}
 	if _, err := file.Seek(k.offset, io.SeekStart); err != nil {
 		return err
 	}

@@ -160,10 +160,9 @@ func (l *life) survive(t *testing.T, b *budget.Budget, s *summary, plan plan) *l
 			t.Errorf("operations: %s", operation)
 		}
 	})
-	left := len(l.proxy.Left())
+	struck := l.proxy.Struck()
 	l.proxy.Heal()
-	recovery := l.inPlace.Sub(l.crash())
-	s.add(plan.group, plan.name, left < len(plan.faults), converged, recovery)
+	s.add(plan.group, plan.name, !struck.IsZero(), converged, l.inPlace.Sub(struck))
 	if converged {
 		return l
 	}

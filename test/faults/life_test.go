@@ -277,7 +277,7 @@ func (l *life) run(t *testing.T, p phase, plan proxy.Plan) {
 		})
 		l.inPlace = time.Now()
 	}
-	if sung.Before(l.crash()) {
+	if sung.Before(l.proxy.Struck()) {
 		l.sing(t)
 	}
 	if len(plan) > 0 || l.clean == nil {

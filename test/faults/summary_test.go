@@ -4,6 +4,8 @@ package faults
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/kronvoy/kronvoy/test/budget"
@@ -11,8 +13,7 @@ import (
 
 // summary is what came of plans.
 type summary struct {
-	groups []string
-	tally  map[string]*tally
+	tally map[string]*tally
 	// worst is the slowest recovery, and at the plan that it was from.
 	worst time.Duration
 	at    string
@@ -37,7 +38,7 @@ func (s *summary) add(group, name string, fired, converged bool, recovery time.D
 	t := s.tally[group]
 	if t == nil {
 		t = &tally{}
-		s.groups, s.tally[group] = append(s.groups, group), t
+		s.tally[group] = t
 	}
 	t.run++
 	if !fired {
@@ -56,7 +57,7 @@ func (s *summary) add(group, name string, fired, converged bool, recovery time.D
 // report adds the summary to what the budget says at the end.
 func (s *summary) report(b *budget.Budget) {
 	var all tally
-	for _, group := range s.groups {
+	for _, group := range slices.Sorted(maps.Keys(s.tally)) {
 		t := s.tally[group]
 		all.run, all.fired, all.converged = all.run+t.run, all.fired+t.fired, all.converged+t.converged
 		b.Note("%s: %s", group, t)

@@ -10,11 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"k8s.io/utils/ptr"
 
 	"github.com/kronvoy/kronvoy/test/audit"
 	"github.com/kronvoy/kronvoy/test/fleet"
@@ -37,8 +34,6 @@ type world struct {
 	sung  int
 	// read is how much of the logs was searched for panics.
 	read map[*fleet.Process]int
-	// crashed is when a process last was ended.
-	crashed atomic.Pointer[time.Time]
 }
 
 // start puts a proxy between Kronvoy's processes and the API servers, which
@@ -128,12 +123,8 @@ func (w *world) process(link string) *fleet.Process {
 	return w.stack.Agents[processOf(link)]
 }
 
-// crash is when a process last was ended; zero for never.
-func (w *world) crash() time.Time { return ptr.Deref(w.crashed.Load(), time.Time{}) }
-
 // end ends a process at once, and starts it again with nothing in its memory.
 func (w *world) end(t *testing.T, victim *fleet.Process, away time.Duration) {
-	w.crashed.Store(ptr.To(time.Now()))
 	if err := victim.Kill(); err != nil {
 		t.Error(err)
 		return

@@ -58,6 +58,7 @@ type Proxy struct {
 	links    []*link
 	progress *progress
 	log      []Entry
+	struck   time.Time
 }
 
 // Entry is a request that was made.
@@ -147,7 +148,7 @@ func (p *Proxy) Reroute(path string) error {
 func (p *Proxy) Run(plan Plan) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.progress, p.log = newProgress(plan), nil
+	p.progress, p.log, p.struck = newProgress(plan), nil, time.Time{}
 }
 
 // Heal ends outages and lets everything pass from now on; the log goes on.
@@ -187,6 +188,13 @@ func (p *Proxy) Left() Plan {
 	return p.progress.left()
 }
 
+// Struck is when the last fault of the plan happened; zero where none has.
+func (p *Proxy) Struck() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.struck
+}
+
 // Log are the requests since the plan began, without those that tell the time
 // or are about no resource: heartbeats, events, discovery and health.
 func (p *Proxy) Log() []Entry {
@@ -214,7 +222,7 @@ func (p *Proxy) meet(r Request) *Fault {
 	defer p.mu.Unlock()
 	var fault *Fault
 	if f, found := p.progress.next(r); found {
-		fault = &f
+		fault, p.struck = &f, time.Now()
 	}
 	p.log = append(p.log, Entry{Request: r, Fault: fault})
 	return fault
