@@ -237,7 +237,7 @@ func (a *Applier) apply(ctx context.Context, w *Work, kept bool) (*ChangeSet, er
 	r.judge()
 	outcomes := make([]Outcome, 0, len(w.Items))
 	for _, item := range r.failedLast(inOrder(w.Items)) {
-		outcome := r.object(ctx, item)
+		outcome := r.attempt(ctx, item)
 		if outcome.Live != nil && !r.mayShow(item, outcome.Live) {
 			outcome.Live = nil
 		}

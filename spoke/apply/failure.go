@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -77,6 +78,9 @@ func explain(item *Item, err error) (reason, message string) {
 		return kronvoyv1alpha1.ReasonForbidden, fmt.Sprintf("%s: %v", item, err) + howToImpersonate(err)
 	case apimeta.IsNoMatchError(err):
 		return kronvoyv1alpha1.ReasonNoSuchKind, fmt.Sprintf("%s: %v", item, err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return workv1.AppliedManifestFailed, fmt.Sprintf(
+			"%s: the API server did not answer in time, as when an admission webhook hangs; the next try may take longer: %v", item, err)
 	}
 	return workv1.AppliedManifestFailed, fmt.Sprintf("%s: %v", item, err)
 }

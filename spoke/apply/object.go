@@ -28,7 +28,9 @@ type run struct {
 	st     *workState
 	owner  *metav1.OwnerReference
 	now    time.Time
-	log    logr.Logger
+	// began is when the manifest at hand was begun.
+	began time.Time
+	log   logr.Logger
 	// kept is set while the work is an earlier process's word.
 	kept bool
 	// over is set when all that can be complete is.
@@ -273,6 +275,20 @@ func (r *run) postponed(item *Item, st *objectState, obj *unstructured.Unstructu
 	return outcome
 }
 
+// attempt applies one manifest while the others of its work wait. One that takes
+// long, as behind a webhook that does not answer, gets more time with every try,
+// and the others get most of it in between.
+func (r *run) attempt(ctx context.Context, item *Item) Outcome {
+	patience := firstPatience
+	if st := r.st.objects[item.Key]; st != nil && st.failure != nil {
+		patience = backoff(firstPatience, st.failure.count, maxPatience)
+	}
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	r.began = r.a.clock.Now()
+	return r.object(bounded, item)
+}
+
 // failed remembers a failure and when to try again.
 func (r *run) failed(item *Item, st *objectState, obj *unstructured.Unstructured, err error) Outcome {
 	reason, message := explain(item, err)
@@ -286,9 +302,11 @@ func (r *run) failed(item *Item, st *objectState, obj *unstructured.Unstructured
 	if reason == kronvoyv1alpha1.ReasonForbidden {
 		limit = maxForbidden // rights are given while somebody waits for it
 	}
-	f.retryAt = r.now.Add(backoff(firstRetry, f.count, limit))
+	now := r.a.clock.Now()
+	took := now.Sub(r.began)
+	f.retryAt = now.Add(max(backoff(firstRetry, f.count, limit), restFactor*took))
 	f.count++
-	f.passing = passing(err)
+	f.passing = passing(err) && took < worthTelling
 	outcome := r.failing(item, f, obj)
 	if !outcome.quiet {
 		r.log.Info("Apply failed", "manifest", item.String(), "reason", f.reason, "message", f.message, "tries", f.count)

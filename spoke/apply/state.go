@@ -107,6 +107,14 @@ const (
 	maxRetry   = 5 * time.Minute
 	// maxForbidden is OCM's wait for a right that is missing.
 	maxForbidden = time.Minute
+	// firstPatience is how long the first try may take; the last ones may take
+	// longer than the API server's own limit of 34 s.
+	firstPatience = 3 * time.Second
+	maxPatience   = 40 * time.Second
+	// restFactor times as long as a try took nothing is tried again.
+	restFactor = 4
+	// worthTelling is how long a try takes that does not pass in moments.
+	worthTelling = time.Second
 	// quietTries is how often a failure that may pass by itself, such as a
 	// namespace that another work is about to create, stays unreported.
 	quietTries = 2
