@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -233,10 +234,16 @@ func (s *Stack) Join(ctx context.Context, spoke *fleet.Cluster) error {
 	if err := s.Accept(ctx, spoke); err != nil {
 		return err
 	}
+	return s.Serve(ctx, spoke)
+}
+
+// Serve installs and starts the agent of a cluster, whoever accepted the cluster
+// on the hub. args are added to its command line.
+func (s *Stack) Serve(ctx context.Context, spoke *fleet.Cluster, args ...string) error {
 	if err := s.installAgent(ctx, spoke); err != nil {
 		return err
 	}
-	return s.startAgent(ctx, spoke)
+	return s.startAgent(ctx, spoke, args)
 }
 
 // Accept registers a cluster on the hub with its labels.
@@ -260,7 +267,7 @@ func (s *Stack) Accept(ctx context.Context, spoke *fleet.Cluster) error {
 	return nil
 }
 
-func (s *Stack) startAgent(ctx context.Context, spoke *fleet.Cluster) error {
+func (s *Stack) startAgent(ctx context.Context, spoke *fleet.Cluster, extra []string) error {
 	onHub := filepath.Join(s.Fleet.Dir(), spoke.Name+"-on-hub.kubeconfig")
 	group := "system:open-cluster-management:" + spoke.Name
 	if err := s.Fleet.Hub().ClientKubeconfig(ctx, group+":agent", []string{group, "system:open-cluster-management:managed-clusters"}, onHub); err != nil {
@@ -285,7 +292,7 @@ func (s *Stack) startAgent(ctx context.Context, spoke *fleet.Cluster) error {
 		args = append(args, "--lease-duration", (time.Duration(s.options.LeaseSeconds) * time.Second).String())
 	}
 	agent, err := s.Fleet.Run(fleet.Command{
-		Name: "kronvoy-spoke-" + spoke.Name, Path: filepath.Join(s.bin(), "kronvoy-spoke"), Args: append(args, s.options.AgentArgs...),
+		Name: "kronvoy-spoke-" + spoke.Name, Path: filepath.Join(s.bin(), "kronvoy-spoke"), Args: slices.Concat(args, s.options.AgentArgs, extra),
 	})
 	if err != nil {
 		return fmt.Errorf("starting the agent of %s: %w", spoke.Name, err)
