@@ -14,6 +14,7 @@ import (
 )
 
 func TestAWorkIsAppliedUpdatedShrunkAndDeleted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	web, settings := w.deployment("web", 2), w.configMap("settings", "color", "blue")

@@ -66,6 +66,7 @@ func (w *world) complete(work string, status metav1.ConditionStatus) *workv1.Man
 }
 
 func TestWhatIsCompleteIsOver(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	job, step, plain := w.job("job"), w.configMap("step", "state", "begun"), w.configMap("plain", "color", "blue")
@@ -122,6 +123,7 @@ func TestWhatIsCompleteIsOver(t *testing.T) {
 }
 
 func TestAFinishedJobIsNotRunAgainWithoutTheHub(t *testing.T) {
+	t.Parallel()
 	w := newKeptWorld(t)
 	w.start()
 	job, plain := w.job("job"), w.configMap("plain", "color", "blue")
@@ -161,6 +163,7 @@ func TestAFinishedJobIsNotRunAgainWithoutTheHub(t *testing.T) {
 // A rule may set any condition but those that are the agent's own, and one that
 // a status cannot hold costs nobody else's.
 func TestConditionRulesOfEveryKind(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	rule := func(condition, expression string) workv1.ConditionRule {

@@ -166,6 +166,7 @@ func (c cell) see(w *world, uid types.UID) seen {
 // by cell, all against one agent: what becomes of the object, what the work says
 // of it, and whether it leaves with the work.
 func TestEveryStrategyMeetsEveryObject(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	var cells []cell
@@ -238,6 +239,7 @@ func TestEveryStrategyMeetsEveryObject(t *testing.T) {
 
 // What an OCM user writes about deletion, in works without any annotation.
 func TestDeleteOptionsOfWorksByHand(t *testing.T) {
+	t.Parallel()
 	option := func(policy workv1.DeletePropagationPolicyType, orphans ...string) *workv1.DeleteOption {
 		option := &workv1.DeleteOption{PropagationPolicy: policy}
 		for _, name := range orphans {
@@ -300,6 +302,7 @@ func TestDeleteOptionsOfWorksByHand(t *testing.T) {
 // The three steps of OCM's documentation move an object to another work, as do
 // works that only say the same; either way it is never deleted.
 func TestAnObjectMovesBetweenWorksByHand(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	for _, how := range []string{"selectively-orphaned", "plainly"} {

@@ -34,6 +34,7 @@ func (w *world) holdsData(m *manifest, key, want string) {
 }
 
 func TestWhatIsAcceptedStaysAndTheRestIsKept(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings := w.configMap("settings", "color", "blue", "size", "large")
@@ -61,6 +62,7 @@ func TestWhatIsAcceptedStaysAndTheRestIsKept(t *testing.T) {
 }
 
 func TestWhatIsOnlyReportedIsPutRightOnceWhenAsked(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings := w.configMap("settings", "color", "blue", "size", "large")
@@ -95,6 +97,7 @@ func TestWhatIsOnlyReportedIsPutRightOnceWhenAsked(t *testing.T) {
 }
 
 func TestAMissingObjectIsMadeAgainWhenAsked(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings := w.configMap("settings", "color", "blue")
@@ -112,6 +115,7 @@ func TestAMissingObjectIsMadeAgainWhenAsked(t *testing.T) {
 }
 
 func TestWhatAnAutoscalerSetIsTakenWhenAsked(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	web := w.deployment("web", 2)
@@ -126,6 +130,7 @@ func TestWhatAnAutoscalerSetIsTakenWhenAsked(t *testing.T) {
 }
 
 func TestNothingIsPutRightWhileTheWorkIsSuspended(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings := w.configMap("settings", "color", "blue")

@@ -37,6 +37,7 @@ func (w *world) hasReplicas(like *manifest, want int64) {
 }
 
 func TestReplicasThatSomebodyScaledArePutBackAndReported(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	web := w.deployment("web", 2)
@@ -55,6 +56,7 @@ func TestReplicasThatSomebodyScaledArePutBackAndReported(t *testing.T) {
 }
 
 func TestConfigMapDataIsPutBackFieldByField(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings := w.configMap("settings", "color", "blue", "size", "large")
@@ -73,6 +75,7 @@ func TestConfigMapDataIsPutBackFieldByField(t *testing.T) {
 }
 
 func TestAnObjectDeletedByHandComesBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings := w.configMap("settings", "color", "blue")
@@ -88,6 +91,7 @@ func TestAnObjectDeletedByHandComesBack(t *testing.T) {
 }
 
 func TestAnObjectThatLostItsLabelIsNotTakenForDeleted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings := w.configMap("settings", "color", "blue")
@@ -102,6 +106,7 @@ func TestAnObjectThatLostItsLabelIsNotTakenForDeleted(t *testing.T) {
 }
 
 func TestPoliciesReportOrIgnoreDrift(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	reported, ignored, partly := w.configMap("reported", "color", "blue"), w.configMap("ignored", "color", "blue"), w.deployment("partly", 2)
@@ -143,6 +148,7 @@ func TestPoliciesReportOrIgnoreDrift(t *testing.T) {
 }
 
 func TestAnAutoscalerIsNotFought(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	web := w.deployment("web", 2)
@@ -160,6 +166,7 @@ func TestAnAutoscalerIsNotFought(t *testing.T) {
 }
 
 func TestTwoManagersWithOneFieldEachDoNotStripOneAnother(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings := w.configMap("settings", "color", "blue")
@@ -216,6 +223,7 @@ func TestAMutatingAdmissionPolicyCausesNoDrift(t *testing.T) {
 		t.Errorf("after a change by somebody else the agent wrote %v", got)
 	}
 }
+
 
 // admission installs a mutating policy for ConfigMaps and waits until it acts.
 func (w *world) admission(condition, expression string) {

@@ -44,6 +44,7 @@ func (w *world) executedBy(account string, configs ...workv1.ManifestConfigOptio
 }
 
 func TestAnExecutorLimitsWhatAWorkMayDo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	w.grant("deployer", "configmaps", "get", "create", "patch")
@@ -83,6 +84,7 @@ func TestAnExecutorLimitsWhatAWorkMayDo(t *testing.T) {
 // The agent may read the secret, its work's author may not: no strategy, rule
 // or message shows it to him.
 func TestAnExecutorLimitsWhatAWorkMaySee(t *testing.T) {
+	t.Parallel()
 	tests := map[string]workv1.UpdateStrategyType{
 		"read-only": workv1.UpdateStrategyTypeReadOnly, "create-only": workv1.UpdateStrategyTypeCreateOnly,
 		"update": workv1.UpdateStrategyTypeUpdate, "apply": workv1.UpdateStrategyTypeServerSideApply,
@@ -132,6 +134,7 @@ func TestAnExecutorLimitsWhatAWorkMaySee(t *testing.T) {
 }
 
 func TestAnExecutorLimitsTheListsOfAWork(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	w.grant("lister", "configmaps", "get", "create", "patch")
@@ -149,6 +152,7 @@ func TestAnExecutorLimitsTheListsOfAWork(t *testing.T) {
 }
 
 func TestAnExecutorThatIsNobody(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	m := w.configMap("settings", "a", "b")

@@ -86,6 +86,7 @@ func objectWrites(writes []string, resource string) (n int) {
 }
 
 func TestAFightIsReportedBackedOffAndEndsWithItsOpponent(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings, calm := w.configMap("settings", "color", "blue"), w.configMap("calm", "a", "1")
@@ -234,6 +235,7 @@ func TestAStormOfChangesCostsFewWrites(t *testing.T) {
 	}
 }
 
+
 func TestMoreObjectsDriftThanAReportLists(t *testing.T) {
 	const objects, listed = 150, 100
 	for name, policy := range map[string]kronvoyv1alpha1.DriftPolicy{"reported": kronvoyv1alpha1.DriftReport, "corrected": kronvoyv1alpha1.DriftCorrect} {
@@ -273,3 +275,4 @@ func TestMoreObjectsDriftThanAReportLists(t *testing.T) {
 		})
 	}
 }
+

@@ -25,6 +25,7 @@ func (w *world) finding(work, observed string) kronvoyv1alpha1.Finding {
 }
 
 func TestAFindingKeepsItsNameWhileTheSameFieldsDiffer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings := w.configMap("settings", "color", "blue", "size", "large")
@@ -52,6 +53,7 @@ func TestAFindingKeepsItsNameWhileTheSameFieldsDiffer(t *testing.T) {
 }
 
 func TestAFindingKeepsItsNameOverANewManifest(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings := w.configMap("settings", "color", "blue", "size", "large")
@@ -71,6 +73,7 @@ func TestAFindingKeepsItsNameOverANewManifest(t *testing.T) {
 }
 
 func TestAFindingKeepsItsNameWhenTheAgentStartsAnew(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings := w.configMap("settings", "color", "blue", "size", "large")

@@ -19,6 +19,7 @@ const (
 )
 
 func TestAnObjectThatSomebodyHoldsIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	w := newKeptWorld(t)
 	w.start()
 	settings, other := w.configMap("settings", "color", "blue"), w.configMap("other", "color", "blue")
@@ -69,6 +70,7 @@ func TestAnObjectThatSomebodyHoldsIsLeftAlone(t *testing.T) {
 }
 
 func TestAnObjectThatSomebodyHoldsOutlivesItsManifestAndItsWork(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"manifest", "work"} {
 		t.Run(how, func(t *testing.T) {
 			w := newWorld(t)
@@ -111,6 +113,7 @@ func TestAnObjectThatSomebodyHoldsOutlivesItsManifestAndItsWork(t *testing.T) {
 }
 
 func TestAHeldObjectThatIsDeletedByHandIsMadeAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings := w.configMap("settings", "color", "blue")
@@ -131,6 +134,7 @@ func TestAHeldObjectThatIsDeletedByHandIsMadeAgain(t *testing.T) {
 }
 
 func TestAHeldObjectIsNotTakenOver(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings := w.configMap("settings", "color", "blue")
@@ -148,6 +152,7 @@ func TestAHeldObjectIsNotTakenOver(t *testing.T) {
 }
 
 func TestAHeldObjectThatLeftItsWorkComesBackAndLeavesAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings, rest := w.configMap("settings", "color", "blue"), w.configMap("rest", "a", "1")

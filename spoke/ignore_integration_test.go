@@ -88,6 +88,7 @@ func ignoring(force bool, fields ...workv1.IgnoreField) func(*workv1.ManifestWor
 // Each language names the field "mine"; every other field is kept as the
 // manifest says, also while the manifest stays the same.
 func TestIgnoredFieldsAreOthersAndOnlyThose(t *testing.T) {
+	t.Parallel()
 	languages := map[string]workv1.IgnoreField{
 		"path":    {JSONPaths: []string{".data.mine"}},
 		"pointer": {JSONPointers: []string{"/data/mine"}},
@@ -142,6 +143,7 @@ func TestIgnoredFieldsAreOthersAndOnlyThose(t *testing.T) {
 }
 
 func TestAPresentObjectKeepsWhatIsIgnoredWhenItIsAdopted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	m := w.configMap("settings", "color", "blue", "mine", "ours")
@@ -154,6 +156,7 @@ func TestAPresentObjectKeepsWhatIsIgnoredWhenItIsAdopted(t *testing.T) {
 }
 
 func TestIgnoredFieldsAreKnownAfterARestart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	strategy := ignoring(true, workv1.IgnoreField{
@@ -171,6 +174,7 @@ func TestIgnoredFieldsAreKnownAfterARestart(t *testing.T) {
 }
 
 func TestAnIgnoredContainerIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	web := w.deployment("web", 1)
@@ -209,6 +213,7 @@ func TestAnIgnoredContainerIsLeftAlone(t *testing.T) {
 }
 
 func TestIgnoredFieldsThatCannotBeReadApplyNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	bad, runs := w.configMap("bad", "a", "b"), w.configMap("runs", "a", "b")

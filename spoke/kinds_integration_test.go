@@ -328,6 +328,7 @@ func TestTheKindsThatPeopleHave(t *testing.T) {
 	}
 }
 
+
 // A policy of the cluster that adds to every write of every kind adds nothing to
 // what the agent has to say or to do.
 func TestTheKindsThatPeopleHaveUnderAPolicyThatAddsToAllOfThem(t *testing.T) {
@@ -355,6 +356,7 @@ func TestTheKindsThatPeopleHaveUnderAPolicyThatAddsToAllOfThem(t *testing.T) {
 		w.nothingWritten("after a restart", nil)
 	}
 }
+
 
 // A policy that rewrites what a manifest says has the last word: that is told
 // once, and nothing is written because of it.
@@ -399,8 +401,10 @@ func TestAPolicyThatRewritesAnImageIsNotFought(t *testing.T) {
 	}
 }
 
+
 // Fields that are set once are named, for every kind in its own words.
 func TestFieldsThatAreSetOnceAreNamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	all := w.shipKinds()

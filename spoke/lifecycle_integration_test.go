@@ -24,6 +24,7 @@ import (
 )
 
 func TestOneBadManifestDoesNotHoldUpTheOthers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	bad := w.configMap("Not A Name", "a", "b")
@@ -49,6 +50,7 @@ func TestOneBadManifestDoesNotHoldUpTheOthers(t *testing.T) {
 }
 
 func TestAnImmutableFieldGetsAClearMessage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	web := w.deployment("web", 1)
@@ -63,6 +65,7 @@ func TestAnImmutableFieldGetsAClearMessage(t *testing.T) {
 }
 
 func TestAKindAndItsObjectInOneWork(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	group := w.ns + ".example.com"
@@ -100,6 +103,7 @@ func TestAKindAndItsObjectInOneWork(t *testing.T) {
 }
 
 func TestANamespaceOfAnotherWorkComesInTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	m := w.configMap("settings", "a", "b")
@@ -146,6 +150,7 @@ func (w *world) workGone(name string) {
 }
 
 func TestWhatIsReadOnlyIsWatchedAndNeverTouched(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	external := w.configMap("external")
@@ -181,6 +186,7 @@ func (w *world) feedsBack(work, name, path, want string) {
 }
 
 func TestCreateOnlyCreatesOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	m := w.configMap("settings", "color", "blue")
@@ -207,6 +213,7 @@ func TestCreateOnlyCreatesOnce(t *testing.T) {
 }
 
 func TestWhatIsDeletedSlowlyIsListedUntilItIsGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	slow, other := w.configMap("slow", "a", "b"), w.configMap("other", "a", "b")
@@ -247,6 +254,7 @@ func (w *world) deleting(work string, generation int64, want ...string) {
 }
 
 func TestAWorkIsDeletedInReverseWaves(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	low, high := w.configMap("low", "a", "b"), w.configMap("high", "a", "b")
@@ -274,6 +282,7 @@ func TestAWorkIsDeletedInReverseWaves(t *testing.T) {
 }
 
 func TestAManifestMovesBetweenWorksWithoutDeletion(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	m, rest := w.configMap("moving", "a", "b"), w.configMap("rest", "a", "b")
@@ -309,6 +318,7 @@ func TestAManifestMovesBetweenWorksWithoutDeletion(t *testing.T) {
 }
 
 func TestOrphansStay(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	orphan, other := w.configMap("orphan", "a", "b"), w.configMap("other", "a", "b")
@@ -336,6 +346,7 @@ func TestOrphansStay(t *testing.T) {
 }
 
 func TestAVanishedWorkIsEvictedOnlyAfterTheGraceTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(o *spoke.Options) { o.EvictionGracePeriod = 2 * time.Second })
 	w.start()
 	m := w.configMap("settings", "a", "b")
@@ -372,6 +383,7 @@ func TestAVanishedWorkIsEvictedOnlyAfterTheGraceTime(t *testing.T) {
 }
 
 func TestAWorkWithoutKronvoysAnnotations(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	m := w.configMap("plain", "color", "blue")
@@ -436,6 +448,7 @@ func (p plainOCM) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func TestAHubWithoutReportsIsServed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(o *spoke.Options) {
 		o.Hub = rest.CopyConfig(o.Hub)
 		o.Hub.Wrap(func(next http.RoundTripper) http.RoundTripper { return plainOCM{next} })

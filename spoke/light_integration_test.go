@@ -57,6 +57,7 @@ func (n *notifying) Close() error {
 }
 
 func TestWatchesComeAndGoWithTheKindsThatWorksHave(t *testing.T) {
+	t.Parallel()
 	watches := &openWatches{mu: &sync.Mutex{}, open: map[string]int{}}
 	w := newWorld(t, func(o *spoke.Options) {
 		o.Spoke = rest.CopyConfig(o.Spoke)

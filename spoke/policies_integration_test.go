@@ -50,6 +50,7 @@ func (w *world) drift(m *manifest) {
 }
 
 func TestFieldsOfOneObjectAreCorrectedReportedAndIgnored(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	m := w.mixed("mixed")
@@ -94,6 +95,7 @@ func TestFieldsOfOneObjectAreCorrectedReportedAndIgnored(t *testing.T) {
 }
 
 func TestWhatDriftedWhileTheAgentWasAwayGoesByTheFieldsPolicy(t *testing.T) {
+	t.Parallel()
 	for name, options := range map[string]func(*testing.T) *world{"with-memory": newKeptWorld, "without": func(t *testing.T) *world { return newWorld(t) }} {
 		t.Run(name, func(t *testing.T) {
 			w := options(t)
@@ -113,6 +115,7 @@ func TestWhatDriftedWhileTheAgentWasAwayGoesByTheFieldsPolicy(t *testing.T) {
 
 // A policy that changes is at once the policy of what differs already.
 func TestAnotherPolicyForWhatDiffers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	m := w.mixed("mixed")
@@ -129,6 +132,7 @@ func TestAnotherPolicyForWhatDiffers(t *testing.T) {
 // What a reported field is changed to is told once a second at most, and in the
 // end as it is.
 func TestAReportedFieldThatChangesAllTheTimeIsToldOfNowAndThen(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	m := w.mixed("mixed")
@@ -149,6 +153,7 @@ func TestAReportedFieldThatChangesAllTheTimeIsToldOfNowAndThen(t *testing.T) {
 // The server keeps another form of some values: that is no reason to take back
 // what policy leaves.
 func TestAReportedQuantityStaysReported(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	web := w.deployment("web", 2)

@@ -20,6 +20,7 @@ import (
 )
 
 func TestARestartWithEmptyMemoryWritesNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	web, settings := w.deployment("web", 2), w.configMap("settings", "color", "blue")
@@ -40,6 +41,7 @@ func TestARestartWithEmptyMemoryWritesNothing(t *testing.T) {
 }
 
 func TestDriftWhileTheAgentWasAwayIsPutRight(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	web, settings := w.deployment("web", 2), w.configMap("settings", "color", "blue")
@@ -57,6 +59,7 @@ func TestDriftWhileTheAgentWasAwayIsPutRight(t *testing.T) {
 }
 
 func TestWhatLeftTheWorkWhileTheAgentWasAwayIsPruned(t *testing.T) {
+	t.Parallel()
 	// The list of the inventory is never written: the successor finds the
 	// object by its owner.
 	w := newWorld(t, func(o *spoke.Options) { o.FlushDelay = time.Hour })
@@ -80,6 +83,7 @@ func TestWhatLeftTheWorkWhileTheAgentWasAwayIsPruned(t *testing.T) {
 }
 
 func TestAChainOfThreeCostsFewWrites(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	w.eventually("the agent to run", func() error { return nil })
@@ -132,6 +136,7 @@ func (w *world) secrets() int {
 }
 
 func TestTheStateIsKeptInOneSecretThatGoesWithTheWork(t *testing.T) {
+	t.Parallel()
 	w := newKeptWorld(t)
 	w.start()
 	w.ship("one", w.configMap("settings", "color", "blue"))
@@ -160,6 +165,7 @@ func TestTheStateIsKeptInOneSecretThatGoesWithTheWork(t *testing.T) {
 }
 
 func TestDriftAndAnUpdateWhileTheAgentWasAwayConverge(t *testing.T) {
+	t.Parallel()
 	w := newKeptWorld(t)
 	w.start()
 	web := w.deployment("web", 2)
@@ -177,6 +183,7 @@ func TestDriftAndAnUpdateWhileTheAgentWasAwayConverge(t *testing.T) {
 }
 
 func TestWithoutTheHubARestartedAgentGoesOnEnforcing(t *testing.T) {
+	t.Parallel()
 	w := newKeptWorld(t)
 	w.start()
 	web, settings := w.deployment("web", 2), w.configMap("settings", "color", "blue")
@@ -217,6 +224,7 @@ func unhurried(o *spoke.Options) {
 }
 
 func TestWithoutTheHubARestartedAgentUndoesNothingNewerThanItKnows(t *testing.T) {
+	t.Parallel()
 	w := newKeptWorld(t)
 	w.start()
 	changed, same, added := w.configMap("changed", "color", "blue"), w.configMap("same", "color", "blue"), w.configMap("added", "color", "blue")
@@ -260,6 +268,7 @@ func TestWithoutTheHubARestartedAgentUndoesNothingNewerThanItKnows(t *testing.T)
 }
 
 func TestWhatIsTakenAwayIsNotKept(t *testing.T) {
+	t.Parallel()
 	w := newKeptWorld(t)
 	w.start()
 	stays, leaves := w.configMap("stays", "color", "blue"), w.configMap("leaves", "color", "blue")

@@ -95,6 +95,7 @@ func (w *world) selection(work string, m *manifest) (kronvoyv1alpha1.SelectionRe
 }
 
 func TestWhatASelectorMatchesIsListedAndFollowed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	carrier := w.selecting("db", "data.color")
@@ -129,6 +130,7 @@ func TestWhatASelectorMatchesIsListedAndFollowed(t *testing.T) {
 }
 
 func TestASelectionLooksInOneNamespaceOrInAll(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	elsewhere := w.ns + "-elsewhere"
@@ -148,6 +150,7 @@ func TestASelectionLooksInOneNamespaceOrInAll(t *testing.T) {
 }
 
 func TestAWholeObjectIsListedWithoutItsManagedFields(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	w.labelled(w.ns, "a", "db", "red")
@@ -167,6 +170,7 @@ func TestAWholeObjectIsListedWithoutItsManagedFields(t *testing.T) {
 }
 
 func TestANewSelectorGetsANewList(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var open atomic.Int64
 	w.options = func(o *spoke.Options) { o.Spoke = countWatches(o.Spoke, "role", &open) }
@@ -193,6 +197,7 @@ func TestANewSelectorGetsANewList(t *testing.T) {
 }
 
 func TestTheWatchOfASelectionEndsWithItsWork(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var open atomic.Int64
 	w.options = func(o *spoke.Options) { o.Spoke = countWatches(o.Spoke, "role", &open) }
@@ -256,6 +261,7 @@ func (c *closing) Close() error {
 }
 
 func TestWhatTheAgentMayNotListIsSaidAndHoldsNothingUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	user := "agent-of-" + w.cluster
 	allow := func(name string, rules ...rbacv1.PolicyRule) {
@@ -298,6 +304,7 @@ func TestWhatTheAgentMayNotListIsSaidAndHoldsNothingUp(t *testing.T) {
 }
 
 func TestAKindThatIsNotServedIsListedOnceItIs(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	group := w.ns + ".example.com"
@@ -338,6 +345,7 @@ func TestAKindThatIsNotServedIsListedOnceItIs(t *testing.T) {
 }
 
 func TestARestartKeepsTheListAndFindsWhatChanged(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	a := w.labelled(w.ns, "a", "db", "red")

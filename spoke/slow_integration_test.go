@@ -66,6 +66,7 @@ func (w *world) hangs(m *manifest) {
 }
 
 func TestAManifestBehindAWebhookThatHangsHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	slow := w.configMap("slow")
 	slow.object.SetLabels(map[string]string{"slow": "true"})

@@ -104,6 +104,7 @@ func (c driftCell) work(w *world, color string, more ...string) *workv1.Manifest
 // becomes of an object that somebody changes or deletes, under every update
 // strategy, takeover and drift policy.
 func TestEveryStrategyMeetsDrift(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	var cells []driftCell
@@ -190,6 +191,7 @@ func TestEveryStrategyMeetsDrift(t *testing.T) {
 
 // An object that two works name stays until the second one lets go of it.
 func TestAnObjectOfTwoWorksStaysUntilBothHaveLeft(t *testing.T) {
+	t.Parallel()
 	for how, ship := range map[string]func(w *world, name string, manifests ...*manifest){
 		"of-the-hub": func(w *world, name string, manifests ...*manifest) { w.ship(name, manifests...) },
 		"by-hand": func(w *world, name string, manifests ...*manifest) {

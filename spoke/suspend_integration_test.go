@@ -25,6 +25,7 @@ func (w *world) untouched() {
 }
 
 func TestASuspendedWorkIsLeftAsItIsUntilItGoesOn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings, leaving, web := w.configMap("settings", "color", "blue"), w.configMap("leaving", "a", "1"), w.deployment("web", 2)
@@ -80,6 +81,7 @@ func TestASuspendedWorkIsLeftAsItIsUntilItGoesOn(t *testing.T) {
 }
 
 func TestASuspendedWorkIsTakenDown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	settings := w.configMap("settings", "color", "blue")

@@ -43,6 +43,7 @@ func (w *world) exists(m *manifest) *unstructured.Unstructured {
 }
 
 func TestTakeoverOfWhatExists(t *testing.T) {
+	t.Parallel()
 	const adopted, refused = workv1.AppliedManifestComplete, kronvoyv1alpha1.ReasonTakeoverRefused
 	tests := map[string]struct {
 		policy      kronvoyv1alpha1.TakeoverPolicy
@@ -84,6 +85,7 @@ func TestTakeoverOfWhatExists(t *testing.T) {
 }
 
 func TestARefusedObjectIsTakenWhenItIsGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	there := w.exists(w.configMap("settings", "color", "red"))
@@ -97,6 +99,7 @@ func TestARefusedObjectIsTakenWhenItIsGone(t *testing.T) {
 }
 
 func TestObjectsOfTheSameKroInstanceAreOurs(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	there := w.configMap("settings", "color", "red")
@@ -112,6 +115,7 @@ func TestObjectsOfTheSameKroInstanceAreOurs(t *testing.T) {
 }
 
 func TestANewFieldThatSomebodyOwnsIsAConflict(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.start()
 	m := w.configMap("settings", "color", "blue")
@@ -147,6 +151,7 @@ func (w *world) applies(who string, object map[string]any) {
 // Who applies labels: {} owns the map and nothing in it: no reason to keep anybody
 // from putting something there.
 func TestAnEmptyMapThatSomebodyAppliesIsNoConflict(t *testing.T) {
+	t.Parallel()
 	empty := func(m *manifest) map[string]any {
 		object := m.object.DeepCopy()
 		object.Object["metadata"].(map[string]any)["labels"] = map[string]any{}      //nolint:forcetypeassert // it is one
@@ -197,6 +202,7 @@ func TestAnEmptyMapThatSomebodyAppliesIsNoConflict(t *testing.T) {
 // A new version that changes what somebody had changed and put back puts nothing
 // right.
 func TestAnUpdateOfWhatSomebodyPutBackIsNoCorrection(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := w.configMap("settings", "color", "blue")
 	w.start()
