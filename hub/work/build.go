@@ -95,7 +95,7 @@ func (e TooLargeError) Error() string {
 // absent means deleted. Objects leave wave by wave, the highest first, and a
 // wave leaves only when nothing of an earlier one is still being deleted.
 func Build(in Input) (Plan, error) {
-	shipped, selections, err := shippedBefore(in.Previous)
+	shipped, selections, err := shippedBefore(in)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -116,7 +116,7 @@ func Build(in Input) (Plan, error) {
 		}
 	}
 	if in.Graph == nil {
-		plan.awaitDeleted(in.Previous)
+		plan.awaitDeleted(in)
 	}
 	if in.Graph != nil {
 		for _, manifests := range [][]manifest{wanted, leaving} {
@@ -146,19 +146,22 @@ func (p *Plan) distribute(in Input, wanted, leaving []manifest) ([][]manifest, e
 	if p.Leaves && !divided.remove(p.Wave) {
 		p.Leaves, p.Withheld = false, "what leaves is being given works of its own, whose end the agent reports"
 	}
+	if err := divided.empty(in); err != nil {
+		return nil, err
+	}
 	return divided.chunks(), nil
 }
 
 // shippedBefore takes all previous works apart: their manifests, and their
 // selections by node. Works that are already being deleted hold nothing any
 // more.
-func shippedBefore(previous []*workv1.ManifestWork) (map[workv1.ResourceIdentifier]manifest, map[string]kronvoyv1alpha1.Selection, error) {
+func shippedBefore(in Input) (map[workv1.ResourceIdentifier]manifest, map[string]kronvoyv1alpha1.Selection, error) {
 	shipped, chosen := map[workv1.ResourceIdentifier]manifest{}, map[string]kronvoyv1alpha1.Selection{}
-	for _, w := range previous {
+	for _, w := range in.Previous {
 		if w.DeletionTimestamp != nil {
 			continue
 		}
-		manifests, selections, err := takeApart(w)
+		manifests, selections, err := in.contents(w)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -275,7 +278,7 @@ func withhold(in Input, unresolved string) string {
 		return in.Elsewhere.Unsettled
 	}
 	for _, w := range in.Previous {
-		if w.DeletionTimestamp != nil {
+		if in.going(w) {
 			return beingDeleted(w)
 		}
 		if in.Capabilities.Reports {
@@ -286,13 +289,13 @@ func withhold(in Input, unresolved string) string {
 				continue
 			}
 		}
-		applied := findCondition(w.Status.Conditions, workv1.WorkApplied)
-		if applied == nil || applied.ObservedGeneration != w.Generation {
+		if !answered(w) {
 			return fmt.Sprintf("the agent has not answered work %s yet", w.Name)
 		}
 		if in.Graph == nil {
 			continue
 		}
+		applied := findCondition(w.Status.Conditions, workv1.WorkApplied)
 		if applied.Status != "True" {
 			return fmt.Sprintf("work %s is not applied: %s", w.Name, applied.Message)
 		}
@@ -302,13 +305,19 @@ func withhold(in Input, unresolved string) string {
 
 // awaitDeleted counts what is in works that are on their way out, and says what
 // holds them up.
-func (p *Plan) awaitDeleted(previous []*workv1.ManifestWork) {
-	for _, w := range previous {
-		if w.DeletionTimestamp != nil {
+func (p *Plan) awaitDeleted(in Input) {
+	for _, w := range in.Previous {
+		if in.going(w) {
 			p.Remaining += len(w.Spec.Workload.Manifests)
 			p.Withheld = cmp.Or(p.Withheld, beingDeleted(w))
 		}
 	}
+}
+
+// answered is true when the agent has looked at the work as it stands.
+func answered(w *workv1.ManifestWork) bool {
+	applied := findCondition(w.Status.Conditions, workv1.WorkApplied)
+	return applied != nil && applied.ObservedGeneration == w.Generation
 }
 
 // beingDeleted says so of a work, with what the agent says of it: a right that

@@ -19,7 +19,9 @@ import (
 
 // ocmAgent plays OCM's own agent as far as the hub can tell: it applies works in
 // any order, makes each an owner of its objects, deletes what no work owns any
-// more without saying so, and looks at objects in a loop of its own.
+// more without saying so, and looks at objects in a loop of its own. Works that
+// are deleted are for yet another loop, which does not wait for a pass of the
+// first. With it goes the cluster's garbage collector, which takes its time.
 type ocmAgent struct {
 	// owners of the objects on the cluster, by the objects' names.
 	owners map[string]map[string]bool
@@ -30,6 +32,14 @@ type ocmAgent struct {
 	conflict func() bool
 	// idle leaves a work to the next time.
 	idle func(*workv1.ManifestWork) bool
+	// slow lets a pass over a work begin and not end; begun are the works as
+	// those passes know them.
+	slow  func(*workv1.ManifestWork) bool
+	begun map[string]*workv1.ManifestWork
+	// bare are works whose inventory Kronvoy's agent made: no finalizer keeps it.
+	bare map[string]bool
+	// collects is when the garbage collector looks at owners that are gone.
+	collects func() bool
 	// deleted are objects in the order of their deletion; terminating ones are
 	// deleted and stuck.
 	deleted     []string
@@ -49,15 +59,49 @@ func newOCMWorld(t *testing.T, g *graph.Graph) *world {
 func newOCMAgent() *ocmAgent {
 	return &ocmAgent{
 		owners: map[string]map[string]bool{}, listed: map[string]map[string]bool{}, terminating: map[string]bool{},
-		conflict: func() bool { return false }, idle: never, onDelete: func(string) {},
+		conflict: no, idle: never, slow: never, collects: yes, onDelete: func(string) {},
+		begun: map[string]*workv1.ManifestWork{}, bare: map[string]bool{},
 	}
 }
 
 func never(*workv1.ManifestWork) bool { return false }
+func no() bool                        { return false }
+func yes() bool                       { return true }
+
+// calm ends whatever is at random.
+func (o *ocmAgent) calm() {
+	o.blind, o.conflict, o.idle, o.slow, o.collects = false, no, never, never, yes
+}
+
+// takeOver gives the objects of Kronvoy's agent to OCM's, with the inventories of
+// the works that own them.
+func (w *world) takeOver(o *ocmAgent) {
+	for work, names := range w.layout() {
+		o.bare[work], o.listed[work] = true, map[string]bool{}
+		for _, name := range names {
+			if o.owners[name] == nil {
+				o.owners[name] = map[string]bool{}
+			}
+			o.owners[name][work], o.listed[work][name] = true, true
+		}
+	}
+	w.agent, w.ocm = Capabilities{}, o
+}
 
 func (o *ocmAgent) answer(w *world) {
+	if o.collects() {
+		o.collect(w)
+	}
 	for _, x := range w.works {
-		if x.DeletionTimestamp != nil || o.idle(x) {
+		if x.DeletionTimestamp != nil {
+			continue
+		}
+		o.end(x.Name)
+		if o.slow(x) {
+			o.begun[x.Name] = x.DeepCopy()
+			continue
+		}
+		if o.idle(x) {
 			continue
 		}
 		o.apply(w, x)
@@ -66,25 +110,78 @@ func (o *ocmAgent) answer(w *world) {
 		}
 	}
 	w.works = slices.DeleteFunc(w.works, func(x *workv1.ManifestWork) bool {
-		return x.DeletionTimestamp != nil && !o.release(w, x.Name, nil)
+		return x.DeletionTimestamp != nil && !o.finalize(w, x.Name)
 	})
 }
 
-// apply is one pass over a work; the conditions of the other loop stay.
-func (o *ocmAgent) apply(w *world, x *workv1.ManifestWork) {
-	stays := map[string]bool{}
-	var manifests []workv1.ManifestCondition
+// end is that of a pass which began with a work as it was. It does not answer:
+// its version of the work is too old for that.
+func (o *ocmAgent) end(work string) {
+	if begun := o.begun[work]; begun != nil {
+		o.own(begun)
+		delete(o.begun, work)
+	}
+}
+
+// finalize is one look at a work that is being deleted; it says whether any object
+// of the inventory is not gone yet. What is not listed there any more is forgotten.
+func (o *ocmAgent) finalize(w *world, work string) (pending bool) {
+	if !o.bare[work] {
+		pending = o.release(w, work, nil)
+		maps.DeleteFunc(o.listed[work], func(name string, _ bool) bool { return !o.terminating[name] })
+	}
+	o.end(work)
+	if pending {
+		return true
+	}
+	for _, owners := range o.owners {
+		if owners[work] {
+			delete(owners, work)
+			owners[work+gone] = true
+		}
+	}
+	delete(o.listed, work)
+	delete(o.bare, work)
+	return false
+}
+
+// gone marks owners that are none any more.
+const gone = " (gone)"
+
+// collect is the garbage collector: it takes owners off that are gone, and deletes
+// what has no other.
+func (o *ocmAgent) collect(w *world) {
+	for _, name := range slices.Sorted(maps.Keys(o.owners)) {
+		maps.DeleteFunc(o.owners[name], func(owner string, _ bool) bool { return strings.HasSuffix(owner, gone) })
+		if len(o.owners[name]) == 0 {
+			o.delete(w, name)
+		}
+	}
+}
+
+// own makes a work an owner of the objects that it states.
+func (o *ocmAgent) own(x *workv1.ManifestWork) {
 	for _, config := range x.Spec.ManifestConfigs {
 		id := config.ResourceIdentifier
-		stays[id.Name] = true
 		if orphan(x, id) {
 			delete(o.owners, id.Name)
-		} else if !o.terminating[id.Name] {
+		} else if !o.terminating[id.Name] && !readOnly(config) {
 			if o.owners[id.Name] == nil {
 				o.owners[id.Name] = map[string]bool{}
 			}
 			o.owners[id.Name][x.Name] = true
 		}
+	}
+}
+
+// apply is one pass over a work; the conditions of the other loop stay.
+func (o *ocmAgent) apply(w *world, x *workv1.ManifestWork) {
+	o.own(x)
+	stays := map[string]bool{}
+	var manifests []workv1.ManifestCondition
+	for _, config := range x.Spec.ManifestConfigs {
+		id := config.ResourceIdentifier
+		stays[id.Name] = true
 		m := workv1.ManifestCondition{ResourceMeta: workv1.ManifestResourceMeta{Group: id.Group, Resource: id.Resource, Namespace: id.Namespace, Name: id.Name}}
 		if before := statusOf(x, id); before != nil {
 			m = *before
@@ -122,18 +219,24 @@ func (o *ocmAgent) release(w *world, work string, stays map[string]bool) (pendin
 			delete(o.owners[name], work)
 			continue
 		}
-		if !o.terminating[name] {
-			o.onDelete(name)
-			o.deleted = append(o.deleted, name)
-		}
-		if o.terminating[name] = w.stuck[name]; o.terminating[name] {
-			pending = true
-			continue
-		}
-		delete(o.terminating, name)
-		delete(o.owners, name)
+		pending = o.delete(w, name) || pending
 	}
 	return pending
+}
+
+// delete asks for an object's deletion, once, and says whether it is not gone yet.
+func (o *ocmAgent) delete(w *world, name string) (pending bool) {
+	if !o.terminating[name] {
+		o.onDelete(name)
+		o.deleted = append(o.deleted, name)
+	}
+	if w.stuck[name] {
+		o.terminating[name] = true
+		return true
+	}
+	delete(o.terminating, name)
+	delete(o.owners, name)
+	return false
 }
 
 // look is one pass of the other loop over a work.
@@ -342,12 +445,7 @@ func TestAClusterThatChangesItsAgentLosesNothing(t *testing.T) {
 
 	// OCM's agent finds the objects owned by the works they are in.
 	agent := newOCMAgent()
-	for work, names := range w.layout() {
-		for _, name := range names {
-			agent.owners[name] = map[string]bool{work: true}
-		}
-	}
-	w.agent, w.ocm = Capabilities{}, agent
+	w.takeOver(agent)
 	w.settle(false)
 	divided := map[string][]string{shop.WorkName(0): {"a1", "a2"}, shop.WorkName(1): {"b1", "b2"}, shop.WorkName(2): {"c1", "c2"}}
 	want(t, "works of OCM's agent", divided, w.layout())
@@ -371,17 +469,102 @@ func TestAClusterThatChangesItsAgentLosesNothing(t *testing.T) {
 	}
 }
 
+func TestAnInstanceMayGoRightAfterItsClusterChangedItsAgent(t *testing.T) {
+	w := newOCMWorld(t, chain(t))
+	w.settle(false)
+	w.agent, w.ocm = kronvoys, nil
+	w.step(false)
+	w.takeOver(newOCMAgent())
+	// Whoever waits for the garbage collector waits for ever.
+	w.ocm.collects = no
+	w.settle(false)
+	want(t, "works", map[string][]string{shop.WorkName(0): {"a"}, shop.WorkName(3): {"b"}, shop.WorkName(4): {"c"}}, w.layout())
+	w.settle(true)
+	want(t, "deleted", []string{"c", "b", "a"}, w.ocm.deleted)
+	want(t, "owners", map[string]map[string]bool{}, w.ocm.owners)
+}
+
+func TestWithOCMsAgentAWorkOfSomebodyElseIsDeleted(t *testing.T) {
+	w := newOCMWorld(t, chain(t))
+	w.settle(false)
+	stray := w.works[0].DeepCopy()
+	stray.Name = "stray"
+	w.works = append(w.works, stray)
+	want(t, "to be deleted", []string{"stray"}, w.step(false).Delete)
+}
+
+func TestKronvoysAgentFinishesWhatOCMsHasBegunToRemove(t *testing.T) {
+	w := newLattice(t)
+	w.settle(false)
+	// Every work of two waves is emptied, and nobody answers that.
+	w.spec["two"], w.spec["three"] = false, false
+	w.step(false)
+	w.ocm.idle = func(x *workv1.ManifestWork) bool { return statesManifest(x, "kube-system") }
+	w.settle(false)
+	if !slices.Contains(w.shipped(), "kube-system") {
+		t.Fatalf("no work is emptied: %v", w.layout())
+	}
+	w.agent, w.ocm = kronvoys, nil
+	for range 6 {
+		w.step(false)
+	}
+	want(t, "shipped", []string{"a1", "b1"}, w.shipped())
+}
+
+func TestWithOCMsAgentAPassThatHadBegunLeavesNoOwnerBehind(t *testing.T) {
+	w := newLattice(t)
+	w.settle(false)
+	w.ocm.collects = no
+	// c1 gets a work of its own to leave with, and is wanted again.
+	w.spec["three"] = false
+	w.step(false)
+	want(t, "the work of what leaves", []string{"c1"}, w.layout()[shop.WorkName(3)])
+	w.ocm.slow = func(x *workv1.ManifestWork) bool { return x.Name == shop.WorkName(3) }
+	w.answer()
+	w.ocm.slow = never
+	w.spec["three"] = true
+	w.settle(false)
+	want(t, "works", map[string][]string{shop.WorkName(0): {"a1", "a2"}, shop.WorkName(1): {"b1", "b2"}, shop.WorkName(2): {"c1", "c2"}}, w.layout())
+	want(t, "owners of c1", map[string]bool{shop.WorkName(2): true}, w.ocm.owners["c1"])
+	want(t, "deleted", nil, w.ocm.deleted)
+}
+
+func TestWithOCMsAgentAPassThatHadBegunBringsNothingBack(t *testing.T) {
+	w := newOCMWorld(t, chain(t))
+	w.settle(false)
+	w.ocm.collects = no
+	w.ocm.slow = func(x *workv1.ManifestWork) bool { return statesManifest(x, "c") }
+	w.answer()
+	w.ocm.slow = never
+	w.settle(true)
+	want(t, "deleted", []string{"c", "b", "a"}, w.ocm.deleted)
+	want(t, "owners", map[string]map[string]bool{}, w.ocm.owners)
+}
+
 func statesManifest(w *workv1.ManifestWork, name string) bool {
 	return slices.ContainsFunc(w.Spec.ManifestConfigs, func(c workv1.ManifestConfigOption) bool { return c.ResourceIdentifier.Name == name })
 }
 
 // TestWithOCMsAgentTheOrderHoldsWhateverHappens changes what is wanted, the agent
-// and what is stuck at random, and takes everything down at the end.
+// and what is stuck at random, and takes everything down at the end. Some clusters
+// have had Kronvoy's agent before, and some of those OCM's even before that.
 func TestWithOCMsAgentTheOrderHoldsWhateverHappens(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(100) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
+			sometimes := func() bool { return random.IntN(4) == 0 }
+			some := func(*workv1.ManifestWork) bool { return sometimes() }
 			w := newLattice(t)
+			if random.IntN(2) == 0 {
+				if random.IntN(2) == 0 {
+					w.settle(false)
+				}
+				w.agent, w.ocm = kronvoys, nil
+				for range 1 + random.IntN(8) {
+					w.step(false)
+				}
+				w.takeOver(newOCMAgent())
+			}
 			w.ocm.onDelete = func(name string) {
 				for other := range w.ocm.owners {
 					if slices.Contains(w.graph.Node(other).Dependencies, name) {
@@ -389,10 +572,9 @@ func TestWithOCMsAgentTheOrderHoldsWhateverHappens(t *testing.T) {
 					}
 				}
 			}
-			w.ocm.conflict = func() bool { return random.IntN(4) == 0 }
-			w.ocm.idle = func(*workv1.ManifestWork) bool { return random.IntN(4) == 0 }
+			w.ocm.conflict, w.ocm.idle, w.ocm.slow, w.ocm.collects = sometimes, some, some, sometimes
 			names := []string{"a1", "a2", "b1", "b2", "c1", "c2"}
-			for range 60 {
+			disturb := func() {
 				switch random.IntN(6) {
 				case 0:
 					flag := []string{"one", "two", "three"}[random.IntN(3)]
@@ -407,37 +589,49 @@ func TestWithOCMsAgentTheOrderHoldsWhateverHappens(t *testing.T) {
 				case 4:
 					w.mute = !w.mute
 				}
-				before := w.layout()
-				plan := w.step(false)
-				for _, gone := range plan.Delete {
-					for _, name := range before[gone] {
-						kept := slices.ContainsFunc(slices.Concat(plan.Works, plan.Donors), func(x *workv1.ManifestWork) bool { return statesManifest(x, name) })
-						at := slices.IndexFunc(w.last.Nodes, func(n graph.NodeResult) bool { return n.ID == name })
-						if state := w.last.Nodes[at].State; !kept && state != graph.Excluded {
-							t.Errorf("%s goes with its work, and is %s", name, state)
-						}
+			}
+			for range random.IntN(60) {
+				disturb()
+				before := w.shipped()
+				w.step(false)
+				for _, name := range before {
+					at := slices.IndexFunc(w.last.Nodes, func(n graph.NodeResult) bool { return n.ID == name })
+					if !slices.Contains(w.shipped(), name) && at >= 0 && w.last.Nodes[at].State != graph.Excluded {
+						t.Errorf("%s leaves, and is %s", name, w.last.Nodes[at].State)
 					}
 				}
 			}
-			w.ocm.blind, w.mute, w.stuck, w.ocm.conflict, w.ocm.idle = false, false, map[string]bool{}, func() bool { return false }, never
-			w.settle(false)
-			var there, wanted []string
-			for _, n := range w.last.Nodes {
-				if n.State != graph.Excluded {
-					wanted = append(wanted, n.ID)
-				}
+			calm := func() {
+				w.mute, w.stuck = false, map[string]bool{}
+				w.ocm.calm()
 			}
-			there = slices.Sorted(maps.Keys(w.ocm.owners))
-			slices.Sort(wanted)
-			want(t, "on the cluster", wanted, there)
-			for name, owners := range w.ocm.owners {
-				if len(owners) != 1 {
-					t.Errorf("%s is in %d works", name, len(owners))
+			if random.IntN(2) == 0 {
+				calm()
+				w.settle(false)
+				var there, wanted []string
+				for _, n := range w.last.Nodes {
+					if n.State != graph.Excluded {
+						wanted = append(wanted, n.ID)
+					}
 				}
+				there = slices.Sorted(maps.Keys(w.ocm.owners))
+				slices.Sort(wanted)
+				want(t, "on the cluster", wanted, there)
+				for name, owners := range w.ocm.owners {
+					if len(owners) != 1 {
+						t.Errorf("%s is owned by %v", name, owners)
+					}
+				}
+				w.ocm.conflict, w.ocm.idle, w.ocm.slow, w.ocm.collects = sometimes, some, some, sometimes
 			}
+			for range 60 {
+				disturb()
+				w.step(true)
+			}
+			calm()
 			w.settle(true)
-			if len(w.ocm.owners) > 0 {
-				t.Errorf("left over: %v", w.ocm.owners)
+			if len(w.ocm.owners) > 0 || len(w.works) > 0 {
+				t.Errorf("left over: %v in %v", w.ocm.owners, w.layout())
 			}
 		})
 	}

@@ -18,11 +18,21 @@ const maxSelectionBytes = kronvoyv1alpha1.MaxObserveBytes / 2
 
 // carrier is the manifest that selections travel with. They are in an
 // annotation, but OCM's hub refuses a work without manifests, and a graph may do
-// nothing but select. It is read only, and every API server makes this namespace
-// itself, so that it is there on any cluster.
+// nothing but select. For that it also is what is left in a work that OCM's agent
+// has to let go of; see division.empty. It is read only, and every API server
+// makes this namespace itself, so that it is there on any cluster.
 var carrier = graph.Node{
 	Kind: graph.External, GVK: schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, Resource: "namespaces",
 }
+
+func newCarrier(in Input) (manifest, error) {
+	return newManifest(in, &carrier, 0, map[string]any{
+		"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "kube-system"},
+	})
+}
+
+// carries is true of the carrier, which is of no node.
+func (m manifest) carries() bool { return m.policy.Node == "" }
 
 // newSelection states what a node looks for, and the fields that the hub needs
 // back.
@@ -73,9 +83,7 @@ func carry(in Input, wanted []manifest, chosen []kronvoyv1alpha1.Selection, ship
 	if len(chosen) == 0 {
 		return wanted, nil
 	}
-	m, err := newManifest(in, &carrier, 0, map[string]any{
-		"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "kube-system"},
-	})
+	m, err := newCarrier(in)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
 
 // OCM's own agent gives one sign that objects are gone: their work is. It deletes
@@ -19,7 +21,15 @@ import (
 // applied the new one, and so has made that an owner of it; what then leaves the
 // old work is let go of, and not deleted:
 //
-//	stays ──moves──► leaves ──(the gate opens)──► its work is deleted ──► gone
+//	stays ──moves──► leaves ──(the gate opens)──► its work is emptied ──► its work is deleted ──► gone
+//
+// No work is deleted with objects in it. The agent handles a work's deletion apart
+// from its manifests, so that a pass which had begun before would apply them once
+// more: an object that was deleted would come back, and one that has moved get an
+// owner that is gone, which keeps the agent from deleting it with its new work. So
+// a work is emptied first, down to the carrier, and deleted when the agent has
+// answered that: no later pass knows the objects. What is still being deleted then
+// is in the work's inventory, whose end the work waits for.
 //
 // In the same way an object moves whose wave changes, and a cluster is divided
 // whose agent was Kronvoy's and that has all waves in one work. That agent puts no
@@ -37,8 +47,7 @@ type division struct {
 	works map[int][]manifest
 	// moving are the parties of objects that are in another work, too.
 	moving map[party]bool
-	// deletion are the delete options as the works have them.
-	deletion map[int]*workv1.DeleteOption
+	stock
 }
 
 // divide distributes manifests over works of one party each. A manifest stays in
@@ -59,7 +68,7 @@ func divide(in Input, wanted, leaving []manifest) (division, error) {
 	sortManifests(all)
 	homes := before.settle(all, parties)
 
-	d := division{works: map[int][]manifest{}, moving: map[party]bool{}, deletion: before.deletion}
+	d := division{works: map[int][]manifest{}, moving: map[party]bool{}, stock: before}
 	for _, m := range all {
 		home := homes[m.key()]
 		d.works[home] = append(d.works[home], m)
@@ -81,7 +90,7 @@ func divide(in Input, wanted, leaving []manifest) (division, error) {
 	return d, nil
 }
 
-// remove takes the objects of one wave out that leave, which deletes their works.
+// remove takes the objects of one wave out that leave, which empties their works.
 // It does nothing and returns false while that would not be the end of them, or
 // of more than them: one that is in another work, too, would stay, and be deleted
 // when nobody looks; an orphan would go if its work did not say yet that it is one.
@@ -109,6 +118,21 @@ func (d division) remove(wave int) bool {
 	return true
 }
 
+// empty leaves the carrier in works that nothing else is left in, until the agent
+// has let go of what was in them; then they may go.
+func (d division) empty(in Input) error {
+	carrier, err := newCarrier(in)
+	if err != nil {
+		return err
+	}
+	for number, released := range d.released {
+		if len(d.works[number]) == 0 && !released {
+			d.works[number] = []manifest{carrier}
+		}
+	}
+	return nil
+}
+
 // chunks are the works as pack returns them.
 func (d division) chunks() [][]manifest {
 	var chunks [][]manifest
@@ -133,24 +157,32 @@ type stock struct {
 	foreign map[int]bool
 	// deletion are the delete options.
 	deletion map[int]*workv1.DeleteOption
+	// released says of each work that is not being deleted whether the agent has
+	// let go of all that was in it.
+	released map[int]bool
 }
 
 func takeStock(in Input) (stock, error) {
 	s := stock{
 		homes: map[workv1.ResourceIdentifier][]int{}, applied: map[int]map[workv1.ResourceIdentifier]bool{},
-		taken: map[int]bool{}, foreign: map[int]bool{}, deletion: map[int]*workv1.DeleteOption{},
+		taken: map[int]bool{}, foreign: map[int]bool{}, deletion: map[int]*workv1.DeleteOption{}, released: map[int]bool{},
 	}
 	for _, w := range in.Previous {
 		number := chunkOf(w.Name)
+		if number < 0 {
+			// The hub has not made it, and deletes it.
+			continue
+		}
 		s.taken[number], s.foreign[number] = true, in.Reports[w.Name] != nil
 		if w.DeletionTimestamp != nil {
 			continue
 		}
-		manifests, _, err := takeApart(w)
+		manifests, _, err := in.contents(w)
 		if err != nil {
 			return stock{}, err
 		}
 		s.deletion[number] = w.Spec.DeleteOption
+		s.released[number] = in.going(w) && answered(w)
 		s.applied[number] = map[workv1.ResourceIdentifier]bool{}
 		for _, m := range manifests {
 			s.homes[m.key()] = append(s.homes[m.key()], number)
@@ -164,6 +196,30 @@ func takeStock(in Input) (stock, error) {
 		slices.Sort(s.homes[key])
 	}
 	return s, nil
+}
+
+// contents takes a work apart, without a carrier that has nothing to carry: OCM's
+// agent makes no selections.
+func (in Input) contents(w *workv1.ManifestWork) ([]manifest, []kronvoyv1alpha1.Selection, error) {
+	manifests, selections, err := takeApart(w)
+	if !in.Capabilities.Reports {
+		manifests = slices.DeleteFunc(manifests, manifest.carries)
+	}
+	return manifests, selections, err
+}
+
+// going is true of a work that is being deleted, or is emptied for that; not of
+// one that holds what its annotations do not tell of.
+func (in Input) going(w *workv1.ManifestWork) bool {
+	if w.DeletionTimestamp != nil {
+		return true
+	}
+	if in.Capabilities.Reports {
+		return false
+	}
+	manifests, _, err := takeApart(w)
+	return err == nil && len(manifests) == len(w.Spec.Workload.Manifests) &&
+		!slices.ContainsFunc(manifests, func(m manifest) bool { return !m.carries() })
 }
 
 // owners says which party a work belongs to: that of most of its objects, and

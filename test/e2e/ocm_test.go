@@ -417,12 +417,9 @@ func (s *scene) changesItsAgent(spoke *fleet.Cluster, agent *fleet.Process) {
 		begin := time.Now()
 		s.hub.Delete(s, resource("Changing"), s.ns+"/"+name)
 		s.gone("Changing", name)
-		// What is still owned by a work of before is for the garbage collector, whose
-		// requests are not noted; see docs/ocm.md.
 		want := []string{"configmaps/" + name + "-last", "configmaps/" + name + "-second", "configmaps/" + name + "-first"}
-		got := s.deletions(klusterlet, begin)
-		if noted := slices.DeleteFunc(want, func(w string) bool { return !slices.Contains(got, w) }); !slices.Equal(got, noted) {
-			s.Errorf("deleted %q, want %q", got, noted)
+		if got := s.deletions(klusterlet, begin); !slices.Equal(got, want) {
+			s.Errorf("deleted %q, want %q", got, want)
 		}
 		s.goes(klusterlet, "configmaps", name+"-last")
 		s.goes(klusterlet, "configmaps", name+"-second")
