@@ -132,6 +132,7 @@ func TestAClusterWithOCMsOwnAgent(t *testing.T) {
 	step("an application beside Kronvoy's agent", s.application)
 	step("one node leaves, and then what it needed", s.pruned)
 	step("a readyWhen that it cannot judge", s.judgedByTheHub)
+	step("a service account that may do nothing but config maps", s.confined)
 	step("what it cannot do is said before anything is shipped", s.lacking)
 	step("its agent becomes Kronvoy's, and OCM's again", func() { s.changesItsAgent(spoke, agent) })
 }
@@ -294,6 +295,30 @@ resources:
 	}
 	s.hub.Delete(s, resource("Judged"), s.ns+"/one")
 	s.gone("Judged", "one")
+}
+
+// confined is a chain in the name of an account that may not even see what a work
+// is emptied down to.
+func (s *scene) confined() {
+	s.account(klusterlet, "deployer")
+	s.grant(klusterlet, "deployer", "configmaps", "get", "create", "update", "patch", "delete")
+	s.annotate("kronvoy.io/service-account", "deployer")
+	defer s.annotate("kronvoy.io/service-account", "")
+	s.define("Confined", chain)
+	s.create("Confined", "one", klusterlet, "")
+	s.readyWithin("Confined", "one", 1)
+	if got, want := s.executor(klusterlet, "Confined", "one"), s.ns+"/deployer"; got != want {
+		s.Errorf("the executor is %s, want %s", got, want)
+	}
+	begin := time.Now()
+	s.create("Confined", "one", klusterlet, "withLast: false")
+	s.goes(klusterlet, "configmaps", "one-last")
+	s.readyWithin("Confined", "one", 1)
+	s.hub.Delete(s, resource("Confined"), s.ns+"/one")
+	s.gone("Confined", "one")
+	if got, want := s.deletions(klusterlet, begin), []string{"configmaps/one-last", "configmaps/one-second", "configmaps/one-first"}; !slices.Equal(got, want) {
+		s.Errorf("deleted %q, want %q", got, want)
+	}
 }
 
 // lacking needs a list of the cluster, which OCM's feedback cannot carry.
