@@ -116,6 +116,11 @@ type TargetStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Suspended string `json:"suspended,omitempty"`
+	// Ineffective says which policies of the instance's Distribution the cluster's
+	// agent does not follow, and why; empty if it follows all.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Ineffective string `json:"ineffective,omitempty"`
 	// Message says in a sentence what is missing, or nothing when Ready.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024

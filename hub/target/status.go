@@ -75,6 +75,7 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 		Children:           s.listed(),
 	}
 	status.Suspended = s.suspension()
+	status.Ineffective = s.ineffective()
 	status.Reason = s.reason
 	status.State, status.Message = summarize(s, status.Nodes)
 	status.Message = shorten(status.Message)
@@ -82,9 +83,10 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 	case s.blocked != "":
 		// Nothing was decided: what was known stays.
 		status.Revision, status.Nodes, status.Drift = old.Revision, old.Nodes, old.Drift
+		status.Ineffective = old.Ineffective
 	case s.suspended:
-		// Nothing was shipped.
-		status.Revision = old.Revision
+		// Nothing was shipped, and policies were not looked at.
+		status.Revision, status.Ineffective = old.Revision, old.Ineffective
 	}
 	status.Values = values(s, old)
 	status.Conditions, status.Issues = authored(s, status)
@@ -111,6 +113,26 @@ func (s *scope) suspension() string {
 		why += "; the cluster's agent is OCM's, which goes on applying what was shipped before"
 	}
 	return shorten(why)
+}
+
+// ineffective says which policies an agent of OCM's own does not follow: it puts
+// right and takes over what it can without force.
+func (s *scope) ineffective() string {
+	if !s.described || s.agent.Reports {
+		return ""
+	}
+	var kinds []string
+	if slices.ContainsFunc(s.policies, func(p kronvoyv1alpha1.DistributionPolicy) bool { return p.Drift != "" }) {
+		kinds = append(kinds, "drift")
+	}
+	if slices.ContainsFunc(s.policies, func(p kronvoyv1alpha1.DistributionPolicy) bool { return p.Takeover != "" }) {
+		kinds = append(kinds, "takeover")
+	}
+	if len(kinds) == 0 {
+		return ""
+	}
+	return shorten(fmt.Sprintf("policies of Distribution %s about %s have no effect: the cluster's agent is OCM's, which puts right and takes over what belongs to nobody else",
+		s.target.Spec.Distribution, strings.Join(kinds, " and ")))
 }
 
 // summarize gives the state and, unless all is well, a sentence.

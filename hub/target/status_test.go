@@ -8,6 +8,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
 
@@ -52,6 +53,38 @@ func TestTheStateOfATargetAndItsSentence(t *testing.T) {
 			state, message := summarize(&tc.scope, nodes(&tc.scope))
 			if state != tc.state || message != tc.want {
 				t.Errorf("%s: %q, want %s: %q", state, message, tc.state, tc.want)
+			}
+		})
+	}
+}
+
+func TestATargetNamesThePoliciesThatItsAgentDoesNotFollow(t *testing.T) {
+	drift, takeover := kronvoyv1alpha1.DistributionPolicy{Drift: kronvoyv1alpha1.DriftReport}, kronvoyv1alpha1.DistributionPolicy{Takeover: kronvoyv1alpha1.TakeoverNever}
+	const why = " have no effect: the cluster's agent is OCM's, which puts right and takes over what belongs to nobody else"
+	cases := map[string]struct {
+		policies policy.Policies
+		change   func(*scope)
+		want     string
+	}{
+		"drift":         {policies: policy.Policies{drift}, want: "policies of Distribution web about drift" + why},
+		"takeover":      {policies: policy.Policies{takeover}, want: "policies of Distribution web about takeover" + why},
+		"both":          {policies: policy.Policies{takeover, drift, drift}, want: "policies of Distribution web about drift and takeover" + why},
+		"deletion":      {policies: policy.Policies{{Deletion: kronvoyv1alpha1.DeletionOrphan}}},
+		"another agent": {policies: policy.Policies{drift}, change: func(s *scope) { s.agent.Reports = true }},
+		"unknown agent": {policies: policy.Policies{drift}, change: func(s *scope) { s.described = false }},
+		"suspended":     {change: func(s *scope) { s.suspended = true }, want: "as it was"},
+		"blocked":       {change: func(s *scope) { s.blocked = "no revision" }, want: "as it was"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := judged(t, mirror)
+			s.described, s.agent, s.policies = true, work.Capabilities{}, tc.policies
+			s.target.Spec.Distribution, s.target.Status.Ineffective = "web", "as it was"
+			if tc.change != nil {
+				tc.change(s)
+			}
+			if got := decideStatus(s, metav1.Time{}).Ineffective; got != tc.want {
+				t.Errorf("it says %q, want %q", got, tc.want)
 			}
 		})
 	}

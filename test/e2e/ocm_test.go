@@ -302,14 +302,22 @@ resources:
 func (s *scene) confined() {
 	s.account(klusterlet, "deployer")
 	s.grant(klusterlet, "deployer", "configmaps", "get", "create", "update", "patch", "delete")
-	s.annotate("kronvoy.io/service-account", "deployer")
-	defer s.annotate("kronvoy.io/service-account", "")
+	s.hub.Apply(s, fmt.Sprintf(`
+apiVersion: kronvoy.io/v1alpha1
+kind: Distribution
+metadata: {name: confined, namespace: %s}
+spec: {instances: {apiVersion: kro.run/v1alpha1, kind: Confined}, serviceAccountName: deployer, policies: [{drift: Report}]}`, s.ns))
+	defer s.hub.Delete(s, "distributions.kronvoy.io", s.ns+"/confined")
 	s.define("Confined", chain)
 	s.create("Confined", "one", klusterlet, "")
+	probe.Eventually(s, "the Distribution to count", func() error {
+		executor, ineffective := s.executor(klusterlet, "Confined", "one"), s.target(klusterlet, "Confined", "one").Text("status.ineffective")
+		if executor != s.ns+"/deployer" || !strings.HasPrefix(ineffective, "policies of Distribution confined about drift have no effect") {
+			return fmt.Errorf("the executor is %s, and the target says %q", executor, ineffective)
+		}
+		return nil
+	})
 	s.readyWithin("Confined", "one", 1)
-	if got, want := s.executor(klusterlet, "Confined", "one"), s.ns+"/deployer"; got != want {
-		s.Errorf("the executor is %s, want %s", got, want)
-	}
 	begin := time.Now()
 	s.create("Confined", "one", klusterlet, "withLast: false")
 	s.goes(klusterlet, "configmaps", "one-last")
