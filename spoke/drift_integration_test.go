@@ -224,7 +224,6 @@ func TestAMutatingAdmissionPolicyCausesNoDrift(t *testing.T) {
 	}
 }
 
-
 // admission installs a mutating policy for ConfigMaps and waits until it acts.
 func (w *world) admission(condition, expression string) {
 	w.t.Helper()

@@ -235,7 +235,6 @@ func TestAStormOfChangesCostsFewWrites(t *testing.T) {
 	}
 }
 
-
 func TestMoreObjectsDriftThanAReportLists(t *testing.T) {
 	const objects, listed = 150, 100
 	for name, policy := range map[string]kronvoyv1alpha1.DriftPolicy{"reported": kronvoyv1alpha1.DriftReport, "corrected": kronvoyv1alpha1.DriftCorrect} {
@@ -275,4 +274,3 @@ func TestMoreObjectsDriftThanAReportLists(t *testing.T) {
 		})
 	}
 }
-

@@ -328,7 +328,6 @@ func TestTheKindsThatPeopleHave(t *testing.T) {
 	}
 }
 
-
 // A policy of the cluster that adds to every write of every kind adds nothing to
 // what the agent has to say or to do.
 func TestTheKindsThatPeopleHaveUnderAPolicyThatAddsToAllOfThem(t *testing.T) {
@@ -356,7 +355,6 @@ func TestTheKindsThatPeopleHaveUnderAPolicyThatAddsToAllOfThem(t *testing.T) {
 		w.nothingWritten("after a restart", nil)
 	}
 }
-
 
 // A policy that rewrites what a manifest says has the last word: that is told
 // once, and nothing is written because of it.
@@ -400,7 +398,6 @@ func TestAPolicyThatRewritesAnImageIsNotFought(t *testing.T) {
 		t.Errorf("%d writes put right one field", got)
 	}
 }
-
 
 // Fields that are set once are named, for every kind in its own words.
 func TestFieldsThatAreSetOnceAreNamed(t *testing.T) {
