@@ -218,7 +218,7 @@ func (r *Reconciler) serveLastGood(ctx context.Context, rgd *krov1alpha1.Resourc
 	if err != nil {
 		return err
 	}
-	newest := revision.Newest(revisions)
+	newest := revision.Newest(revision.Own(revisions, rgd))
 	if newest == nil {
 		return nil
 	}
@@ -247,16 +247,17 @@ func (r *Reconciler) revisions(ctx context.Context, definition string) ([]appsv1
 }
 
 // ensureRevision stores the definition as it is; a state that was there before
-// becomes the newest again.
+// becomes the newest again, and this definition's own.
 func (r *Reconciler) ensureRevision(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition, g *graph.Graph) (*appsv1.ControllerRevision, error) {
 	revisions, err := r.revisions(ctx, rgd.Name)
 	if err != nil {
 		return nil, err
 	}
 	newest := revision.Newest(revisions)
-	if newest != nil && revision.Hash(newest) == g.Hash() {
+	if newest != nil && revision.Hash(newest) == g.Hash() && metav1.IsControlledBy(newest, rgd) {
 		return newest, nil
 	}
+	owner := metav1.NewControllerRef(rgd, krov1alpha1.GroupVersion.WithKind("ResourceGraphDefinition"))
 	number := int64(1)
 	if newest != nil {
 		number = newest.Revision + 1
@@ -266,7 +267,7 @@ func (r *Reconciler) ensureRevision(ctx context.Context, rgd *krov1alpha1.Resour
 			continue
 		}
 		before := revisions[i].DeepCopy()
-		revisions[i].Revision = number
+		revision.Renew(&revisions[i], number, *owner)
 		if err := r.Client.Patch(ctx, &revisions[i], client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 			return nil, fmt.Errorf("renumbering revision %s: %w", revisions[i].Name, err)
 		}
@@ -276,7 +277,6 @@ func (r *Reconciler) ensureRevision(ctx context.Context, rgd *krov1alpha1.Resour
 	if err != nil {
 		return nil, fmt.Errorf("encoding definition %s: %w", rgd.Name, err)
 	}
-	owner := metav1.NewControllerRef(rgd, krov1alpha1.GroupVersion.WithKind("ResourceGraphDefinition"))
 	stored, err := revision.Definition{Name: rgd.Name, Hash: g.Hash(), Spec: spec}.Object(r.Namespace, number, *owner)
 	if err != nil {
 		return nil, err

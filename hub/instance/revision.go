@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
@@ -19,7 +20,7 @@ import (
 
 // ensureRevision stores the instance's spec with the definition it is for, and
 // leaves the newest revision in the scope. A state that was there before
-// becomes the newest again.
+// becomes the newest again, and this instance's own.
 func (r *Reconciler) ensureRevision(ctx context.Context, s *scope) error {
 	spec, _ := s.instance.Object["spec"].(map[string]any)
 	wanted := revision.Instance{Definition: s.serving.Revision, DefinitionHash: s.serving.Graph.Hash(), Spec: spec}
@@ -30,7 +31,7 @@ func (r *Reconciler) ensureRevision(ctx context.Context, s *scope) error {
 		return fmt.Errorf("listing revisions of %s: %w", s.identity, err)
 	}
 	s.newest = revision.Newest(cached.Items)
-	if s.newest != nil && revision.Hash(s.newest) == wanted.Hash() {
+	if s.newest != nil && revision.Hash(s.newest) == wanted.Hash() && metav1.IsControlledBy(s.newest, s.instance) {
 		return r.prune(ctx, s, cached.Items)
 	}
 	s.newest, err = r.store(ctx, s, namespace, wanted, cached.Items)
@@ -42,7 +43,7 @@ func (r *Reconciler) store(ctx context.Context, s *scope, namespace string, want
 	i := slices.IndexFunc(existing, func(c appsv1.ControllerRevision) bool { return revision.Hash(&c) == wanted.Hash() })
 	if i >= 0 {
 		before := existing[i].DeepCopy()
-		existing[i].Revision = number
+		revision.Renew(&existing[i], number, ownerOf(s.instance))
 		if err := r.Client.Patch(ctx, &existing[i], client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 			return nil, fmt.Errorf("renumbering revision %s: %w", existing[i].Name, err)
 		}

@@ -112,6 +112,24 @@ func Newest(revisions []appsv1.ControllerRevision) *appsv1.ControllerRevision {
 	return newest
 }
 
+// Own are the revisions of an owner, without those of one that had its name
+// before: the garbage collector is about to delete them.
+func Own(revisions []appsv1.ControllerRevision, owner metav1.Object) []appsv1.ControllerRevision {
+	var own []appsv1.ControllerRevision
+	for i := range revisions {
+		if metav1.IsControlledBy(&revisions[i], owner) {
+			own = append(own, revisions[i])
+		}
+	}
+	return own
+}
+
+// Renew makes a revision of the same state the owner's newest, also one of an
+// owner that had its name before.
+func Renew(r *appsv1.ControllerRevision, number int64, owner metav1.OwnerReference) {
+	r.Revision, r.OwnerReferences = number, []metav1.OwnerReference{owner}
+}
+
 func object(namespace, name string, number int64, owner metav1.OwnerReference, hash string, data any, labels map[string]string) (*appsv1.ControllerRevision, error) {
 	raw, err := json.Marshal(data)
 	if err != nil {

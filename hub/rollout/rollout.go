@@ -205,7 +205,7 @@ func (r *Reconciler) newestRevision(ctx context.Context, instance *unstructured.
 	if err != nil {
 		return nil, fmt.Errorf("listing revisions of %s: %w", identity, err)
 	}
-	return revision.Newest(revisions.Items), nil
+	return revision.Newest(revision.Own(revisions.Items, instance)), nil
 }
 
 // owner is the name of the Distribution that owns an instance.
