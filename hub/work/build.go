@@ -146,6 +146,7 @@ func (p *Plan) distribute(in Input, wanted, leaving []manifest) ([][]manifest, e
 	if p.Leaves && !divided.remove(p.Wave) {
 		p.Leaves, p.Withheld = false, "what leaves is being given works of its own, whose end the agent reports"
 	}
+	divided.keepRefused(p.Leaves, p.Wave)
 	if err := divided.empty(in); err != nil {
 		return nil, err
 	}

@@ -28,6 +28,9 @@ type ocmAgent struct {
 	// listed are the objects that it knows of a work, by the work's name: of
 	// others it does not let go.
 	listed map[string]map[string]bool
+	// refused are objects that are somebody else's: the agent applies them in no
+	// work.
+	refused map[string]bool
 	// conflict makes a pass over a work end before it has listed and answered.
 	conflict func() bool
 	// idle leaves a work to the next time.
@@ -165,7 +168,7 @@ func (o *ocmAgent) own(x *workv1.ManifestWork) {
 		id := config.ResourceIdentifier
 		if orphan(x, id) {
 			delete(o.owners, id.Name)
-		} else if !o.terminating[id.Name] && !readOnly(config) {
+		} else if !o.terminating[id.Name] && !o.refused[id.Name] && !readOnly(config) {
 			if o.owners[id.Name] == nil {
 				o.owners[id.Name] = map[string]bool{}
 			}
@@ -177,7 +180,7 @@ func (o *ocmAgent) own(x *workv1.ManifestWork) {
 // apply is one pass over a work; the conditions of the other loop stay.
 func (o *ocmAgent) apply(w *world, x *workv1.ManifestWork) {
 	o.own(x)
-	stays := map[string]bool{}
+	stays, all := map[string]bool{}, metav1.ConditionTrue
 	var manifests []workv1.ManifestCondition
 	for _, config := range x.Spec.ManifestConfigs {
 		id := config.ResourceIdentifier
@@ -186,7 +189,11 @@ func (o *ocmAgent) apply(w *world, x *workv1.ManifestWork) {
 		if before := statusOf(x, id); before != nil {
 			m = *before
 		}
-		m.Conditions = setCondition(m.Conditions, "Applied", "True", x.Generation)
+		applied := metav1.ConditionTrue
+		if o.refused[id.Name] {
+			applied, all = metav1.ConditionFalse, metav1.ConditionFalse
+		}
+		m.Conditions = setCondition(m.Conditions, "Applied", applied, x.Generation)
 		manifests = append(manifests, m)
 	}
 	o.release(w, x.Name, stays)
@@ -199,7 +206,7 @@ func (o *ocmAgent) apply(w *world, x *workv1.ManifestWork) {
 	}
 	o.listed[x.Name] = pending
 	x.Status.ResourceStatus.Manifests = manifests
-	x.Status.Conditions = setCondition(x.Status.Conditions, "Applied", "True", x.Generation)
+	x.Status.Conditions = setCondition(x.Status.Conditions, "Applied", all, x.Generation)
 }
 
 func orphan(x *workv1.ManifestWork, id workv1.ResourceIdentifier) bool {
@@ -624,6 +631,9 @@ func TestWithOCMsAgentTheOrderHoldsWhateverHappens(t *testing.T) {
 				}
 				w.ocm.conflict, w.ocm.idle, w.ocm.slow, w.ocm.collects = sometimes, some, some, sometimes
 			}
+			if random.IntN(2) == 0 {
+				w.ocm.refused = map[string]bool{names[random.IntN(len(names))]: true}
+			}
 			for range 60 {
 				disturb()
 				w.step(true)
@@ -668,4 +678,32 @@ func TestWithOCMsAgentTeardownBeginsWithThePoliciesAsTheyAre(t *testing.T) {
 	w.settle(true)
 	want(t, "works", map[string][]string{}, w.layout())
 	want(t, "deleted", nil, w.ocm.deleted)
+}
+
+// TestWithOCMsAgentTeardownGoesOnWithoutWhatCannotMove: an object that the agent
+// applies in no work never gets a new owner; it is not waited for, and goes in its
+// turn where it was applied before.
+func TestWithOCMsAgentTeardownGoesOnWithoutWhatCannotMove(t *testing.T) {
+	for name, ours := range map[string]bool{"somebody else's": false, "applied before": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newLattice(t)
+			w.agent, w.ocm = kronvoys, nil
+			for range 6 {
+				w.step(false)
+			}
+			w.takeOver(newOCMAgent())
+			w.ocm.refused = map[string]bool{"b1": true}
+			wanted := []string{"c1", "c2", "b1", "b2", "a1", "a2"}
+			if !ours {
+				delete(w.ocm.owners, "b1")
+				delete(w.ocm.listed[shop.WorkName(0)], "b1")
+				wanted = []string{"c1", "c2", "b2", "a1", "a2"}
+			}
+			plan := w.settle(true)
+			if len(w.works) > 0 || len(w.ocm.owners) > 0 {
+				t.Errorf("left over: %v in %v: %s", w.ocm.owners, w.layout(), plan.Withheld)
+			}
+			want(t, "deleted", wanted, w.ocm.deleted)
+		})
+	}
 }

@@ -31,6 +31,9 @@ import (
 // answered that: no later pass knows the objects. What is still being deleted then
 // is in the work's inventory, whose end the work waits for.
 //
+// An object that the agent applies in neither of two works never moves: somebody
+// else's, for one. A teardown does not wait for it.
+//
 // In the same way an object moves whose wave changes, and a cluster is divided
 // whose agent was Kronvoy's and that has all waves in one work. That agent puts no
 // finalizer on a work's inventory, so that OCM's lets go of such a work before its
@@ -47,6 +50,9 @@ type division struct {
 	works map[int][]manifest
 	// moving are the parties of objects that are in another work, too.
 	moving map[party]bool
+	// refused are, by the work, the manifests that would move out of it and that
+	// the agent applies neither there nor in the new one.
+	refused map[int][]manifest
 	stock
 }
 
@@ -68,12 +74,17 @@ func divide(in Input, wanted, leaving []manifest) (division, error) {
 	sortManifests(all)
 	homes := before.settle(all, parties)
 
-	d := division{works: map[int][]manifest{}, moving: map[party]bool{}, stock: before}
+	d := division{works: map[int][]manifest{}, moving: map[party]bool{}, refused: map[int][]manifest{}, stock: before}
 	for _, m := range all {
 		home := homes[m.key()]
 		d.works[home] = append(d.works[home], m)
 		for _, old := range before.homes[m.key()] {
 			if old == home {
+				continue
+			}
+			if in.Graph == nil && before.refuses[home][m.key()] && before.refuses[old][m.key()] {
+				// It would never move: a teardown goes on without.
+				d.refused[old] = append(d.refused[old], m)
 				continue
 			}
 			d.moving[parties[m.key()]] = true
@@ -106,7 +117,7 @@ func (d division) remove(wave int) bool {
 		case !slices.ContainsFunc(manifests, theirs):
 		case slices.ContainsFunc(manifests, func(m manifest) bool { return !theirs(m) }):
 			return false
-		case !equality.Semantic.DeepEqual(d.deletion[number], orphaned(manifests)):
+		case !equality.Semantic.DeepEqual(d.deletion[number], orphaned(d.withRefused(number))):
 			return false
 		default:
 			numbers = append(numbers, number)
@@ -116,6 +127,27 @@ func (d division) remove(wave int) bool {
 		delete(d.works, number)
 	}
 	return true
+}
+
+// withRefused are the manifests of a work with those that cannot move out of it.
+func (d division) withRefused(number int) []manifest {
+	all := slices.Concat(d.works[number], d.refused[number])
+	sortManifests(all)
+	return all
+}
+
+// keepRefused leaves what cannot move where it is until its wave leaves, for it
+// may have been applied before: then its old work deletes it in its turn, though
+// nobody hears of its end. Works that are emptied let go of all.
+func (d division) keepRefused(leaves bool, wave int) {
+	for number, manifests := range d.refused {
+		for _, m := range manifests {
+			if len(d.works[number]) > 0 && (!leaves || m.policy.Wave != wave) {
+				d.works[number] = append(d.works[number], m)
+			}
+		}
+		sortManifests(d.works[number])
+	}
 }
 
 // empty leaves the carrier in works that nothing else is left in, until the agent
@@ -151,6 +183,8 @@ type stock struct {
 	homes map[workv1.ResourceIdentifier][]int
 	// applied are the manifests that the agent has applied of a work as it stands.
 	applied map[int]map[workv1.ResourceIdentifier]bool
+	// refuses are those that it could not apply of a work as it stands.
+	refuses map[int]map[workv1.ResourceIdentifier]bool
 	// taken numbers are not free, also those of works that are being deleted.
 	taken map[int]bool
 	// foreign works were made for an agent that answers in reports.
@@ -165,7 +199,8 @@ type stock struct {
 func takeStock(in Input) (stock, error) {
 	s := stock{
 		homes: map[workv1.ResourceIdentifier][]int{}, applied: map[int]map[workv1.ResourceIdentifier]bool{},
-		taken: map[int]bool{}, foreign: map[int]bool{}, deletion: map[int]*workv1.DeleteOption{}, released: map[int]bool{},
+		refuses: map[int]map[workv1.ResourceIdentifier]bool{},
+		taken:   map[int]bool{}, foreign: map[int]bool{}, deletion: map[int]*workv1.DeleteOption{}, released: map[int]bool{},
 	}
 	for _, w := range in.Previous {
 		number := chunkOf(w.Name)
@@ -183,12 +218,14 @@ func takeStock(in Input) (stock, error) {
 		}
 		s.deletion[number] = w.Spec.DeleteOption
 		s.released[number] = in.going(w) && answered(w)
-		s.applied[number] = map[workv1.ResourceIdentifier]bool{}
+		s.applied[number], s.refuses[number] = map[workv1.ResourceIdentifier]bool{}, map[workv1.ResourceIdentifier]bool{}
 		for _, m := range manifests {
 			s.homes[m.key()] = append(s.homes[m.key()], number)
 			if status := statusOf(w, m.id); status != nil {
 				c := findCondition(status.Conditions, workv1.ManifestApplied)
-				s.applied[number][m.key()] = c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == w.Generation
+				judged := c != nil && c.ObservedGeneration == w.Generation
+				s.applied[number][m.key()] = judged && c.Status == metav1.ConditionTrue
+				s.refuses[number][m.key()] = judged && c.Status == metav1.ConditionFalse
 			}
 		}
 	}
