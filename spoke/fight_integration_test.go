@@ -75,6 +75,17 @@ func (w *world) fought(work string, corrections int64) kronvoyv1alpha1.Finding {
 	return fight
 }
 
+// named says whether the manifest's condition is as wanted: it is written after
+// the report.
+func (w *world) named(work, manifest string, wanted bool) error {
+	w.t.Helper()
+	message := w.applied(work, manifest, workv1.AppliedManifestComplete)
+	if strings.Contains(message, "data.color is changed by opponent again and again") != wanted {
+		return fmt.Errorf("it says %q", message)
+	}
+	return nil
+}
+
 // objectWrites counts what was written to objects of a kind.
 func objectWrites(writes []string, resource string) (n int) {
 	for _, write := range writes {
@@ -103,10 +114,7 @@ func TestAFightIsReportedBackedOffAndEndsWithItsOpponent(t *testing.T) {
 	if got := findings(kronvoyv1alpha1.WorkReportStatus{Findings: []kronvoyv1alpha1.Finding{fight}})[0]; got != `Reported ConfigMap/settings data.color "blue"->"red" (opponent)` {
 		t.Errorf("the fight is told as %q", got)
 	}
-	message := w.applied("one", "settings", workv1.AppliedManifestComplete)
-	if !strings.Contains(message, "data.color is changed by opponent again and again") {
-		t.Errorf("the condition says %q", message)
-	}
+	w.eventually("the condition to name the opponent", func() error { return w.named("one", "settings", true) })
 	if took, got := time.Since(begun), objectWrites(w.written(), "configmaps"); got != int(fight.Count) && got != int(fight.Count)+1 || took < 3*time.Second {
 		t.Errorf("%d writes in %s, and %d corrections are told of", got, took, fight.Count)
 	}
@@ -135,9 +143,7 @@ func TestAFightIsReportedBackedOffAndEndsWithItsOpponent(t *testing.T) {
 		}
 		return nil
 	})
-	if message := w.applied("one", "settings", workv1.AppliedManifestComplete); strings.Contains(message, "opponent") {
-		t.Errorf("the condition says %q", message)
-	}
+	w.eventually("the condition to name nobody", func() error { return w.named("one", "settings", false) })
 }
 
 // storm changes objects as fast as the API server lets it, for as long as the
