@@ -13,9 +13,10 @@
 //
 // Every applied object carries an owner reference to the work's
 // AppliedManifestWork, and the label that the watches select by. The
-// AppliedManifestWork names, from before its first apply until its last object
-// is gone, every kind that the work applies; so whenever an agent dies, its successor watches these kinds
-// and finds by owner reference what the inventory does not list yet.
+// AppliedManifestWork names every kind that the work applies, from before the
+// first apply of one until no object of it is left; so whenever an agent dies,
+// its successor watches these kinds and finds by owner reference what the
+// inventory does not list yet.
 //
 // # Why nothing is deleted by mistake
 //
