@@ -18,8 +18,6 @@ import (
 const (
 	localAgentNamespace = "kronvoy-agent"
 	localAgentOnSpoke   = "system:serviceaccount:" + localAgentNamespace + ":kronvoy-agent"
-	localAgentsGroup    = "system:open-cluster-management:" + kronvoyv1alpha1.LocalCluster
-	localAgentOnHub     = localAgentsGroup + ":agent"
 )
 
 // addLocalAgent runs the agent of the hub's own cluster beside the hub. It keeps
@@ -27,9 +25,12 @@ const (
 func addLocalAgent(h *hub.Hub, config *rest.Config) error {
 	agent, err := spoke.New(spoke.Options{
 		ClusterName: kronvoyv1alpha1.LocalCluster,
-		Hub:         as(config, rest.ImpersonationConfig{UserName: localAgentOnHub, Groups: []string{localAgentsGroup}}),
-		Spoke:       as(config, rest.ImpersonationConfig{UserName: localAgentOnSpoke}),
-		Logger:      ctrl.Log.WithName("local-cluster"),
+		Hub: as(config, rest.ImpersonationConfig{
+			UserName: kronvoyv1alpha1.AgentUser(kronvoyv1alpha1.LocalCluster, "agent"),
+			Groups:   []string{kronvoyv1alpha1.AgentGroup(kronvoyv1alpha1.LocalCluster)},
+		}),
+		Spoke:  as(config, rest.ImpersonationConfig{UserName: localAgentOnSpoke}),
+		Logger: ctrl.Log.WithName("local-cluster"),
 	})
 	if err != nil {
 		return err

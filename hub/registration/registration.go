@@ -142,7 +142,7 @@ func rights(c *clusterv1.ManagedCluster) []client.Object {
 	name := "kronvoy-spoke-" + c.Name
 	owner := []metav1.OwnerReference{*metav1.NewControllerRef(c, schema.GroupVersion(clusterv1.GroupVersion).WithKind("ManagedCluster"))}
 	agents := []rbacv1.Subject{{
-		APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "system:open-cluster-management:" + c.Name,
+		APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: kronvoyv1alpha1.AgentGroup(c.Name),
 	}}
 	return []client.Object{
 		&rbacv1.RoleBinding{
