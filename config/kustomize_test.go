@@ -214,6 +214,38 @@ func TestWhoSeesOrDecidesAboutDriftSeesNoManifests(t *testing.T) {
 	}
 }
 
+// A policy without a binding holds nobody up, one that ignores failures holds up
+// whoever does not break it, and one without a message leaves people guessing.
+func TestEveryPolicyIsBoundAndSaysWhatItRefuses(t *testing.T) {
+	objects := build(t, "hub")
+	policies := all[*admissionregistrationv1.ValidatingAdmissionPolicy](objects)
+	files, err := filepath.Glob("policies/*.yaml")
+	if err != nil || len(policies) == 0 || len(files) == 0 {
+		t.Fatalf("%d policies in %q: %v", len(policies), files, err)
+	}
+	bindings := map[string]*admissionregistrationv1.ValidatingAdmissionPolicyBinding{}
+	for _, b := range all[*admissionregistrationv1.ValidatingAdmissionPolicyBinding](objects) {
+		bindings[b.Spec.PolicyName] = b
+	}
+	for _, p := range policies {
+		if binding := bindings[p.Name]; binding == nil || binding.Name != p.Name || binding.Spec.MatchResources != nil ||
+			!slices.Equal(binding.Spec.ValidationActions, []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny}) {
+			t.Errorf("%s is not bound to deny everywhere", p.Name)
+		}
+		if p.Spec.FailurePolicy == nil || *p.Spec.FailurePolicy != admissionregistrationv1.Fail {
+			t.Errorf("%s lets through what it cannot judge", p.Name)
+		}
+		for _, validation := range p.Spec.Validations {
+			if validation.MessageExpression == "" || validation.Reason == nil {
+				t.Errorf("%s refuses without a message or a reason: %s", p.Name, validation.Expression)
+			}
+		}
+	}
+	if len(bindings) != len(policies) {
+		t.Errorf("%d bindings for %d policies", len(bindings), len(policies))
+	}
+}
+
 // TestTheWebhookReachesTheHubAndNeverStandsInTheWay: its names are those that
 // the hub keeps a certificate for.
 func TestTheWebhookReachesTheHubAndNeverStandsInTheWay(t *testing.T) {

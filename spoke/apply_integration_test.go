@@ -38,7 +38,7 @@ func TestAWorkIsAppliedUpdatedShrunkAndDeleted(t *testing.T) {
 		t.Errorf("available replicas fed back as %q, want %q", got, want)
 	}
 	report := w.getReport("one")
-	if len(report.Values) != 1 || string(report.Values[0].Value.Raw) != `{"color":"blue"}` {
+	if len(report.Values) != 1 || report.Values[0].Value != `{"color":"blue"}` {
 		t.Errorf("reported values are %v", report.Values)
 	}
 	w.inventoryLists("one", "settings", "web")

@@ -59,7 +59,7 @@ func (w *world) lists(work string, m *manifest, want ...string) {
 		for _, item := range s.Items {
 			line := item.Namespace + "/" + item.Name
 			for _, value := range item.Values {
-				line += " " + value.Path + "=" + string(value.Value.Raw)
+				line += " " + value.Path + "=" + value.Value
 			}
 			got = append(got, line)
 		}
@@ -161,7 +161,7 @@ func TestAWholeObjectIsListedWithoutItsManagedFields(t *testing.T) {
 		if err != nil || len(s.Items) != 1 || len(s.Items[0].Values) != 1 {
 			return fmt.Errorf("it is %v, %w", s, err)
 		}
-		raw := string(s.Items[0].Values[0].Value.Raw)
+		raw := s.Items[0].Values[0].Value
 		if !strings.Contains(raw, `"color":"red"`) || !strings.Contains(raw, `"uid"`) || strings.Contains(raw, "managedFields") {
 			return fmt.Errorf("the object is %s", raw)
 		}

@@ -1,7 +1,6 @@
 package v1alpha1
 
 import (
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -107,9 +106,11 @@ type ReportedValue struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=1024
 	Path string `json:"path"`
-	// Value of the field, as JSON.
+	// Value of the field, as JSON in a text: so the API server can bound it, and
+	// keeps it as it was written.
 	// +required
-	Value apiextensionsv1.JSON `json:"value"`
+	// +kubebuilder:validation:MaxLength=65536
+	Value string `json:"value"`
 }
 
 // SelectionReport is what a selection has found on the cluster.
@@ -161,9 +162,11 @@ type SelectedValue struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Path string `json:"path,omitempty"`
-	// Value of the field, as JSON.
+	// Value of the field, as JSON in a text: so the API server can bound it, and
+	// keeps it as it was written.
 	// +required
-	Value apiextensionsv1.JSON `json:"value"`
+	// +kubebuilder:validation:MaxLength=65536
+	Value string `json:"value"`
 }
 
 // DeletingObject is an object on its way out.

@@ -166,11 +166,11 @@ func (a answer) object(node *graph.Node) graph.ObservedObject {
 	budget := maxReportBytes
 	for _, value := range a.reported() {
 		path, known := observed[value.Path]
-		budget -= len(value.Value.Raw)
-		if !known || len(value.Value.Raw) > maxValueBytes || budget < 0 {
+		budget -= len(value.Value)
+		if !known || len(value.Value) > maxValueBytes || budget < 0 {
 			continue
 		}
-		if decoded, err := decodeJSON(value.Value.Raw); err == nil {
+		if decoded, err := decodeJSON([]byte(value.Value)); err == nil {
 			setField(object, path, decoded)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"testing"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
@@ -50,7 +49,7 @@ func TestAListOrObjectCountsOnlyInAReportOfTheWorkAsItStands(t *testing.T) {
 	report.Status.ObservedHash = w.works[0].Annotations[kronvoyv1alpha1.AnnotationHash]
 	report.Status.Values = []kronvoyv1alpha1.ReportedValue{{
 		ObjectReference: kronvoyv1alpha1.ObjectReference{Resource: "configmaps", Namespace: "shop", Name: "a"},
-		Path:            "data", Value: apiextensionsv1.JSON{Raw: []byte(`{"value":"one","color":"red"}`)},
+		Path:            "data", Value: `{"value":"one","color":"red"}`,
 	}}
 	w.steps(1)
 	want(t, "b", "size 2", w.value("b"))
@@ -68,9 +67,9 @@ func observeOf(t *testing.T, w *world) kronvoyv1alpha1.Observe {
 // FuzzRead takes anything for a cluster's answer: it may be wrong, but it breaks
 // nothing, and a list is one only as the answer to what was asked.
 func FuzzRead(f *testing.F) {
-	f.Add([]byte(`{"report":{"selections":[{"node":"found","hash":"HASH","listed":true,"items":[{"name":"x","values":[{"path":"data.color","value":"red"}]}]}]}}`))
-	f.Add([]byte(`{"report":{"selections":[{"node":"found","hash":"HASH","listed":true,"items":[{"values":[{"path":"data.color","value":{}},{"path":"","value":[1]}]}]}]}}`))
-	f.Add([]byte(`{"report":{"selections":[{"node":"found","hash":"HASH","message":"no"}],"values":[{"resource":"configmaps","namespace":"shop","name":"a","path":"data","value":3}]}}`))
+	f.Add([]byte(`{"report":{"selections":[{"node":"found","hash":"HASH","listed":true,"items":[{"name":"x","values":[{"path":"data.color","value":"\"red\""}]}]}]}}`))
+	f.Add([]byte(`{"report":{"selections":[{"node":"found","hash":"HASH","listed":true,"items":[{"values":[{"path":"data.color","value":"{}"},{"path":"","value":"[1]"}]}]}]}}`))
+	f.Add([]byte(`{"report":{"selections":[{"node":"found","hash":"HASH","message":"no"}],"values":[{"resource":"configmaps","namespace":"shop","name":"a","path":"data","value":"3"}]}}`))
 	f.Add([]byte(`{"status":{"resourceStatus":{"manifests":[{"resourceMeta":{"resource":"configmaps","namespace":"shop","name":"a"},` +
 		`"conditions":[{"type":"Applied","status":"True","observedGeneration":1}],"statusFeedback":{"values":[{"name":"data.value","fieldValue":{"type":"JsonRaw","jsonRaw":"{"}}]}}]}}}`))
 	var once sync.Once

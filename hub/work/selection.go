@@ -138,11 +138,11 @@ func selectedObjects(node *graph.Node, items []kronvoyv1alpha1.SelectedObject) (
 			if !known {
 				continue
 			}
-			budget -= len(value.Value.Raw)
-			if len(value.Value.Raw) > maxValueBytes || budget < 0 {
+			budget -= len(value.Value)
+			if len(value.Value) > maxValueBytes || budget < 0 {
 				return nil, fmt.Errorf("the cluster lists more than is taken from it: %d bytes a value, %d in all", maxValueBytes, maxReportBytes)
 			}
-			decoded, err := decodeJSON(value.Value.Raw)
+			decoded, err := decodeJSON([]byte(value.Value))
 			if err != nil {
 				return nil, fmt.Errorf("reading %s of %s %s/%s: %w", value.Path, node.GVK.Kind, item.Namespace, item.Name, err)
 			}

@@ -1,12 +1,10 @@
 package work
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
@@ -51,7 +49,7 @@ func (w *world) list(colors ...string) {
 		for i, color := range colors {
 			item := kronvoyv1alpha1.SelectedObject{Namespace: "shop", Name: fmt.Sprintf("found-%d", i)}
 			if color != "" {
-				item.Values = []kronvoyv1alpha1.SelectedValue{{Path: "data.color", Value: apiextensionsv1.JSON{Raw: []byte(`"` + color + `"`)}}}
+				item.Values = []kronvoyv1alpha1.SelectedValue{{Path: "data.color", Value: `"` + color + `"`}}
 			}
 			r.Items = append(r.Items, item)
 		}
@@ -240,7 +238,7 @@ func TestPathsWithDotsInTheirNamesTravelAsJSONPath(t *testing.T) {
 	s := newSelection(g.Node("found"), graph.Selection{})
 	want(t, "paths", []string{`metadata.labels['app\.kubernetes\.io/name']`}, s.Paths)
 	objects, err := selectedObjects(g.Node("found"), []kronvoyv1alpha1.SelectedObject{{Namespace: "shop", Name: "one",
-		Values: []kronvoyv1alpha1.SelectedValue{{Path: s.Paths[0], Value: apiextensionsv1.JSON{Raw: json.RawMessage(`"web"`)}}}}})
+		Values: []kronvoyv1alpha1.SelectedValue{{Path: s.Paths[0], Value: `"web"`}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,10 @@ import (
 // maxFindings is how many findings a report lists.
 const maxFindings = 100
 
+// maxFindingText bounds the details of a report's findings, in bytes; the hub
+// refuses more.
+const maxFindingText = 256 << 10
+
 // note records a finding. The same difference seen again keeps its name and its
 // beginning; seen as it was, it only counts up when the agent acted on it: merely
 // looking is no news. Was is an open finding that this may be the end of.
@@ -186,8 +190,22 @@ func (r *run) summarize(changes *ChangeSet) {
 	if len(changes.Findings) > maxFindings {
 		changes.Findings = changes.Findings[:maxFindings]
 	}
+	shorten(changes.Findings, maxFindingText)
 	changes.Corrections = r.st.corrections
 	changes.Shrunk = r.st.shrunkAt == r.w.Generation && r.w.Generation > 0
+}
+
+// shorten leaves out the details for which there is no room, those of the oldest
+// findings first. How many there are stays in their counts.
+func shorten(findings []kronvoyv1alpha1.Finding, room int) {
+	for i := range findings {
+		for n, d := range findings[i].Details {
+			if room -= len(d.Path) + len(d.Desired) + len(d.Observed); room < 0 {
+				findings[i].Details = findings[i].Details[:n]
+				break
+			}
+		}
+	}
 }
 
 // Recall takes over what an earlier process reported, so that a restart neither

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -204,7 +203,7 @@ func appendValues(
 		}
 		*size += len(field.JSON)
 		values = append(values, kronvoyv1alpha1.ReportedValue{
-			ObjectReference: ref, Hash: hash, Path: field.Path, Value: apiextensionsv1.JSON{Raw: field.JSON},
+			ObjectReference: ref, Hash: hash, Path: field.Path, Value: string(field.JSON),
 		})
 	}
 	return values

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/spoke/apply"
 	"github.com/kronvoy/kronvoy/spoke/live"
@@ -63,7 +61,7 @@ func items(objects []*live.Selected, room int) (items []kronvoyv1alpha1.Selected
 		size += itemOverhead + len(obj.Namespace) + len(obj.Name)
 		for _, field := range obj.Fields {
 			size += len(field.Path) + len(field.JSON)
-			item.Values = append(item.Values, kronvoyv1alpha1.SelectedValue{Path: field.Path, Value: apiextensionsv1.JSON{Raw: field.JSON}})
+			item.Values = append(item.Values, kronvoyv1alpha1.SelectedValue{Path: field.Path, Value: string(field.JSON)})
 		}
 		if size > room {
 			return nil, 0, fmt.Sprintf("what is read of the %d objects that match is more than the %d KiB of a report: select fewer, or read less of each",
@@ -85,19 +83,4 @@ func keepUnlisted(obs *Observation, before []kronvoyv1alpha1.SelectionReport) []
 	}
 	slices.SortStableFunc(kept, func(a, b kronvoyv1alpha1.SelectionReport) int { return cmp.Compare(a.Node, b.Node) })
 	return kept
-}
-
-func canonicalSelections(selections []kronvoyv1alpha1.SelectionReport) []kronvoyv1alpha1.SelectionReport {
-	canonical := slices.Clone(selections)
-	for i := range canonical {
-		canonical[i].Items = slices.Clone(canonical[i].Items)
-		for k := range canonical[i].Items {
-			item := &canonical[i].Items[k]
-			item.Values = slices.Clone(item.Values)
-			for n := range item.Values {
-				item.Values[n].Value.Raw = canonicalJSON(item.Values[n].Value.Raw)
-			}
-		}
-	}
-	return canonical
 }

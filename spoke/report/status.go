@@ -1,12 +1,10 @@
 package report
 
 import (
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/json"
 	workv1 "open-cluster-management.io/api/work/v1"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
@@ -80,32 +78,8 @@ func reportStatus(obs *Observation, before *kronvoyv1alpha1.WorkReportStatus) *k
 	}
 	same := before.DeepCopy()
 	same.ObservedHash, same.ObservedGeneration = after.ObservedHash, after.ObservedGeneration
-	same.Values, after.Values = canonicalValues(same.Values), canonicalValues(after.Values)
-	same.Selections, after.Selections = canonicalSelections(same.Selections), canonicalSelections(after.Selections)
 	if equality.Semantic.DeepEqual(same, &after) {
 		return nil
 	}
 	return &after
-}
-
-// canonicalValues writes every value in one form: the API server has its own
-// way to write the same JSON.
-func canonicalValues(values []kronvoyv1alpha1.ReportedValue) []kronvoyv1alpha1.ReportedValue {
-	canonical := slices.Clone(values)
-	for i := range canonical {
-		canonical[i].Value.Raw = canonicalJSON(canonical[i].Value.Raw)
-	}
-	return canonical
-}
-
-func canonicalJSON(raw []byte) []byte {
-	var content any
-	if json.Unmarshal(raw, &content) != nil {
-		return raw
-	}
-	text, err := json.Marshal(content)
-	if err != nil {
-		return raw
-	}
-	return text
 }

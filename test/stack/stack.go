@@ -144,6 +144,15 @@ func (s *Stack) Config(parts ...string) string {
 	return filepath.Join(append([]string{s.root, "config"}, parts...)...)
 }
 
+// Policies are the files with the hub's admission policies.
+func (s *Stack) Policies() []string {
+	var files []string
+	for _, name := range []string{"spokes", "sizes", "joining", "clusters", "tenants"} {
+		files = append(files, s.Config("policies", name+".yaml"))
+	}
+	return files
+}
+
 // Root is the repository's folder.
 func (s *Stack) Root() string { return s.root }
 
@@ -156,6 +165,9 @@ func (s *Stack) install(ctx context.Context) error {
 	if err := hub.Apply(ctx, s.Config("hub", "namespace.yaml"), s.Config("hub", "clustersets.yaml"),
 		s.Config("hub", "rbac.yaml"), s.Config("hub", "rbac-spoke.yaml"), s.Config("hub", "rbac-drift.yaml"), s.Config("hub", "join.yaml"), s.Config("admission", "rbac.yaml")); err != nil {
 		return fmt.Errorf("installing on the hub: %w", err)
+	}
+	if err := hub.Apply(ctx, s.Policies()...); err != nil {
+		return fmt.Errorf("installing admission policies on the hub: %w", err)
 	}
 	if s.options.Local {
 		if err := s.installLocal(ctx); err != nil {
