@@ -152,8 +152,12 @@ func (r *Reconciler) reconcile(ctx context.Context, rgd *krov1alpha1.ResourceGra
 // MayComeRight says whether an issue is none of the author's, but of what the
 // hub's API server serves now.
 func MayComeRight(issue graph.Issue) bool {
-	return issue.Reason == "UnknownKind" || issue.Reason == "SchemaUnavailable"
+	return issue.Reason == "UnknownKind" || unavailable(issue)
 }
+
+// unavailable is an issue that only says that the hub's API server did not
+// answer.
+func unavailable(issue graph.Issue) bool { return issue.Reason == "SchemaUnavailable" }
 
 // serve compiles the definition, makes sure of its CRD, and switches instances
 // over to it. An invalid definition changes nothing that runs: the last good

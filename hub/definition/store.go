@@ -5,11 +5,13 @@ package definition
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -66,8 +68,27 @@ func (s *Store) Compile(rgd *krov1alpha1.ResourceGraphDefinition) (*graph.Graph,
 	return graph.Compile(source, s.resolver)
 }
 
+// UnusableError says that a definition revision gives no graph, and that asking
+// again soon would not change that: it is gone, cannot be read, or no longer
+// compiles.
+type UnusableError struct {
+	// Revision is the name of the ControllerRevision.
+	Revision string
+	Cause    error
+}
+
+// Error says which revision, and why.
+func (e *UnusableError) Error() string {
+	return fmt.Sprintf("definition revision %s cannot be used: %v", e.Revision, e.Cause)
+}
+
+// Unwrap gives the cause.
+func (e *UnusableError) Unwrap() error { return e.Cause }
+
 // Graph returns the compiled graph of a definition revision; one that is not
-// at hand, after a restart, is compiled anew from the stored revision.
+// at hand, after a restart, is compiled anew from the stored revision. What is
+// the revision's own fault is an UnusableError; with any other error the hub's
+// API server did not answer, and may the next time.
 func (s *Store) Graph(ctx context.Context, revisionName string) (*graph.Graph, error) {
 	s.mu.RLock()
 	g := s.graphs[revisionName]
@@ -84,7 +105,11 @@ func (s *Store) Graph(ctx context.Context, revisionName string) (*graph.Graph, e
 
 func (s *Store) compileStored(ctx context.Context, revisionName string) (*graph.Graph, error) {
 	var stored appsv1.ControllerRevision
-	if err := s.reader.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: revisionName}, &stored); err != nil {
+	err := s.reader.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: revisionName}, &stored)
+	if apierrors.IsNotFound(err) {
+		return nil, &UnusableError{revisionName, err}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("reading definition revision %s: %w", revisionName, err)
 	}
 	g, err := s.compileRevision(&stored)
@@ -98,18 +123,22 @@ func (s *Store) compileStored(ctx context.Context, revisionName string) (*graph.
 func (s *Store) compileRevision(stored *appsv1.ControllerRevision) (*graph.Graph, error) {
 	d, err := revision.ParseDefinition(stored)
 	if err != nil {
-		return nil, err
+		return nil, &UnusableError{stored.Name, err}
 	}
 	rgd := &krov1alpha1.ResourceGraphDefinition{}
 	rgd.Name = d.Name
 	if err := unmarshal(d.Spec, &rgd.Spec); err != nil {
-		return nil, fmt.Errorf("reading definition revision %s: %w", stored.Name, err)
+		return nil, &UnusableError{stored.Name, err}
 	}
 	g, issues := s.Compile(rgd)
-	if g == nil {
-		return nil, fmt.Errorf("definition revision %s no longer compiles: %w", stored.Name, issues.Err())
+	switch {
+	case g != nil:
+		return g, nil
+	case slices.ContainsFunc(issues, unavailable):
+		// What else is wrong may follow from that.
+		return nil, fmt.Errorf("compiling definition revision %s: %w", stored.Name, issues.Err())
 	}
-	return g, nil
+	return nil, &UnusableError{stored.Name, fmt.Errorf("it no longer compiles: %w", issues.Err())}
 }
 
 // Serving returns what new revisions of a kind are made for.

@@ -5,6 +5,7 @@ package schemas
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -85,6 +86,9 @@ func (h *Hub) Resolve(gvk runtimeschema.GroupVersionKind) (*schema.Type, error) 
 		return nil, fmt.Errorf("looking up %s on the hub: %w", gvk, err)
 	}
 	found, err := (&resolver.ClientDiscoveryResolver{Discovery: h.discovery}).ResolveSchema(gvk)
+	if errors.Is(err, resolver.ErrSchemaNotFound) {
+		return nil, fmt.Errorf("%s: %w", gvk, schema.ErrNotFound)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the schema of %s: %w", gvk, err)
 	}

@@ -196,11 +196,22 @@ func (r *Reconciler) load(ctx context.Context, s *scope) (wait bool, err error) 
 	if s.revision, err = revision.ParseInstance(stored); s.blockedBy(err) {
 		return false, nil
 	}
-	if s.graph, err = r.Store.Graph(ctx, s.revision.Definition); s.blockedBy(err) {
+	var unusable *definition.UnusableError
+	s.graph, err = r.Store.Graph(ctx, s.revision.Definition)
+	switch {
+	case errors.As(err, &unusable):
+		s.blockedBy(err)
 		return false, nil
+	case err != nil:
+		return false, err
 	}
-	if err := r.loadCluster(ctx, s); s.blockedBy(err) {
+	err = r.loadCluster(ctx, s)
+	switch {
+	case apierrors.IsNotFound(err):
+		s.blockedBy(err)
 		return false, nil
+	case err != nil:
+		return false, err
 	}
 	if s.described && !s.suspended {
 		if lack := s.agent.Lacks(s.graph); lack != nil {
@@ -220,7 +231,7 @@ func (r *Reconciler) loadCluster(ctx context.Context, s *scope) error {
 	err := r.Client.Get(ctx, client.ObjectKey{Name: s.target.Namespace}, s.cluster)
 	s.meetAgent()
 	if err != nil {
-		return err
+		return fmt.Errorf("reading cluster %s: %w", s.target.Namespace, err)
 	}
 	hub := &corev1.Namespace{}
 	if err := r.Cache.Get(ctx, client.ObjectKey{Name: r.Namespace}, hub); client.IgnoreNotFound(err) != nil {

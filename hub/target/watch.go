@@ -2,12 +2,14 @@ package target
 
 import (
 	"context"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -29,6 +31,9 @@ import (
 	"github.com/kronvoy/kronvoy/hub/work"
 )
 
+// firstRetry is the wait after the first error in a row.
+const firstRetry = 10 * time.Millisecond
+
 // workers is how many Targets are handled at once.
 const workers = 8
 
@@ -40,6 +45,9 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, k *kinds.Kinds) err
 		Reconciler:              r,
 		MaxConcurrentReconciles: workers,
 		Logger:                  local.GetLogger(),
+		// Once the API server answers again nobody waits longer than for a Target
+		// that is blocked.
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[mcreconcile.Request](firstRetry, blockedRetry),
 	}
 	options.DefaultFromConfig(local.GetControllerOptions())
 	c, err := mccontroller.NewTyped("target", mgr, options)
