@@ -79,11 +79,13 @@ func explain(item *Item, err error) (reason, message string) {
 	case apimeta.IsNoMatchError(err):
 		return kronvoyv1alpha1.ReasonNoSuchKind, fmt.Sprintf("%s: %v", item, err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return workv1.AppliedManifestFailed, fmt.Sprintf(
-			"%s: the API server did not answer in time, as when an admission webhook hangs; the next try may take longer: %v", item, err)
+		return workv1.AppliedManifestFailed, fmt.Sprintf("%s: %s: %v", item, noAnswer, err)
 	}
 	return workv1.AppliedManifestFailed, fmt.Sprintf("%s: %v", item, err)
 }
+
+// noAnswer is what can be said of a request that took too long.
+const noAnswer = "the API server did not answer in time, as when an admission webhook hangs; the next try may take longer"
 
 // howToImpersonate says what to do when the agent may not act in the name of a
 // work's executor; empty for any other error. The API has no code for it; the
@@ -121,6 +123,12 @@ func passing(err error) bool {
 	return apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) ||
 		apierrors.IsTooManyRequests(err) || apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err) ||
 		(apierrors.IsConflict(err) && conflictsOf(err) == nil) || notStatus(err)
+}
+
+// unanswered says whether nobody knows if what was asked is done, or will be.
+func unanswered(err error) bool {
+	return notStatus(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsInternalError(err) ||
+		apierrors.IsServiceUnavailable(err)
 }
 
 // notStatus is an error that did not come from the API server, such as a lost

@@ -38,6 +38,9 @@ type inventory struct {
 	stored map[live.Key]types.UID
 	// scanned is set once the watches have shown everything of all kinds.
 	scanned bool
+	// unsureUntil is when the watches must have shown what came of a write whose
+	// answer nobody got.
+	unsureUntil time.Time
 	// changed is when objects last changed, if they differ from stored.
 	changed time.Time
 	// evicting is set while the AppliedManifestWork counts down.
@@ -131,7 +134,7 @@ func (a *Applier) writeKinds(ctx context.Context, inv *inventory, kinds map[sche
 // of, and with them their watches. The complete lists have been seen, or an
 // earlier agent may have left an object that only the kind leads to.
 func (a *Applier) narrow(ctx context.Context, inv *inventory, w *Work) error {
-	if !inv.scanned {
+	if !inv.scanned || inv.unsure(a.clock.Now()) {
 		return nil
 	}
 	used := map[schema.GroupVersionResource]bool{}
@@ -244,10 +247,20 @@ func (a *Applier) flush(ctx context.Context, inv *inventory) error {
 	return nil
 }
 
+// lateWrite is how long after it was asked an API server may still do something:
+// its own limit for a request.
+const lateWrite = time.Minute
+
+// lost notes that a write may or may not be done. An object that it creates has
+// the inventory as owner, by which the watches find it.
+func (inv *inventory) lost(now time.Time) { inv.unsureUntil = now.Add(lateWrite) }
+
+func (inv *inventory) unsure(now time.Time) bool { return now.Before(inv.unsureUntil) }
+
 // scan adds what the watches show as owned by the inventory and the list does
 // not have yet. It says whether the watches have shown everything.
 func (a *Applier) scan(inv *inventory, now time.Time) bool {
-	if inv.scanned {
+	if inv.scanned && !inv.unsure(now) {
 		return true
 	}
 	complete := true

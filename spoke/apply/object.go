@@ -184,6 +184,7 @@ func (r *run) create(ctx context.Context, item *Item, st *objectState) Outcome {
 	if item.createOnly() {
 		answer, err = r.client.Resource(item.Key.Resource).Namespace(item.Key.Namespace).
 			Create(ctx, body, metav1.CreateOptions{FieldManager: item.Manager})
+		r.wrote(err)
 	} else {
 		answer, err = r.ssa(ctx, item, body, false, false)
 	}
@@ -209,8 +210,21 @@ func (r *run) ssa(ctx context.Context, item *Item, body *unstructured.Unstructur
 	if dryRun {
 		options.DryRun = []string{metav1.DryRunAll}
 	}
-	return r.client.Resource(item.Key.Resource).Namespace(item.Key.Namespace).
+	answer, err := r.client.Resource(item.Key.Resource).Namespace(item.Key.Namespace).
 		Patch(ctx, item.Key.Name, types.ApplyPatchType, data, options)
+	if !dryRun {
+		r.wrote(err)
+	}
+	return answer, err
+}
+
+// wrote looks at the answer to a write that may create an object. If there is
+// none the object may be there all the same, or come, while no list of ours has
+// it and its manifest leaves before the next try.
+func (r *run) wrote(err error) {
+	if err != nil && unanswered(err) {
+		r.st.inventory.lost(r.a.clock.Now())
+	}
 }
 
 // applied remembers the server's answer to an apply as the new baseline; of the

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -98,21 +99,35 @@ func (r *run) comeBack(key live.Key) {
 	}
 }
 
-// leave takes one step to get an object out of the inventory.
+// leave takes one step to get an object out of the inventory. One that takes
+// long, as behind a webhook that does not answer, gets more time with every try,
+// and everything else gets most of it in between; see attempt.
 func (r *run) leave(ctx context.Context, key live.Key, changes *ChangeSet) {
-	gone, state, err := r.remove(ctx, key)
+	known := r.st.leaving[key]
+	if wait := known.retryAt.Sub(r.now); wait > 0 {
+		changes.retry(wait)
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, backoff(firstPatience, known.failures, maxPatience))
+	defer cancel()
+	began := r.a.clock.Now()
+	gone, state, err := r.remove(bounded, key)
 	if gone && err == nil {
 		r.st.inventory.drop(key, r.now)
 		delete(r.st.leaving, key)
 		return
 	}
-	known, asked := r.st.leaving[key]
-	if asked {
+	if !known.since.IsZero() {
 		state.since = known.since
 	}
 	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%s: %w", noAnswer, err)
+		}
+		now := r.a.clock.Now()
+		state.failures, state.retryAt = known.failures+1, now.Add(restFactor*now.Sub(began))
 		state.message = truncate(err.Error(), maxMessage)
-		changes.retry(deletingRetry)
+		changes.retry(max(deletingRetry, state.retryAt.Sub(r.now)))
 		r.log.Info("Deletion failed", "manifest", key.String(), "reason", state.message)
 	}
 	r.st.leaving[key] = state

@@ -49,6 +49,9 @@ type leaving struct {
 	kind    string
 	since   time.Time
 	message string
+	// failures are those in a row, and retryAt is when to try again.
+	failures int
+	retryAt  time.Time
 }
 
 // objectState is what the agent remembers of one object of one work.
