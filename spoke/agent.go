@@ -2,6 +2,7 @@ package spoke
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -13,7 +14,6 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
@@ -59,7 +59,7 @@ func New(o Options) (*Agent, error) {
 			NewInformer:      live.NewInformer,
 		},
 		Metrics:                 metricsserver.Options{BindAddress: o.MetricsBindAddress},
-		HealthProbeBindAddress:  o.HealthProbeBindAddress,
+		HealthProbeBindAddress:  "0", // the board answers
 		LeaderElection:          false,
 		GracefulShutdownTimeout: ptr.To(shutdownTimeout),
 	})
@@ -111,7 +111,7 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 	}
 	heartbeat := &cluster.Heartbeat{
 		Name: o.ClusterName, Hub: theHub.direct, Spoke: local.GetConfig(), HTTPClient: local.GetHTTPClient(),
-		Engaged: theHub.engaged, Every: o.LeaseDuration, Clock: o.Clock, Log: o.Logger.WithName("cluster"),
+		Engaged: theHub.engaged, Told: theHub.told, Every: o.LeaseDuration, Clock: o.Clock, Log: o.Logger.WithName("cluster"),
 	}
 	for _, runnable := range []manager.Runnable{
 		manager.RunnableFunc(watches.Start), manager.RunnableFunc(r.writer.Start), manager.RunnableFunc(heartbeat.Start),
@@ -120,7 +120,9 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 			return err
 		}
 	}
-	return probes(local)
+	o.Board.Check("cluster", func(ctx context.Context) error { return answers(ctx, local) })
+	o.Board.Check("hub", theHub.asked)
+	return nil
 }
 
 // impersonating makes clients that act in another user's name, over the agent's
@@ -133,18 +135,12 @@ func impersonating(config *rest.Config, own *http.Client) func(user string) (dyn
 	}
 }
 
-// probes answer for the agent and its own cluster alone: a hub that is away is
-// no reason to restart an agent.
-func probes(local manager.Manager) error {
-	if err := local.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return err
+// answers says why the agent cannot look after its own cluster.
+func answers(ctx context.Context, local manager.Manager) error {
+	bounded, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if !local.GetCache().WaitForCacheSync(bounded) {
+		return errors.New("the cluster's inventories are not read yet")
 	}
-	return local.AddReadyzCheck("cluster", func(req *http.Request) error {
-		bounded, cancel := context.WithTimeout(req.Context(), time.Second)
-		defer cancel()
-		if !local.GetCache().WaitForCacheSync(bounded) {
-			return fmt.Errorf("the cluster's inventories are not read yet")
-		}
-		return nil
-	})
+	return nil
 }

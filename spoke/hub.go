@@ -23,10 +23,14 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/spoke/live"
+	"github.com/kronvoy/kronvoy/spoke/notice"
 )
 
 // hubName is the hub among the engaged clusters.
 const hubName multicluster.ClusterName = "hub"
+
+// hubTopic is that of notices about the hub.
+const hubTopic notice.Topic = "hub"
 
 const (
 	// probeTimeout bounds the first questions to a hub that may not answer.
@@ -48,6 +52,7 @@ type hub struct {
 	clock     clock.Clock
 	log       logr.Logger
 	direct    client.Client
+	board     *notice.Board
 	// started is closed when the controller takes sources: engaging earlier
 	// would make a hub that falls silent fatal to the start.
 	started chan struct{}
@@ -75,7 +80,7 @@ func newHub(o *Options, scheme *runtime.Scheme) (*hub, error) {
 	}
 	h := &hub{
 		config: o.Hub, scheme: scheme, namespace: o.ClusterName,
-		clock: o.Clock, log: o.Logger.WithName("hub"), direct: direct,
+		clock: o.Clock, log: o.Logger.WithName("hub"), direct: direct, board: o.Board,
 		started: make(chan struct{}), engaged: make(chan struct{}),
 	}
 	return h, nil
@@ -88,14 +93,15 @@ func (h *hub) Start(ctx context.Context, aware multicluster.Aware) error {
 	case <-ctx.Done():
 		return nil
 	}
-	retry := wait.Backoff{Duration: 500 * time.Millisecond, Factor: 1.5, Jitter: 0.2, Steps: 20, Cap: 15 * time.Second}
+	retry := newRetry()
 	for {
 		stop, err := h.engage(ctx, aware)
 		if err == nil {
+			retry = newRetry()
 			h.stayEngaged(ctx)
 			stop()
 		} else {
-			h.log.Info("The hub cannot be reached; the cluster is kept as it is", "reason", err.Error())
+			h.told(ctx, err)
 			h.mu.Lock()
 			h.away = true
 			h.mu.Unlock()
@@ -105,6 +111,10 @@ func (h *hub) Start(ctx context.Context, aware multicluster.Aware) error {
 			return nil //nolint:nilerr // to be told to stop is no failure
 		}
 	}
+}
+
+func newRetry() wait.Backoff {
+	return wait.Backoff{Duration: 500 * time.Millisecond, Factor: 1.5, Jitter: 0.2, Steps: 20, Cap: 15 * time.Second}
 }
 
 // stayEngaged waits until the hub has to be engaged anew: when it has come to
@@ -231,6 +241,36 @@ func (h *hub) hasReports(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return false, fmt.Errorf("listing reports: %w", err)
+}
+
+// told notes how the hub answered last. While it refuses the cluster, or cannot be
+// reached, the cluster is kept as it was told.
+func (h *hub) told(ctx context.Context, err error) {
+	n := notice.Notice{Reason: "HubAnswers", Message: "The hub answers"}
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return // the agent stops
+	case apierrors.IsForbidden(err):
+		n = notice.Notice{Reason: "HubRefuses", Problem: true, Unready: true, Message: fmt.Sprintf(
+			"The hub does not accept cluster %s, or not any more; the cluster is kept as it is. On the hub its administrator lets it in with `kronvoy accept %s`",
+			h.namespace, h.namespace)}
+	case apierrors.IsUnauthorized(err):
+		n = notice.Notice{Reason: "HubRefusesCertificate", Problem: true, Unready: true, Message: fmt.Sprintf(
+			"The hub does not know the agent's certificate, or it has ended; the cluster is kept as it is. Come back with `kronvoy hub token --cluster %s --rejoin | kronvoy join`",
+			h.namespace)}
+	default:
+		n = notice.Notice{Reason: "HubUnreachable", Problem: true, Message: "The hub cannot be reached; the cluster is kept as it is: " + err.Error()}
+	}
+	h.board.Tell(ctx, hubTopic, n)
+}
+
+// asked says that it is not known yet how the hub answers.
+func (h *hub) asked(context.Context) error {
+	if h.board.Notice(hubTopic).Reason == "" {
+		return errors.New("the hub has not been asked yet")
+	}
+	return nil
 }
 
 // Away says whether the hub was asked and did not answer, and was never reached

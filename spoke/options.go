@@ -9,6 +9,8 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
+
+	"github.com/kronvoy/kronvoy/spoke/notice"
 )
 
 // Options say which cluster an agent serves, and how.
@@ -27,9 +29,10 @@ type Options struct {
 	// Namespace is the agent's own on the spoke; what is to survive a restart
 	// is kept there. Empty means nothing is kept.
 	Namespace string
-	// HealthProbeBindAddress and MetricsBindAddress are off when empty or "0".
-	HealthProbeBindAddress string
-	MetricsBindAddress     string
+	// MetricsBindAddress is off when empty or "0".
+	MetricsBindAddress string
+	// Board shows people how the agent gets on; it only logs by default.
+	Board *notice.Board
 	// LeaseDuration is how often the heartbeat is written; 60 s by default,
 	// negative means never.
 	LeaseDuration time.Duration
@@ -61,9 +64,6 @@ func (o *Options) complete() error {
 	if o.AgentID == "" {
 		o.AgentID = o.ClusterName
 	}
-	if o.HealthProbeBindAddress == "" {
-		o.HealthProbeBindAddress = "0"
-	}
 	if o.MetricsBindAddress == "" {
 		o.MetricsBindAddress = "0"
 	}
@@ -73,6 +73,9 @@ func (o *Options) complete() error {
 	setDefault(&o.Workers, 4)
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
+	}
+	if o.Board == nil {
+		o.Board = &notice.Board{Log: o.Logger}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package spoke_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -26,6 +27,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2/textlogger"
+	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,6 +40,9 @@ import (
 // server is one API server that plays hub and spoke: they differ only in which
 // namespaces and kinds an agent uses there.
 var server *rest.Config
+
+// authority signs for its clients, in the place of the controllers that do not run.
+var authority tls.Certificate
 
 // sequence makes names unique.
 var sequence atomic.Int64
@@ -69,6 +74,14 @@ func run(m *testing.M) int {
 		return 1
 	}
 	if server, err = f.Hub().RESTConfig(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if authority, err = f.Hub().Authority(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if err := f.Hub().Apply(ctx, filepath.Join(config, "hub", "join.yaml")); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -142,7 +155,7 @@ type agent struct {
 func newWorld(t *testing.T, options ...func(*spoke.Options)) *world {
 	t.Helper()
 	types := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{scheme.AddToScheme, workv1.Install, kronvoyv1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{scheme.AddToScheme, workv1.Install, clusterv1.Install, kronvoyv1alpha1.AddToScheme} {
 		if err := add(types); err != nil {
 			t.Fatal(err)
 		}
@@ -174,6 +187,22 @@ func newWorld(t *testing.T, options ...func(*spoke.Options)) *world {
 // start runs a new agent with an empty memory.
 func (w *world) start() {
 	w.t.Helper()
+	a, err := spoke.New(w.agentOptions())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.run(a.Run)
+}
+
+// run runs an agent until it is stopped.
+func (w *world) run(serve func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	w.agent = &agent{cancel: cancel, done: make(chan error, 1)}
+	go func() { w.agent.done <- serve(ctx) }()
+}
+
+// agentOptions are those of an agent that reaches both sides as administrator.
+func (w *world) agentOptions() spoke.Options {
 	config := rest.CopyConfig(server)
 	config.UserAgent = "agent-of-" + w.cluster
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
@@ -187,13 +216,7 @@ func (w *world) start() {
 		o.Logger = textlogger.NewLogger(textlogger.NewConfig(textlogger.Verbosity(1), textlogger.Output(w.t.Output()))).WithValues("cluster", w.cluster)
 	}
 	w.options(&o)
-	a, err := spoke.New(o)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	w.agent = &agent{cancel: cancel, done: make(chan error, 1)}
-	go func() { w.agent.done <- a.Run(ctx) }()
+	return o
 }
 
 // stop ends the agent.

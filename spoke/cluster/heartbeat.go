@@ -6,6 +6,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -52,6 +53,9 @@ type Heartbeat struct {
 	HTTPClient *http.Client
 	// Engaged is closed when the hub was first reached.
 	Engaged <-chan struct{}
+	// Told is called with what the hub answered, nil when it took all that was to be
+	// told.
+	Told func(context.Context, error)
 	// Every is the time between two renewals; none when negative.
 	Every time.Duration
 	Clock clock.WithTicker
@@ -67,8 +71,14 @@ func (h *Heartbeat) Start(ctx context.Context) error {
 	}
 	for n := 0; ; n++ {
 		next := h.Every
-		switch told := h.beat(ctx, n%describeEvery == 0); {
-		case !told:
+		err := h.beat(ctx, n%describeEvery == 0)
+		if errors.Is(err, errOwn) {
+			h.Log.Info("Describing the cluster failed", "cluster", h.Name, "reason", err.Error())
+		} else {
+			h.Told(ctx, err)
+		}
+		switch {
+		case err != nil:
 			next, n = retryAfter, -1
 			if h.Every > 0 {
 				next = min(h.Every, retryAfter)
@@ -87,25 +97,25 @@ func (h *Heartbeat) Start(ctx context.Context) error {
 	}
 }
 
-// beat renews the lease and, now and then, looks after the description. It says
-// whether the hub took it.
-func (h *Heartbeat) beat(ctx context.Context, describe bool) bool {
+// errOwn is a failure of the cluster itself: it says nothing about the hub.
+var errOwn = errors.New("asking the cluster's version")
+
+// beat renews the lease and, now and then, looks after the description.
+func (h *Heartbeat) beat(ctx context.Context, describe bool) error {
 	bounded, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	if h.Every > 0 {
 		if err := h.renew(bounded); err != nil {
-			h.Log.Info("Heartbeat failed", "cluster", h.Name, "reason", err.Error())
-			return false
+			return err
 		}
 	}
 	if describe {
 		// The hub ships nothing to a cluster that it knows nothing of.
 		if err := h.describe(bounded); err != nil {
-			h.Log.Info("Describing the cluster failed", "cluster", h.Name, "reason", err.Error())
-			return false
+			return fmt.Errorf("describing the cluster: %w", err)
 		}
 	}
-	return true
+	return nil
 }
 
 // renew writes the lease; one patch, unless the hub has not made it. It is then
@@ -159,7 +169,7 @@ func (h *Heartbeat) describe(ctx context.Context) error {
 	}
 	version, err := clientset.ServerVersion()
 	if err != nil {
-		return fmt.Errorf("asking the cluster's version: %w", err)
+		return errors.Join(errOwn, err)
 	}
 	claims, changed := withClaim(known.Status.ClusterClaims, clusterv1.ManagedClusterClaim{Name: kronvoyv1alpha1.ClaimFeatures, Value: features})
 	if !changed && known.Status.Version.Kubernetes == version.GitVersion {

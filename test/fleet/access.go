@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
@@ -75,6 +76,16 @@ func (c *Cluster) ServiceAccountKubeconfig(ctx context.Context, namespace, name,
 	}
 	user := fmt.Sprintf("system:serviceaccount:%s:%s", namespace, name)
 	return c.writeKubeconfig(path, user, &clientcmdapi.AuthInfo{Token: token.Status.Token})
+}
+
+// Authority is what the cluster's API server believes its clients' certificates
+// by, for tests that sign them in the controllers' place.
+func (c *Cluster) Authority() (tls.Certificate, error) {
+	authority, err := tls.LoadX509KeyPair(c.file("ca.crt"), c.file("ca.key"))
+	if err != nil {
+		return authority, fmt.Errorf("reading the authority of cluster %q: %w", c.Name, err)
+	}
+	return authority, nil
 }
 
 // sign takes a certificate request through the API: create, approve, wait.
