@@ -144,13 +144,13 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		}).SetupWithManager(mgr, watched),
 		(&distribution.Reconciler{Client: c, Store: store, Clock: opts.Clock}).SetupWithManager(local, watched),
 		(&target.Orphans{Client: c, Reader: reader, Clock: opts.Clock}).SetupWithManager(local, watched),
-		(&clusters.Reconciler{Client: c, Clock: opts.Clock}).SetupWithManager(local),
 		(&expiry.Reconciler{Client: c, Cache: local.GetCache(), Namespace: opts.Namespace, Clock: opts.Clock}).SetupWithManager(local),
 	)
 	if !opts.WithoutScheduler {
 		errs = multierror.Append(errs, (&scheduler.Reconciler{Client: c}).SetupWithManager(local))
 	}
 	if !opts.WithoutRegistration {
+		errs = multierror.Append(errs, (&clusters.Reconciler{Client: c, Clock: opts.Clock}).SetupWithManager(local))
 		errs = multierror.Append(errs, (&registration.Reconciler{Client: c, Reader: reader}).SetupWithManager(local))
 	}
 	if opts.LocalCluster {

@@ -16,6 +16,11 @@ import (
 type Cluster struct {
 	Name   string
 	Labels map[string]string
+	// Claims are the cluster's own word, which nobody checks.
+	Claims map[string]string
+	// Outage says in a word what is wrong with the cluster for now: it cannot be
+	// reached, or is not available. Empty when nothing is.
+	Outage string
 	// Accepted clusters have been let into the fleet by an administrator.
 	Accepted bool
 	// Deleting clusters are on their way out and never selected.
@@ -43,7 +48,32 @@ type Policy struct {
 
 // Predicate is one alternative of a policy; its parts are ANDed.
 type Predicate struct {
-	Labels labels.Selector
+	// Labels and Claims that a cluster must have; nil admits all (OCM:
+	// requiredClusterSelector.labelSelector, claimSelector).
+	Labels, Claims labels.Selector
+}
+
+// RestsOnClaims says whether the decision can depend on what clusters say of
+// themselves.
+func (p Policy) RestsOnClaims() bool {
+	return slices.ContainsFunc(p.Predicates, func(p Predicate) bool { return p.Claims != nil && !p.Claims.Empty() })
+}
+
+// admits says whether the cluster is one that the predicate asks for.
+func (p Predicate) admits(c Cluster) bool {
+	return (p.Labels == nil || p.Labels.Matches(labels.Set(c.Labels))) && (p.Claims == nil || p.Claims.Matches(labels.Set(c.Claims)))
+}
+
+// String is what the predicate asks for.
+func (p Predicate) String() string {
+	var parts []string
+	if p.Labels != nil && !p.Labels.Empty() {
+		parts = append(parts, p.Labels.String())
+	}
+	if p.Claims != nil && !p.Claims.Empty() {
+		parts = append(parts, "claims "+p.Claims.String())
+	}
+	return strings.Join(parts, " and ")
 }
 
 // ReasonCode is a cause in PascalCase.
@@ -51,12 +81,16 @@ type ReasonCode string
 
 // Why a cluster is or is not selected.
 const (
-	Selected        ReasonCode = "Selected"
-	NotAccepted     ReasonCode = "NotAccepted"
-	Deleting        ReasonCode = "Deleting"
-	NotInClusterSet ReasonCode = "NotInClusterSet"
-	LabelsDiffer    ReasonCode = "LabelsDiffer"
-	NumberReached   ReasonCode = "NumberReached"
+	Selected ReasonCode = "Selected"
+	// SelectedInOutage: losing a cluster never loses its workload, so a cluster that
+	// is selected stays so while it cannot be reached.
+	SelectedInOutage ReasonCode = "SelectedInOutage"
+	NotAccepted      ReasonCode = "NotAccepted"
+	Deleting         ReasonCode = "Deleting"
+	NotInClusterSet  ReasonCode = "NotInClusterSet"
+	LabelsDiffer     ReasonCode = "LabelsDiffer"
+	ClaimsDiffer     ReasonCode = "ClaimsDiffer"
+	NumberReached    ReasonCode = "NumberReached"
 )
 
 // Reason tells for one cluster why it was selected or not.
@@ -86,7 +120,7 @@ func Select(policy Policy, clusters []Cluster, previous []string) Decision {
 	var feasible []string
 	for _, cluster := range clusters {
 		reason := judge(policy, cluster)
-		if reason.Code == Selected {
+		if selected(reason) {
 			feasible = append(feasible, cluster.Name)
 		}
 		decision.Reasons = append(decision.Reasons, reason)
@@ -94,13 +128,15 @@ func Select(policy Policy, clusters []Cluster, previous []string) Decision {
 	decision.Clusters = limit(feasible, policy.NumberOfClusters, previous)
 	for i := range decision.Reasons {
 		reason := &decision.Reasons[i]
-		if _, found := slices.BinarySearch(decision.Clusters, reason.Cluster); reason.Code == Selected && !found {
+		if _, found := slices.BinarySearch(decision.Clusters, reason.Cluster); selected(*reason) && !found {
 			reason.Code = NumberReached
 			reason.Message = fmt.Sprintf("numberOfClusters is %d", *policy.NumberOfClusters)
 		}
 	}
 	return decision
 }
+
+func selected(r Reason) bool { return r.Code == Selected || r.Code == SelectedInOutage }
 
 // judge looks at one cluster alone.
 func judge(policy Policy, cluster Cluster) Reason {
@@ -113,9 +149,7 @@ func judge(policy Policy, cluster Cluster) Reason {
 	case !inAnySet(policy.Sets, cluster):
 		reason.Code, reason.Message = NotInClusterSet, notInSets(policy.Sets)
 	default:
-		if mismatch := firstMismatch(policy.Predicates, cluster); mismatch != "" {
-			reason.Code, reason.Message = LabelsDiffer, mismatch
-		}
+		reason.Code, reason.Message = match(policy.Predicates, cluster)
 	}
 	return reason
 }
@@ -136,20 +170,27 @@ func notInSets(sets []Set) string {
 	return "not in the bound cluster sets " + strings.Join(names, ", ")
 }
 
-// firstMismatch is empty when a predicate admits the cluster, else it says
-// what the predicates ask for.
-func firstMismatch(predicates []Predicate, cluster Cluster) string {
-	if len(predicates) == 0 {
-		return ""
-	}
+// match says whether a predicate admits the cluster, and else what they ask for.
+func match(predicates []Predicate, cluster Cluster) (code ReasonCode, message string) {
+	code, what := LabelsDiffer, "labels"
 	wanted := make([]string, 0, len(predicates))
 	for _, predicate := range predicates {
-		if predicate.Labels == nil || predicate.Labels.Matches(labels.Set(cluster.Labels)) {
-			return ""
+		if predicate.admits(cluster) {
+			wanted = nil
+			break
 		}
-		wanted = append(wanted, predicate.Labels.String())
+		if withoutClaims := (Predicate{Labels: predicate.Labels}); withoutClaims.admits(cluster) {
+			code, what = ClaimsDiffer, "the cluster's own claims"
+		}
+		wanted = append(wanted, predicate.String())
 	}
-	return "labels do not match " + strings.Join(wanted, " or ")
+	switch {
+	case len(wanted) > 0:
+		return code, what + " do not match " + strings.Join(wanted, " or ")
+	case cluster.Outage != "":
+		return SelectedInOutage, "the cluster is " + cluster.Outage + ": what runs there stays, and nothing new arrives"
+	}
+	return Selected, ""
 }
 
 // limit cuts feasible, which is sorted, to n names and keeps the order.

@@ -109,6 +109,68 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+func TestClaims(t *testing.T) {
+	everything := []Set{{Name: "global", Selector: labels.Everything()}}
+	fleet := []Cluster{cluster("a", "region", "eu"), cluster("b", "region", "eu"), cluster("c", "region", "us")}
+	fleet[0].Claims = map[string]string{"version.talos.dev": "v1.13.3", "upgrading.talos.dev": "false"}
+	fleet[1].Claims = map[string]string{"version.talos.dev": "v1.12.4", "upgrading.talos.dev": "true", "nodes.talos.dev/total": "3"}
+	for name, test := range map[string]struct {
+		predicates []Predicate
+		want       []Reason
+		rests      bool
+	}{
+		"labels and claims are ANDed, and the reason says which differ": {
+			predicates: []Predicate{{Labels: selector(t, "region=eu"), Claims: selector(t, "upgrading.talos.dev notin (true)")}},
+			want: []Reason{
+				{"a", Selected, ""},
+				{"b", ClaimsDiffer, "the cluster's own claims do not match region=eu and claims upgrading.talos.dev notin (true)"},
+				{"c", LabelsDiffer, "labels do not match region=eu and claims upgrading.talos.dev notin (true)"},
+			},
+			rests: true,
+		},
+		"a claim that exists": {
+			predicates: []Predicate{{Claims: selector(t, "nodes.talos.dev/total")}, {Labels: selector(t, "region=us"), Claims: labels.Everything()}},
+			want: []Reason{
+				{"a", ClaimsDiffer, "the cluster's own claims do not match claims nodes.talos.dev/total or region=us"},
+				{"b", Selected, ""},
+				{"c", Selected, ""},
+			},
+			rests: true,
+		},
+		"labels alone rest on no claims": {
+			predicates: []Predicate{{Labels: selector(t, "region in (eu,us)"), Claims: labels.Everything()}},
+			want:       []Reason{{"a", Selected, ""}, {"b", Selected, ""}, {"c", Selected, ""}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policy := Policy{Sets: everything, Predicates: test.predicates}
+			if diff := cmp.Diff(test.want, Select(policy, fleet, nil).Reasons); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if got := policy.RestsOnClaims(); got != test.rests {
+				t.Errorf("RestsOnClaims is %t", got)
+			}
+		})
+	}
+}
+
+func TestAnOutageTakesNothingAway(t *testing.T) {
+	two := int32(2)
+	policy := Policy{Sets: []Set{{Name: "global", Selector: labels.Everything()}}, NumberOfClusters: &two}
+	fleet := []Cluster{cluster("a"), cluster("b"), cluster("c")}
+	before := Select(policy, fleet, []string{"b", "c"})
+	fleet[1].Outage, fleet[0].Outage = "unreachable", "unavailable"
+	got := Select(policy, fleet, before.Clusters)
+	want := Decision{Clusters: []string{"b", "c"}, Reasons: []Reason{
+		{"a", NumberReached, "numberOfClusters is 2"},
+		{"b", SelectedInOutage, "the cluster is unreachable: what runs there stays, and nothing new arrives"},
+		{"c", Selected, ""},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestSelectDoesNotDependOnTheOrderOfItsInputs(t *testing.T) {
 	three := int32(3)
 	policy := Policy{Sets: []Set{{Name: "global", Selector: labels.Everything()}}, NumberOfClusters: &three}

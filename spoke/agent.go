@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -109,12 +110,12 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 	}); err != nil {
 		return err
 	}
-	heartbeat := &cluster.Heartbeat{
-		Name: o.ClusterName, Hub: theHub.direct, Spoke: local.GetConfig(), HTTPClient: local.GetHTTPClient(),
-		Engaged: theHub.engaged, Told: theHub.told, Every: o.LeaseDuration, Clock: o.Clock, Log: o.Logger.WithName("cluster"),
+	speaker, err := newSpeaker(o, local, theHub)
+	if err != nil {
+		return err
 	}
 	for _, runnable := range []manager.Runnable{
-		manager.RunnableFunc(watches.Start), manager.RunnableFunc(r.writer.Start), manager.RunnableFunc(heartbeat.Start),
+		manager.RunnableFunc(watches.Start), manager.RunnableFunc(r.writer.Start), manager.RunnableFunc(speaker.Start),
 	} {
 		if err := local.Add(runnable); err != nil {
 			return err
@@ -123,6 +124,22 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 	o.Board.Check("cluster", func(ctx context.Context) error { return answers(ctx, local) })
 	o.Board.Check("hub", theHub.asked)
 	return nil
+}
+
+// newSpeaker reads the cluster's nodes without the manager's cache: an agent that
+// may not read them must be ready all the same.
+func newSpeaker(o *Options, local manager.Manager, theHub *hub) (*cluster.Speaker, error) {
+	reader, err := client.NewWithWatch(local.GetConfig(), client.Options{
+		HTTPClient: local.GetHTTPClient(), Scheme: local.GetScheme(), Mapper: newOwnMapper(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making a client of the cluster: %w", err)
+	}
+	return cluster.New(cluster.Options{
+		Name: o.ClusterName, Hub: theHub.direct, Spoke: reader, Config: local.GetConfig(), HTTPClient: local.GetHTTPClient(),
+		Engaged: theHub.engaged, Told: theHub.told, Every: o.LeaseDuration, HealthPeriod: o.HealthCheckPeriod, MaxCustomClaims: o.MaxCustomClaims,
+		Clock: o.Clock, Log: o.Logger.WithName("cluster"),
+	})
 }
 
 // impersonating makes clients that act in another user's name, over the agent's

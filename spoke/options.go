@@ -36,6 +36,12 @@ type Options struct {
 	// LeaseDuration is how often the heartbeat is written; 60 s by default,
 	// negative means never.
 	LeaseDuration time.Duration
+	// HealthCheckPeriod is how often the cluster's own API server is probed; 60 s
+	// by default.
+	HealthCheckPeriod time.Duration
+	// MaxCustomClaims is how many of the cluster's ClusterClaims the hub is told;
+	// 20 by default, negative means none.
+	MaxCustomClaims int
 	// EvictionGracePeriod is how long the objects of a work that vanished from
 	// the hub stay; 60 minutes by default.
 	EvictionGracePeriod time.Duration
@@ -68,6 +74,8 @@ func (o *Options) complete() error {
 		o.MetricsBindAddress = "0"
 	}
 	setDefault(&o.LeaseDuration, 60*time.Second)
+	setDefault(&o.HealthCheckPeriod, 60*time.Second)
+	setDefault(&o.MaxCustomClaims, 20)
 	setDefault(&o.EvictionGracePeriod, 60*time.Minute)
 	setDefault(&o.FlushDelay, 2*time.Second)
 	setDefault(&o.Workers, 4)

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
+	clusterv1alpha1 "open-cluster-management.io/api/cluster/v1alpha1"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
@@ -20,6 +21,7 @@ import (
 var (
 	workVersion    = schema.GroupVersion(workv1.GroupVersion)
 	clusterVersion = schema.GroupVersion(clusterv1.GroupVersion)
+	claimVersion   = schema.GroupVersion(clusterv1alpha1.GroupVersion)
 )
 
 // newScheme holds only the kinds that the agent itself reads and writes; what
@@ -31,9 +33,10 @@ func newScheme() *runtime.Scheme {
 	scheme.AddKnownTypes(clusterVersion, &clusterv1.ManagedCluster{}, &clusterv1.ManagedClusterList{})
 	scheme.AddKnownTypes(kronvoyv1alpha1.GroupVersion, &kronvoyv1alpha1.WorkReport{}, &kronvoyv1alpha1.WorkReportList{})
 	scheme.AddKnownTypes(coordinationv1.SchemeGroupVersion, &coordinationv1.Lease{}, &coordinationv1.LeaseList{})
-	scheme.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Secret{}, &corev1.SecretList{})
+	scheme.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Secret{}, &corev1.SecretList{}, &corev1.Node{}, &corev1.NodeList{})
+	scheme.AddKnownTypes(claimVersion, &clusterv1alpha1.ClusterClaim{}, &clusterv1alpha1.ClusterClaimList{})
 	for _, version := range []schema.GroupVersion{
-		workVersion, clusterVersion, kronvoyv1alpha1.GroupVersion,
+		workVersion, clusterVersion, claimVersion, kronvoyv1alpha1.GroupVersion,
 		coordinationv1.SchemeGroupVersion, corev1.SchemeGroupVersion,
 	} {
 		metav1.AddToGroupVersion(scheme, version)
@@ -82,5 +85,8 @@ func newOwnMapper() apimeta.RESTMapper {
 	add(kronvoyv1alpha1.GroupVersion, "WorkReport", "workreports", apimeta.RESTScopeNamespace)
 	add(coordinationv1.SchemeGroupVersion, "Lease", "leases", apimeta.RESTScopeNamespace)
 	add(clusterVersion, "ManagedCluster", "managedclusters", apimeta.RESTScopeRoot)
+	add(claimVersion, "ClusterClaim", "clusterclaims", apimeta.RESTScopeRoot)
+	add(corev1.SchemeGroupVersion, "Node", "nodes", apimeta.RESTScopeRoot)
+	add(corev1.SchemeGroupVersion, "Namespace", "namespaces", apimeta.RESTScopeRoot)
 	return mapper
 }

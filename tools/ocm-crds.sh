@@ -25,4 +25,5 @@ copy hub \
   cluster/v1beta1/0000_03_clusters.open-cluster-management.io_placementdecisions.crd.yaml \
   work/v1/0000_00_work.open-cluster-management.io_manifestworks.crd.yaml
 copy spoke \
+  cluster/v1alpha1/0000_02_clusters.open-cluster-management.io_clusterclaims.crd.yaml \
   work/v1/0000_01_work.open-cluster-management.io_appliedmanifestworks.crd.yaml

@@ -109,6 +109,21 @@ const ClaimFeatures = "agent.kronvoy.io/features"
 // Kronvoy's agent, for that replaces all claims by the cluster's ClusterClaims.
 const ClusterClaimFeatures = "features.agent.kronvoy.io"
 
+// ConditionClaimsTruncated is True on a ManagedCluster whose agent was given
+// more ClusterClaims than it tells the hub; its message names them.
+const ConditionClaimsTruncated = "kronvoy.io/ClaimsTruncated"
+
+// ReasonTooManyClaims is the reason of ConditionClaimsTruncated.
+const ReasonTooManyClaims = "TooManyClaims"
+
+// ConditionRestsOnClaims is True on a Placement whose predicates select by
+// claims: what its decision rests on is what clusters say of themselves, and a
+// cluster that lies is believed.
+const ConditionRestsOnClaims = "kronvoy.io/RestsOnClaims"
+
+// ReasonClaimsAreUntrusted is the reason of ConditionRestsOnClaims.
+const ReasonClaimsAreUntrusted = "ClaimsAreUntrusted"
+
 // Features of an agent, as listed in ClaimFeatures.
 const (
 	// FeatureWorkReport: the agent answers in WorkReports, and does all else that

@@ -53,6 +53,8 @@ func (c *config) addFlags(flags *flag.FlagSet) {
 	flags.Float64Var(&c.spokeQPS, "spoke-qps", 200, "requests a second to the cluster")
 	flags.IntVar(&c.spokeBurst, "spoke-burst", 400, "requests at once to the cluster")
 	flags.DurationVar(&c.agent.LeaseDuration, "lease-duration", 0, "time between two heartbeats; 60s when 0, none when negative")
+	flags.DurationVar(&c.agent.HealthCheckPeriod, "cluster-healthcheck-period", 0, "time between two looks at the health of the cluster's API server; 60s when 0")
+	flags.IntVar(&c.agent.MaxCustomClaims, "max-custom-cluster-claims", 0, "how many ClusterClaims of the cluster the hub is told; 20 when 0, none when negative")
 	flags.DurationVar(&c.agent.EvictionGracePeriod, "eviction-grace-period", 0, "how long objects stay whose work vanished from the hub; 60m when 0")
 	flags.IntVar(&c.agent.Workers, "workers", 0, "works applied at the same time; 4 when 0")
 	flags.IntVar(&c.verbosity, "v", 0, "how much to log")

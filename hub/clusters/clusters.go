@@ -1,6 +1,7 @@
 // Package clusters judges by the hub's own clock whether a cluster's agent is
 // alive: a lease counts as renewed when the hub sees it change, whatever time
-// the spoke wrote into it.
+// the spoke wrote into it. What follows from that, and from what the agent says
+// of its API server, it marks with OCM's taints.
 package clusters
 
 import (
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -22,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/index"
 )
 
 // LeaseName is the name of an agent's lease in its cluster's namespace (OCM).
@@ -34,7 +38,9 @@ const graceFactor = 5
 // defaultLeaseSeconds applies when the ManagedCluster names none (OCM).
 const defaultLeaseSeconds = 60
 
-// Reconciler keeps the condition ManagedClusterConditionAvailable.
+// Reconciler keeps of a ManagedCluster the conditions and taints that follow
+// from its lease: ManagedClusterConditionAvailable is Unknown while the lease is
+// not renewed, and True or False as the agent says otherwise.
 type Reconciler struct {
 	Client client.Client
 	Clock  clock.Clock
@@ -43,16 +49,25 @@ type Reconciler struct {
 	seen map[string]sighting
 }
 
-// sighting is a lease's content and when the hub first saw it so.
+// sighting is a lease's version and when the hub first saw it so.
 type sighting struct {
 	version string
-	at      time.Time
+	renewal
 }
 
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	availability := index.Changed(func(c client.Object) any {
+		managed, _ := c.(*clusterv1.ManagedCluster)
+		available := apimeta.FindStatusCondition(managed.Status.Conditions, clusterv1.ManagedClusterConditionAvailable)
+		if available == nil {
+			return nil
+		}
+		return available.Status
+	})
 	return ctrl.NewControllerManagedBy(mgr).Named("cluster-health").
-		For(&clusterv1.ManagedCluster{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&clusterv1.ManagedCluster{}, builder.WithPredicates(predicate.Or[client.Object](
+			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, availability))).
 		Watches(&coordinationv1.Lease{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, lease client.Object) []reconcile.Request {
 			return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: lease.GetNamespace()}}}
 		})).
@@ -66,53 +81,74 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		r.forget(req.Name)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if !c.Spec.HubAcceptsClient || c.DeletionTimestamp != nil {
+	if c.DeletionTimestamp != nil {
 		return reconcile.Result{}, nil
 	}
-	var lease coordinationv1.Lease
-	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: c.Name, Name: LeaseName}, &lease); err != nil {
-		// Not joined yet: there is nothing to judge.
-		return reconcile.Result{}, client.IgnoreNotFound(err)
-	}
-	grace := Grace(&c)
-	silent := r.silence(c.Name, lease.ResourceVersion)
-	condition := metav1.Condition{
-		Type: clusterv1.ManagedClusterConditionAvailable, Status: metav1.ConditionTrue,
-		Reason: "ManagedClusterAvailable", Message: "the agent renews its lease",
-	}
-	if silent >= grace {
-		condition.Status, condition.Reason = metav1.ConditionUnknown, "ManagedClusterLeaseUpdateStopped"
-		condition.Message = fmt.Sprintf("the agent has not renewed its lease for more than %s", grace)
-	}
-	before := c.DeepCopy()
-	if apimeta.SetStatusCondition(&c.Status.Conditions, condition) {
-		err := r.Client.Status().Patch(ctx, &c, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}),
-			client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
-		if err != nil {
-			return reconcile.Result{}, fmt.Errorf("writing availability of cluster %s: %w", c.Name, err)
+	var wait time.Duration
+	if c.Spec.HubAcceptsClient {
+		var err error
+		if wait, err = r.keepConditions(ctx, &c); err != nil {
+			return index.Settle(reconcile.Result{}, err)
 		}
 	}
-	if silent >= grace {
-		return reconcile.Result{}, nil
-	}
-	return reconcile.Result{RequeueAfter: grace - silent}, nil
+	return index.Settle(reconcile.Result{RequeueAfter: wait}, r.keepTaints(ctx, &c))
 }
 
-// silence is how long ago the hub saw the lease change. A hub that has just
+// keepConditions says how long the lease may stay as it is.
+func (r *Reconciler) keepConditions(ctx context.Context, c *clusterv1.ManagedCluster) (wait time.Duration, err error) {
+	var lease coordinationv1.Lease
+	err = r.Client.Get(ctx, client.ObjectKey{Namespace: c.Name, Name: LeaseName}, &lease)
+	if apierrors.IsNotFound(err) {
+		return 0, nil // not joined yet: there is nothing to judge
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reading the lease of cluster %s: %w", c.Name, err)
+	}
+	now := r.Clock.Now()
+	seen := r.look(c.Name, lease.ResourceVersion, now)
+	before := c.DeepCopy()
+	c.Status.Conditions = judgeLease(c, &lease, seen, now)
+	if !equality.Semantic.DeepEqual(before.Status.Conditions, c.Status.Conditions) {
+		// The list is replaced as a whole: the agent may have written meanwhile.
+		err = r.Client.Status().Patch(ctx, c, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}),
+			client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+		if err != nil {
+			return 0, fmt.Errorf("writing conditions of cluster %s: %w", c.Name, err)
+		}
+	}
+	return max(0, Grace(c)-now.Sub(seen.at)), nil
+}
+
+func (r *Reconciler) keepTaints(ctx context.Context, c *clusterv1.ManagedCluster) error {
+	wanted := taints(c, r.Clock.Now())
+	if equality.Semantic.DeepEqual(c.Spec.Taints, wanted) {
+		return nil
+	}
+	before := c.DeepCopy()
+	c.Spec.Taints = wanted
+	// The list is replaced as a whole: somebody may have added a taint meanwhile.
+	err := r.Client.Patch(ctx, c, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}),
+		client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+	if err != nil {
+		return fmt.Errorf("writing taints of cluster %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// look notes when the hub first saw a lease as it is. A hub that has just
 // started gives every cluster the whole grace anew.
-func (r *Reconciler) silence(cluster, version string) time.Duration {
+func (r *Reconciler) look(cluster, version string, now time.Time) renewal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.seen == nil {
 		r.seen = map[string]sighting{}
 	}
-	now := r.Clock.Now()
 	last, known := r.seen[cluster]
 	if !known || last.version != version {
-		last = sighting{version: version, at: now}
+		last = sighting{version: version, renewal: renewal{at: now, fresh: known}}
 		r.seen[cluster] = last
 	}
-	return now.Sub(last.at)
+	return last.renewal
 }
 
 func (r *Reconciler) forget(cluster string) {

@@ -1,8 +1,11 @@
 package convert
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
+	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -39,10 +42,14 @@ func Policy(p *clusterv1beta1.Placement, bindings []clusterv1beta2.ManagedCluste
 			return placement.Policy{}, fmt.Errorf("spec.predicates[%d].requiredClusterSelector.labelSelector: %w", i, err)
 		}
 		required := predicate.RequiredClusterSelector
-		if len(required.ClaimSelector.MatchExpressions) > 0 || len(required.CelSelector.CelExpressions) > 0 {
-			return placement.Policy{}, fmt.Errorf("spec.predicates[%d].requiredClusterSelector: only labelSelector is supported", i)
+		if len(required.CelSelector.CelExpressions) > 0 {
+			return placement.Policy{}, fmt.Errorf("spec.predicates[%d].requiredClusterSelector.celSelector is not supported: use labelSelector or claimSelector", i)
 		}
-		policy.Predicates = append(policy.Predicates, placement.Predicate{Labels: selector})
+		claims, err := metav1.LabelSelectorAsSelector(&metav1.LabelSelector{MatchExpressions: required.ClaimSelector.MatchExpressions})
+		if err != nil {
+			return placement.Policy{}, fmt.Errorf("spec.predicates[%d].requiredClusterSelector.claimSelector: %w", i, err)
+		}
+		policy.Predicates = append(policy.Predicates, placement.Predicate{Labels: selector, Claims: claims})
 	}
 	return policy, nil
 }
@@ -61,6 +68,8 @@ func PlacementCluster(c *clusterv1.ManagedCluster) placement.Cluster {
 	return placement.Cluster{
 		Name:     c.Name,
 		Labels:   c.Labels,
+		Claims:   Claims(c),
+		Outage:   outage(c),
 		Accepted: c.Spec.HubAcceptsClient,
 		Deleting: c.DeletionTimestamp != nil,
 	}
@@ -72,21 +81,66 @@ func GraphCluster(c *clusterv1.ManagedCluster) graph.Cluster {
 		Name:        c.Name,
 		Labels:      c.Labels,
 		Annotations: c.Annotations,
-		Version:     c.Status.Version.Kubernetes,
-		Claims:      make(map[string]string, len(c.Status.ClusterClaims)),
+		Version:     bounded(c.Status.Version.Kubernetes, maxVersion),
+		Claims:      Claims(c),
 		Allocatable: quantities(c.Status.Allocatable),
 		Capacity:    quantities(c.Status.Capacity),
-	}
-	for _, claim := range c.Status.ClusterClaims {
-		cluster.Claims[claim.Name] = claim.Value
 	}
 	return cluster
 }
 
+// outage names what the taints say that come and go by themselves.
+func outage(c *clusterv1.ManagedCluster) string {
+	for _, taint := range c.Spec.Taints {
+		switch taint.Key {
+		case clusterv1.ManagedClusterTaintUnreachable:
+			return "unreachable"
+		case clusterv1.ManagedClusterTaintUnavailable:
+			return "unavailable"
+		}
+	}
+	return ""
+}
+
+// What a cluster says of itself is taken up to these bounds: any spoke can
+// write as much there as its API server takes.
+const (
+	maxClaims    = 100
+	maxName      = 316 // a qualified name with its prefix
+	maxValue     = 1024
+	maxResources = 64
+	maxVersion   = 128
+)
+
+// Claims are what a cluster says of itself. Of too many the first by name count;
+// one that is too long does not.
+func Claims(c *clusterv1.ManagedCluster) map[string]string {
+	claims := make(map[string]string, min(len(c.Status.ClusterClaims), maxClaims))
+	for _, claim := range slices.SortedFunc(slices.Values(c.Status.ClusterClaims), func(a, b clusterv1.ManagedClusterClaim) int {
+		return cmp.Compare(a.Name, b.Name)
+	}) {
+		if len(claims) < maxClaims && bounded(claim.Name, maxName) != "" && bounded(claim.Value, maxValue) != "" {
+			claims[claim.Name] = claim.Value
+		}
+	}
+	return claims
+}
+
+// bounded is empty for a text that is too long.
+func bounded(text string, characters int) string {
+	if utf8.RuneCountInString(text) > characters {
+		return ""
+	}
+	return text
+}
+
 func quantities(list clusterv1.ResourceList) map[string]string {
-	out := make(map[string]string, len(list))
-	for name, quantity := range list {
-		out[string(name)] = quantity.String()
+	out := make(map[string]string, min(len(list), maxResources))
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		if len(out) < maxResources && bounded(string(name), maxName) != "" {
+			quantity := list[name]
+			out[string(name)] = quantity.String()
+		}
 	}
 	return out
 }

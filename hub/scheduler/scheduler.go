@@ -44,27 +44,42 @@ type Reconciler struct {
 
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	// Status and heartbeats of a cluster change no decision.
+	// Conditions of a cluster change no decision: an outage comes as a taint.
 	clusterChanged := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})
+	claimsChanged := index.Changed(func(c client.Object) any {
+		managed, _ := c.(*clusterv1.ManagedCluster)
+		return managed.Status.ClusterClaims
+	})
 	return ctrl.NewControllerManagedBy(mgr).Named("placement").
 		For(&clusterv1beta1.Placement{}, builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Owns(&clusterv1beta1.PlacementDecision{}).
 		Watches(&clusterv1.ManagedCluster{}, handler.EnqueueRequestsFromMapFunc(r.all), builder.WithPredicates(clusterChanged)).
+		Watches(&clusterv1.ManagedCluster{}, handler.EnqueueRequestsFromMapFunc(r.byClaims), builder.WithPredicates(claimsChanged)).
 		Watches(&clusterv1beta2.ManagedClusterSet{}, handler.EnqueueRequestsFromMapFunc(r.all), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&clusterv1beta2.ManagedClusterSetBinding{}, handler.EnqueueRequestsFromMapFunc(r.ofNamespace), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Complete(r)
 }
 
 func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
-	return r.requests(ctx)
+	return r.requests(ctx, nil)
+}
+
+// byClaims are the Placements that select by claims.
+func (r *Reconciler) byClaims(ctx context.Context, _ client.Object) []reconcile.Request {
+	return r.requests(ctx, func(p *clusterv1beta1.Placement) bool {
+		return slices.ContainsFunc(p.Spec.Predicates, func(predicate clusterv1beta1.ClusterPredicate) bool {
+			return len(predicate.RequiredClusterSelector.ClaimSelector.MatchExpressions) > 0
+		})
+	})
 }
 
 func (r *Reconciler) ofNamespace(ctx context.Context, obj client.Object) []reconcile.Request {
-	return r.requests(ctx, client.InNamespace(obj.GetNamespace()))
+	return r.requests(ctx, nil, client.InNamespace(obj.GetNamespace()))
 }
 
-func (r *Reconciler) requests(ctx context.Context, opts ...client.ListOption) []reconcile.Request {
+// requests are the Placements that keep lets through, all where it is nil.
+func (r *Reconciler) requests(ctx context.Context, keep func(*clusterv1beta1.Placement) bool, opts ...client.ListOption) []reconcile.Request {
 	var placements clusterv1beta1.PlacementList
 	if err := r.Client.List(ctx, &placements, opts...); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "listing placements")
@@ -72,7 +87,9 @@ func (r *Reconciler) requests(ctx context.Context, opts ...client.ListOption) []
 	}
 	requests := make([]reconcile.Request, 0, len(placements.Items))
 	for i := range placements.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&placements.Items[i])})
+		if keep == nil || keep(&placements.Items[i]) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&placements.Items[i])})
+		}
 	}
 	return requests
 }
@@ -153,8 +170,10 @@ func previous(pages []clusterv1beta1.PlacementDecision) []string {
 // deleted, so that no reader ever sees a cluster missing that is selected.
 func (r *Reconciler) writePages(ctx context.Context, p *clusterv1beta1.Placement, existing []clusterv1beta1.PlacementDecision, decision placement.Decision) error {
 	var decisions []clusterv1beta1.ClusterDecision
-	for _, name := range decision.Clusters {
-		decisions = append(decisions, clusterv1beta1.ClusterDecision{ClusterName: name, Reason: string(placement.Selected)})
+	for _, reason := range decision.Reasons {
+		if _, selected := slices.BinarySearch(decision.Clusters, reason.Cluster); selected {
+			decisions = append(decisions, clusterv1beta1.ClusterDecision{ClusterName: reason.Cluster, Reason: string(reason.Code)})
+		}
 	}
 	wanted := map[string]bool{}
 	for page := 0; page == 0 || page*pageSize < len(decisions); page++ {
@@ -215,6 +234,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, p *clusterv1beta1.Placemen
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionTrue, "Misconfigured", misconfigured.Error()
 	}
 	apimeta.SetStatusCondition(&p.Status.Conditions, condition)
+	markClaims(p, policy)
 	if decision != nil {
 		apimeta.SetStatusCondition(&p.Status.Conditions, satisfied(p, policy, *decision))
 		p.Status.NumberOfSelectedClusters = int32(len(decision.Clusters))
@@ -235,6 +255,20 @@ func (r *Reconciler) writeStatus(ctx context.Context, p *clusterv1beta1.Placemen
 	}
 	r.written.Note(client.ObjectKeyFromObject(p), p)
 	return nil
+}
+
+// markClaims says of a Placement that its decision rests on what nobody checks.
+func markClaims(p *clusterv1beta1.Placement, policy placement.Policy) {
+	if !policy.RestsOnClaims() {
+		apimeta.RemoveStatusCondition(&p.Status.Conditions, kronvoyv1alpha1.ConditionRestsOnClaims)
+		return
+	}
+	apimeta.SetStatusCondition(&p.Status.Conditions, metav1.Condition{
+		Type: kronvoyv1alpha1.ConditionRestsOnClaims, Status: metav1.ConditionTrue, ObservedGeneration: p.Generation,
+		Reason: kronvoyv1alpha1.ReasonClaimsAreUntrusted,
+		Message: "claimSelector goes by what clusters say of themselves, and nobody checks that: a cluster that lies is selected, " +
+			"and gets what is placed here; where that matters select by labels, which only the hub gives",
+	})
 }
 
 // satisfied uses OCM's reasons.
