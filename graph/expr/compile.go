@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/cel-go/common/ast"
 
 	"github.com/kronvoy/kronvoy/graph/internal/suggest"
+	"github.com/kronvoy/kronvoy/internal/boundedcel"
 )
 
 // Expr is one compiled expression. It is immutable and safe for concurrent use.
@@ -27,8 +29,6 @@ type Expr struct {
 
 	ast     *cel.Ast
 	program cel.Program
-	// cheap expressions run without cost tracking, which costs more than they do.
-	cheap bool
 }
 
 // Fault is one thing that is wrong with an expression.
@@ -42,8 +42,8 @@ type Fault struct {
 
 // Compile parses and checks an expression and prepares it to run.
 func (e *Env) Compile(source string) (*Expr, []Fault) {
-	if len(source) > MaxLength {
-		return nil, []Fault{{Reason: "TooLong", Message: fmt.Sprintf("the expression is %d bytes long, at most %d are allowed", len(source), MaxLength)}}
+	if len(source) > boundedcel.MaxLength {
+		return nil, []Fault{{Reason: "TooLong", Message: fmt.Sprintf("the expression is %d bytes long, at most %d are allowed", len(source), boundedcel.MaxLength)}}
 	}
 	parsed, issues := e.cel.Parse(source)
 	if issues.Err() != nil {
@@ -68,17 +68,11 @@ func (e *Env) Compile(source string) (*Expr, []Fault) {
 		Variables: roots(accesses),
 		ast:       checked,
 		Omits:     omits(native.Expr()),
-		cheap:     isCheap(native.Expr()),
 	}
-	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize, cel.OptPartialEval)}
-	if !x.cheap {
-		if unfolded(native) > maxUnfolded {
-			return nil, []Fault{{Reason: "TooCostly", Message: fmt.Sprintf("the expression repeats its values more than %d times", maxUnfolded)}}
-		}
-		options = append(options, cel.CostLimit(CostLimit), cel.CostTracking(&costs{}))
-		options = append(options, guarded()...)
+	program, err := boundedcel.Program(e.cel, checked, &costs{}, omitFunction)
+	if errors.Is(err, boundedcel.TooCostly{}) {
+		return nil, []Fault{{Reason: "TooCostly", Message: err.Error()}}
 	}
-	program, err := e.cel.Program(checked, options...)
 	if err != nil {
 		return nil, []Fault{{Reason: "InvalidExpression", Message: oneLine(err.Error())}}
 	}

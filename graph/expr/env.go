@@ -11,25 +11,10 @@ import (
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
-	"github.com/google/cel-go/ext"
 	"k8s.io/apiserver/pkg/cel/library"
 
 	"github.com/kronvoy/kronvoy/graph/schema"
-)
-
-// The bounds of one expression.
-const (
-	// MaxLength of an expression in bytes.
-	MaxLength = 16 << 10
-	// CostLimit of one run of an expression, in CEL's cost units: what
-	// Kubernetes grants a single validation rule.
-	CostLimit = 1_000_000
-	// maxRange caps lists.range.
-	maxRange = 10_000
-	// maxNesting caps the depth of an expression's tree.
-	maxNesting = 100
-	// maxRegexProgram caps the size of a compiled regular expression.
-	maxRegexProgram = 10_000
+	"github.com/kronvoy/kronvoy/internal/boundedcel"
 )
 
 // Variable is one name that expressions may use.
@@ -59,39 +44,7 @@ type Env struct {
 // hubLibraries are the functions of an expression: those that agents have, and
 // kro's own.
 func hubLibraries() []cel.EnvOption {
-	return append(libraries(library.SemverVersion(1)), kroFunctions()...)
-}
-
-// libraries are the functions that agents have as well, so that a rewritten
-// rule means the same there.
-func libraries(semver ...library.SemverOption) []cel.EnvOption {
-	return []cel.EnvOption{
-		cel.EagerlyValidateDeclarations(true),
-		cel.DefaultUTCTimeZone(true),
-		cel.CrossTypeNumericComparisons(true),
-		cel.OptionalTypes(),
-		// A rule can only be written as text again when its macros are known.
-		cel.EnableMacroCallTracking(),
-		cel.ParserExpressionSizeLimit(MaxLength),
-		cel.ParserRecursionLimit(maxNesting),
-		cel.ExpressionNestingDepthLimit(maxNesting),
-		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
-		ext.Strings(ext.StringsVersion(4)),
-		ext.Lists(ext.ListsMaxRangeSize(maxRange)),
-		ext.Encoders(),
-		ext.Bindings(),
-		ext.TwoVarComprehensions(),
-		ext.Math(),
-		ext.Sets(),
-		library.Lists(),
-		library.URLs(),
-		library.Regex(),
-		library.Quantity(),
-		library.IP(),
-		library.CIDR(),
-		library.SemverLib(semver...),
-		library.Format(),
-	}
+	return append(boundedcel.Libraries(library.SemverVersion(1)), kroFunctions()...)
 }
 
 // baseEnv holds the libraries; building it costs milliseconds, extending it

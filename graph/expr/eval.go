@@ -13,6 +13,7 @@ import (
 
 	"github.com/kronvoy/kronvoy/graph/internal/path"
 	"github.com/kronvoy/kronvoy/graph/schema"
+	"github.com/kronvoy/kronvoy/internal/boundedcel"
 )
 
 // Vars are the values of the variables of one evaluation.
@@ -68,7 +69,7 @@ func (u *Unknown) Error() string {
 var ErrBudget = errors.New("the evaluation exceeds its budget")
 
 // ErrCost is the cause when one expression has become too costly.
-var ErrCost = fmt.Errorf("the expression costs more than the limit of %d", CostLimit)
+var ErrCost = boundedcel.ErrCost
 
 // Pattern names a path that counts as not known.
 type Pattern struct {
@@ -99,10 +100,9 @@ func (x *Expr) Eval(vars Vars, patterns []Pattern, budget *Budget) (ref.Val, err
 	if actual := details.ActualCost(); actual != nil {
 		cost = *actual
 	}
-	var cancelled interpreter.EvalCancelledError
-	stopped := errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded
+	stopped := boundedcel.Exceeded(err)
 	if stopped {
-		cost = CostLimit
+		cost = boundedcel.CostLimit
 	}
 	if cost > budget.Cost {
 		budget.Cost = 0

@@ -2,13 +2,13 @@ package expr
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
-	"k8s.io/apiserver/pkg/cel/library"
+
+	"github.com/kronvoy/kronvoy/internal/boundedcel"
 )
 
 // The bounds of kro's functions. CEL counts what a call has cost when it is
@@ -65,16 +65,13 @@ func method(name string, result *cel.Type, f func(...ref.Val) ref.Val, args ...*
 // overload names the only overload of a function.
 func overload(name string) string { return "kro_" + name }
 
-// costs adds the cost of kro's functions to that of the Kubernetes libraries.
-type costs struct{ library.CostEstimator }
+// costs adds the cost of kro's functions to that of the libraries.
+type costs struct{ boundedcel.Estimator }
 
 // CallCost implements interpreter.ActualCostEstimator.
 func (c *costs) CallCost(name, overloadID string, args []ref.Val, result ref.Val) *uint64 {
-	if work, found := works[name]; found {
-		return charge(1 + perStep*work(args))
-	}
 	if overloadID != overload(name) {
-		return c.CostEstimator.CallCost(name, overloadID, args, result)
+		return c.Estimator.CallCost(name, overloadID, args, result)
 	}
 	cost := float64(1)
 	switch name {
@@ -92,22 +89,17 @@ func (c *costs) CallCost(name, overloadID string, args []ref.Val, result ref.Val
 			cost = 1 + textCost(perJSONByte, result)
 		}
 	case "lists.setAtIndex", "lists.insertAtIndex", "lists.removeAtIndex":
-		cost += sizeOf(args[0])
+		cost += boundedcel.Size(args[0])
 	case "merge":
-		cost += sizeOf(args[0]) + sizeOf(args[1])
+		cost += boundedcel.Size(args[0]) + boundedcel.Size(args[1])
 	case "deepMerge":
 		cost += mergeCost(args[0], args[1], 0)
 	case newConditionFunction:
 		cost += perCondition + textCost(perHashedByte, args...)
 	case conditionFunction:
-		cost += perCondition + sizeOf(conditionsIn(args[0]))
+		cost += perCondition + boundedcel.Size(conditionsIn(args[0]))
 	}
-	return charge(cost)
-}
-
-func charge(cost float64) *uint64 {
-	total := uint64(math.Ceil(math.Min(cost, CostLimit+1)))
-	return &total
+	return boundedcel.Charge(cost)
 }
 
 func textCost(factor float64, texts ...ref.Val) float64 {
@@ -120,15 +112,6 @@ func textCost(factor float64, texts ...ref.Val) float64 {
 	return factor * float64(length)
 }
 
-func sizeOf(v ref.Val) float64 {
-	if sizer, ok := v.(traits.Sizer); ok {
-		if size, ok := sizer.Size().(types.Int); ok {
-			return float64(size)
-		}
-	}
-	return 1
-}
-
 // mergeCost counts the entries that a deep merge touches.
 func mergeCost(into, from ref.Val, depth int) float64 {
 	left, ok1 := into.(traits.Mapper)
@@ -136,7 +119,7 @@ func mergeCost(into, from ref.Val, depth int) float64 {
 	if !ok1 || !ok2 || depth > maxMergeDepth {
 		return 1
 	}
-	cost := sizeOf(left) + sizeOf(right)
+	cost := boundedcel.Size(left) + boundedcel.Size(right)
 	for it := right.Iterator(); it.HasNext() == types.True; {
 		key := it.Next()
 		if old, found := left.Find(key); found {

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apiserver/pkg/cel/library"
 
 	"sync"
+
+	"github.com/kronvoy/kronvoy/internal/boundedcel"
 )
 
 // ObjectVariable is the variable of a rewritten rule: the whole live object.
@@ -18,7 +20,7 @@ const ObjectVariable = "object"
 
 // objectEnv is what rewritten rules are compiled in: the object is plain JSON.
 var objectEnv = sync.OnceValues(func() (*cel.Env, error) {
-	env, err := cel.NewEnv(append(libraries(), cel.Variable(ObjectVariable, cel.DynType))...)
+	env, err := cel.NewEnv(append(boundedcel.Libraries(), cel.Variable(ObjectVariable, cel.DynType))...)
 	if err != nil {
 		return nil, fmt.Errorf("building the CEL environment of rules: %w", err)
 	}

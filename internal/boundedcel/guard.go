@@ -1,4 +1,4 @@
-package expr
+package boundedcel
 
 import (
 	"errors"
@@ -50,7 +50,7 @@ var works = map[string]func(args []ref.Val) float64{
 	"indexOf":         searchWork,
 	"lastIndexOf":     searchWork,
 	"flatten":         flattenWork,
-	"distinct":        func(args []ref.Val) float64 { return sizeOf(args[0]) * sizeOf(args[0]) },
+	"distinct":        func(args []ref.Val) float64 { return Size(args[0]) * Size(args[0]) },
 	"sets.contains":   setsWork,
 	"sets.intersects": setsWork,
 	"sets.equivalent": setsWork,
@@ -58,9 +58,9 @@ var works = map[string]func(args []ref.Val) float64{
 
 // implementations are the functions of works, by overload and by name.
 var implementations = sync.OnceValues(func() (map[string]*functions.Overload, error) {
-	env, err := baseEnv()
+	env, err := cel.NewEnv(Libraries()...)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("building the CEL environment: %w", err)
 	}
 	out := map[string]*functions.Overload{}
 	for name := range works {
@@ -190,7 +190,7 @@ func regexWork(args []ref.Val) float64 {
 func joinWork(args []ref.Val) float64 {
 	work := textSize(args[:1], 0)
 	if len(args) > 1 {
-		work += sizeOf(args[0]) * lengthOf(args[1])
+		work += Size(args[0]) * lengthOf(args[1])
 	}
 	return stepsPerByte * work
 }
@@ -216,7 +216,7 @@ func searchWork(args []ref.Val) float64 {
 	return math.Max(1, lengthOf(args[0])) * math.Max(1, lengthOf(args[1]))
 }
 
-func setsWork(args []ref.Val) float64 { return sizeOf(args[0]) * sizeOf(args[1]) }
+func setsWork(args []ref.Val) float64 { return Size(args[0]) * Size(args[1]) }
 
 // flattenWork is the number of elements that come out.
 func flattenWork(args []ref.Val) float64 {
@@ -237,7 +237,7 @@ func elements(v ref.Val, depth int) float64 {
 	if depth < 0 {
 		return 1
 	}
-	work := sizeOf(list)
+	work := Size(list)
 	for it := list.Iterator(); depth > 0 && work <= maxCallWork && it.HasNext() == types.True; {
 		work += elements(it.Next(), depth-1)
 	}
