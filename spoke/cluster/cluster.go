@@ -328,17 +328,20 @@ func (s *Speaker) introduce(ctx context.Context) {
 			})
 		}
 		cancel()
-		if errors.Is(err, errOwn) {
-			s.complain(ctx, err)
-		} else {
-			s.Told(ctx, err)
-		}
-		if err == nil {
-			return
-		}
 		wait := retryAfter
-		if apierrors.IsForbidden(err) {
+		switch {
+		case err == nil:
+			s.Told(ctx, nil)
+			return
+		case errors.Is(err, errOwn):
+			s.complain(ctx, err)
+		case apierrors.IsForbidden(err):
+			// OCM's hub gives a work agent no right to ManagedClusters, but works.
+			s.complain(ctx, err)
+			s.Told(ctx, nil)
 			wait = checkEvery
+		default:
+			s.Told(ctx, err)
 		}
 		if !pause(ctx, s.Clock, wait) {
 			return
