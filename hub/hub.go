@@ -5,12 +5,15 @@ package hub
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -76,6 +79,9 @@ type Options struct {
 	AgentIdentity policy.AgentIdentity
 	// Scheduler and Registration are off where OCM's own controllers run.
 	WithoutScheduler, WithoutRegistration bool
+	// MaxCertificateDuration is the longest that an agent's certificate may last; 0
+	// for no bound.
+	MaxCertificateDuration time.Duration
 	// Webhook checks definitions as they are applied.
 	Webhook admission.Options
 	// Clock is the real one when nil.
@@ -91,7 +97,7 @@ type Hub struct {
 func Scheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		appsv1.AddToScheme, coordinationv1.AddToScheme, corev1.AddToScheme, rbacv1.AddToScheme,
+		appsv1.AddToScheme, authorizationv1.AddToScheme, certificatesv1.AddToScheme, coordinationv1.AddToScheme, corev1.AddToScheme, rbacv1.AddToScheme,
 		admissionregistrationv1.AddToScheme, apiextensionsv1.AddToScheme,
 		clusterv1.Install, clusterv1beta1.Install, clusterv1beta2.Install, workv1.Install,
 		krov1alpha1.AddToScheme, kronvoyv1alpha1.AddToScheme,
@@ -150,8 +156,15 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		errs = multierror.Append(errs, (&scheduler.Reconciler{Client: c}).SetupWithManager(local))
 	}
 	if !opts.WithoutRegistration {
-		errs = multierror.Append(errs, (&clusters.Reconciler{Client: c, Clock: opts.Clock}).SetupWithManager(local))
-		errs = multierror.Append(errs, (&registration.Reconciler{Client: c, Reader: reader}).SetupWithManager(local))
+		recorder := local.GetEventRecorder("kronvoy-registration")
+		errs = multierror.Append(errs,
+			(&clusters.Reconciler{Client: c, Clock: opts.Clock}).SetupWithManager(local),
+			(&registration.Clusters{Client: c, Reader: reader, Events: recorder}).SetupWithManager(local),
+			(&registration.Requests{
+				Client: c, Reader: reader, Events: recorder, Clock: opts.Clock, MaxDuration: opts.MaxCertificateDuration,
+			}).SetupWithManager(local),
+			(&registration.Tokens{Client: c, Events: recorder, Clock: opts.Clock}).SetupWithManager(local),
+		)
 	}
 	if opts.LocalCluster {
 		errs = multierror.Append(errs, local.Add(manager.RunnableFunc(func(ctx context.Context) error {
@@ -174,7 +187,11 @@ func newManager(opts Options, keeper *admission.Keeper) (mcmanager.Manager, erro
 		return nil, err
 	}
 	grace := 10 * time.Second
-	watched := admission.CacheOptions(opts.Namespace)
+	watched, err := registration.CacheOptions()
+	if err != nil {
+		return nil, fmt.Errorf("limiting the cache: %w", err)
+	}
+	maps.Copy(watched, admission.CacheOptions(opts.Namespace))
 	watched[&coordinationv1.Lease{}] = cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", clusters.LeaseName)}
 	mgr, err := mcmanager.New(opts.Config, nil, manager.Options{
 		Scheme:                        scheme,
@@ -191,8 +208,7 @@ func newManager(opts Options, keeper *admission.Keeper) (mcmanager.Manager, erro
 			ByObject:         watched,
 		},
 		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true, DisableFor: []client.Object{
-			&corev1.Namespace{}, &rbacv1.RoleBinding{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{},
-			&apiextensionsv1.CustomResourceDefinition{},
+			&corev1.Namespace{}, &apiextensionsv1.CustomResourceDefinition{},
 		}}},
 	})
 	if err != nil {

@@ -51,7 +51,13 @@ const (
 	// AnnotationDetached says since when the hub does not wait for the cluster any
 	// more, as RFC 3339: see "kronvoy detach".
 	AnnotationDetached = "kronvoy.io/detached"
+	// AnnotationDetachedBy says beside it by whom.
+	AnnotationDetachedBy = "kronvoy.io/detached-by"
 )
+
+// ConditionDetached of a ManagedCluster is True when the hub has let go of all
+// that waited for a cluster with AnnotationDetached.
+const ConditionDetached = "Detached"
 
 // Secrets in an agent's namespace, by OCM's names and with OCM's keys.
 const (

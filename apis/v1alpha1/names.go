@@ -156,6 +156,9 @@ const (
 	// FinalizerWork keeps a ManifestWork until the agent has removed what it
 	// applied; the name is OCM's.
 	FinalizerWork = "cluster.open-cluster-management.io/manifest-work-cleanup"
+	// FinalizerCluster keeps a ManagedCluster until its works are gone and its
+	// agents have no rights; the name is OCM's.
+	FinalizerCluster = "cluster.open-cluster-management.io/api-resource-cleanup"
 )
 
 // FieldManagerHub is the hub's own field manager.

@@ -4,6 +4,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -81,6 +82,7 @@ func newCommand() *cobra.Command {
 	flags.StringVar(&opts.Webhook.CertDir, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhook; empty lets the hub make them")
 	flags.BoolVar(&opts.WithoutScheduler, "without-scheduler", false, "leave Placements to OCM's scheduler")
 	flags.BoolVar(&opts.WithoutRegistration, "without-registration", false, "leave ManagedClusters to OCM's registration")
+	flags.DurationVar(&opts.MaxCertificateDuration, "max-certificate-duration", 30*24*time.Hour, "longest that an agent's certificate may last; requests for more, and those that do not say, are denied; 0 for no bound")
 	flags.Float32Var(&qps, "qps", 500, "requests a second to the hub's API server")
 	flags.IntVar(&burst, "burst", 1000, "requests at once to the hub's API server")
 	flags.BoolVar(&debug, "debug", false, "log for people, with more detail")

@@ -13,6 +13,7 @@ import (
 	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
 	clusterv1beta2 "open-cluster-management.io/api/cluster/v1beta2"
 
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/placement"
 )
@@ -71,7 +72,7 @@ func PlacementCluster(c *clusterv1.ManagedCluster) placement.Cluster {
 		Claims:   Claims(c),
 		Outage:   outage(c),
 		Accepted: c.Spec.HubAcceptsClient,
-		Deleting: c.DeletionTimestamp != nil,
+		Deleting: c.DeletionTimestamp != nil || c.Annotations[kronvoyv1alpha1.AnnotationDetached] != "",
 	}
 }
 

@@ -230,14 +230,15 @@ func RevisionNamespace(instance *unstructured.Unstructured, hubNamespace string)
 }
 
 // unreachable looks a cluster up; one that cannot be read counts as
-// unreachable, since nothing may be removed on a guess.
+// unreachable, since nothing may be removed on a guess, and one that is denied,
+// for what is there stays (OCM).
 func (r *Reconciler) unreachable(ctx context.Context) func(string) bool {
 	return func(name string) bool {
 		var c clusterv1.ManagedCluster
 		if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, &c); err != nil {
 			return true
 		}
-		return clusters.Unreachable(&c)
+		return !c.Spec.HubAcceptsClient || clusters.Unreachable(&c)
 	}
 }
 

@@ -45,7 +45,9 @@ type Reconciler struct {
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	// Conditions of a cluster change no decision: an outage comes as a taint.
-	clusterChanged := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})
+	clusterChanged := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, index.Changed(func(c client.Object) any {
+		return c.GetAnnotations()[kronvoyv1alpha1.AnnotationDetached]
+	}))
 	claimsChanged := index.Changed(func(c client.Object) any {
 		managed, _ := c.(*clusterv1.ManagedCluster)
 		return managed.Status.ClusterClaims
