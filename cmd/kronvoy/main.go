@@ -38,11 +38,14 @@ func newCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.AddCommand(
+		acceptCommand(),
 		demoCommand(),
+		detachCommand(),
 		driftCommand(),
 		fleetCommand(),
 		freezeCommand(),
 		graphCommand(),
+		hubCommand(),
 		lintCommand(),
 		migrateCommand(),
 		renderCommand(),

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -193,7 +194,7 @@ func hubClient(kubeconfig, kubeContext, namespace string) (client.Client, string
 	config.QPS, config.Burst = 50, 100
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		authenticationv1.AddToScheme, corev1.AddToScheme, coordinationv1.AddToScheme, apiextensionsv1.AddToScheme,
+		authenticationv1.AddToScheme, certificatesv1.AddToScheme, corev1.AddToScheme, coordinationv1.AddToScheme, apiextensionsv1.AddToScheme,
 		clusterv1.Install, workv1.Install, kronvoyv1alpha1.AddToScheme, krov1alpha1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
