@@ -1,0 +1,114 @@
+//go:build integration
+
+package hostile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kronvoy/kronvoy/test/fleet"
+	"github.com/kronvoy/kronvoy/test/probe"
+	"github.com/kronvoy/kronvoy/test/stack"
+)
+
+// The clusters: c1 is the attacker's, who has its credentials and is all that
+// there is of it. c10 is a good one, whose name begins with the other's.
+const (
+	bad  = "c1"
+	good = "c10"
+)
+
+// world is the one fleet that is attacked.
+type world struct {
+	stack *stack.Stack
+	dir   string
+	// hub and spoke are seen as their administrators see them.
+	hub, spoke *probe.Cluster
+	actors     map[string]*actor
+}
+
+var (
+	shared    *world
+	sharedErr error
+	once      sync.Once
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	code := m.Run()
+	if err := shared.stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	if told := tally.String(); told != "" {
+		fmt.Println(told)
+	}
+	return code
+}
+
+// theWorld starts everything for the first test that asks.
+func theWorld(t *testing.T) *world {
+	t.Helper()
+	once.Do(func() { shared, sharedErr = start() })
+	if sharedErr != nil {
+		t.Fatal(sharedErr)
+	}
+	return shared
+}
+
+func start() (*world, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "kronvoy-hostile")
+	if err != nil {
+		return nil, err
+	}
+	w := &world{dir: dir, actors: map[string]*actor{}}
+	if err := w.begin(ctx); err != nil {
+		return nil, errors.Join(err, w.stop())
+	}
+	return w, nil
+}
+
+func (w *world) begin(ctx context.Context) error {
+	var err error
+	w.stack, err = stack.Start(ctx, stack.Options{
+		Fleet:        fleet.Options{Name: "hostile", Dir: filepath.Join(w.dir, "fleet"), Spokes: []fleet.ClusterOptions{{Name: good, Region: "eu", Nodes: 1}}},
+		LeaseSeconds: 5,
+		HubArgs:      []string{"--allow-agent-identity=auto"},
+		Progress:     os.Stderr,
+	})
+	if err != nil {
+		return err
+	}
+	hub := w.stack.Fleet.Hub()
+	if w.hub, err = probe.Open(hub.Name, hub.Kubeconfig(), w.stack.Fleet.Kubectl()); err != nil {
+		return err
+	}
+	spoke := w.stack.Fleet.Spokes()[0]
+	if w.spoke, err = probe.Open(spoke.Name, spoke.Kubeconfig(), w.stack.Fleet.Kubectl()); err != nil {
+		return err
+	}
+	if err := w.hub.TryApply(ctx, victims); err != nil {
+		return err
+	}
+	return w.enlist(ctx)
+}
+
+func (w *world) stop() error {
+	if w == nil {
+		return nil
+	}
+	var err error
+	if w.stack != nil {
+		err = w.stack.Stop(context.Background())
+	}
+	return errors.Join(err, os.RemoveAll(w.dir))
+}
