@@ -87,7 +87,7 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 	mapper := newPatientMapper(local.GetRESTMapper(), o.Clock)
 	evaluator := feedback.NewEvaluator()
 	r := &reconciler{
-		hub: theHub, plans: newPlans(mapper), observer: report.NewObserver(evaluator), met: newFirsts(), restored: newFirsts(),
+		hub: theHub, plans: newPlans(mapper, o.Namespace), observer: report.NewObserver(evaluator), met: newFirsts(), restored: newFirsts(),
 		grace: o.EvictionGracePeriod, log: o.Logger,
 	}
 	watches := live.New(objects, o.Logger.WithName("live"), func(event live.Event) {

@@ -28,6 +28,8 @@ func newStaticMapper(*rest.Config, *http.Client) (apimeta.RESTMapper, error) {
 // parsing of a whole work.
 type plans struct {
 	mapper apply.Mapper
+	// reserved is the agent's own namespace, see apply.Work.Reserve.
+	reserved string
 
 	mu    sync.Mutex
 	known map[string]plan
@@ -42,7 +44,9 @@ type plan struct {
 	work        *apply.Work
 }
 
-func newPlans(mapper apply.Mapper) *plans { return &plans{mapper: mapper, known: map[string]plan{}} }
+func newPlans(mapper apply.Mapper, reserved string) *plans {
+	return &plans{mapper: mapper, reserved: reserved, known: map[string]plan{}}
+}
 
 // of reads a work, or gives it as read before when nothing changed that
 // matters. A work with kinds that were not served is read anew.
@@ -63,6 +67,7 @@ func (p *plans) of(work *workv1.ManifestWork) *apply.Work {
 		return known.work
 	}
 	fresh := plan{uid: work.UID, generation: work.Generation, instance: work.Labels[kronvoyv1alpha1.LabelInstance], annotations: annotations, complete: true, work: apply.NewWork(work, p.mapper)}
+	fresh.work.Reserve(p.reserved)
 	for _, item := range fresh.work.Items {
 		if item.Reason == kronvoyv1alpha1.ReasonNoSuchKind {
 			fresh.complete = false

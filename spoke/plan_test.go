@@ -48,7 +48,7 @@ func TestWhatMovesToAnotherWorkIsAppliedFromThere(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			p := newPlans(configMaps{})
+			p := newPlans(configMaps{}, "")
 			p.of(test.other)
 			var got []string
 			for _, item := range p.current(work("shop-0", "shop", map[string]int{"first": 0, "second": 1})).Items {

@@ -21,6 +21,8 @@ const (
 	ReasonNoSuchKind = "NoSuchKind"
 	// ReasonForbidden: the agent lacks a right.
 	ReasonForbidden = "Forbidden"
+	// ReasonReservedNamespace: the object is in the agent's own namespace.
+	ReasonReservedNamespace = "ReservedNamespace"
 	// ReasonInvalidManifest: the manifest cannot be read or placed.
 	ReasonInvalidManifest = "InvalidManifest"
 	// ReasonInvalidPolicy: the work's policies or observe annotation cannot be

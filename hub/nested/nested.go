@@ -45,6 +45,13 @@ type Parent struct {
 	Cluster string
 	// Depth of the parent itself: 0 where somebody wrote it.
 	Depth int
+	// Confined parents are a tenant's. The hub makes and reads instances with its
+	// own rights, so theirs are in their own namespace: a template, which may take
+	// a namespace from the instance, must not lead into another tenant's.
+	Confined bool
+	// Made are instances that it has elsewhere from before it was confined: they
+	// stay.
+	Made map[Key]bool
 }
 
 // Name is what a resource that its template calls name is called on the hub: its
@@ -103,7 +110,12 @@ func Wanted(g *graph.Graph, e graph.Evaluation, p Parent) Wants {
 		failure := refuse(node, p)
 		var instances []Instance
 		for i := 0; i < len(result.Objects) && failure == ""; i++ {
-			instances = append(instances, newInstance(node, i, result.Objects[i], p))
+			instance := newInstance(node, i, result.Objects[i], p)
+			failure = escapes(instance.ChildReference, p)
+			instances = append(instances, instance)
+		}
+		if failure != "" {
+			instances = nil
 		}
 		if failure == "" && len(w.Instances)+len(instances) > maxChildren {
 			failure = fmt.Sprintf("the graph has more than %d instances of generated kinds", maxChildren)
@@ -156,6 +168,20 @@ func refuse(node *graph.Node, p Parent) string {
 		return fmt.Sprintf("%s is a resource of a resource, %d levels deep, and no more are allowed: is there a condition that ends it?", p.Identity.Kind, MaxDepth)
 	}
 	return ""
+}
+
+// escapes says why an instance is nowhere that its parent may reach. Who may write
+// a cluster-scoped parent is no tenant of a namespace.
+func escapes(ref kronvoyv1alpha1.ChildReference, p Parent) string {
+	if !p.Confined || p.Identity.Namespace == "" || ref.Namespace == p.Identity.Namespace || p.Made[KeyOf(ref)] {
+		return ""
+	}
+	where := "in namespace " + ref.Namespace
+	if ref.Namespace == "" {
+		where = "cluster-scoped"
+	}
+	return fmt.Sprintf("%s is %s, and an instance in namespace %s may have instances on the hub in its own namespace only: leave the namespace out of the template",
+		describe(ref), where, p.Identity.Namespace)
 }
 
 func newInstance(node *graph.Node, index int, rendered map[string]any, p Parent) Instance {

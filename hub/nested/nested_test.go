@@ -93,6 +93,41 @@ func compile(t *testing.T, nodes ...graph.NodeSource) *graph.Graph {
 	return g
 }
 
+func TestATenantsInstancesStayInItsNamespace(t *testing.T) {
+	elsewhere := template("db")
+	elsewhere["metadata"] = map[string]any{"name": "db", "namespace": "bank"}
+	reads := graph.NodeSource{ID: "a", External: &graph.ExternalSource{APIVersion: "kro.run/v1alpha1", Kind: "Database", Name: "db", Namespace: "bank"}}
+	cases := map[string]struct {
+		node graph.NodeSource
+		with func(p *Parent)
+		want string // a part of the failure; empty for none
+	}{
+		"its own namespace":                      {node: graph.NodeSource{ID: "a", Template: template("db")}},
+		"another one":                            {node: graph.NodeSource{ID: "a", Template: elsewhere}, want: "in namespace bank"},
+		"another one, to read there":             {node: reads, want: "in namespace bank"},
+		"another one where there are no tenants": {node: graph.NodeSource{ID: "a", Template: elsewhere}, with: func(p *Parent) { p.Confined = false }},
+		"another one, made before there were any": {node: graph.NodeSource{ID: "a", Template: elsewhere}, with: func(p *Parent) {
+			p.Made = map[Key]bool{{"kro.run", "Database", "bank", Name("db", p.Cluster)}: true}
+		}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, tc.node)
+			w.parent.Confined = true
+			if tc.with != nil {
+				tc.with(&w.parent)
+			}
+			plan := w.decide()
+			if got := plan.Failures["a"]; (tc.want == "") != (got == "") || !strings.Contains(got, tc.want) {
+				t.Errorf("the failure is %q", got)
+			}
+			if tc.want != "" && len(plan.Children)+len(plan.Apply) > 0 {
+				t.Errorf("it lists %v and writes %v", plan.Children, plan.Apply)
+			}
+		})
+	}
+}
+
 // world plays hub/target and the API server.
 type world struct {
 	*testing.T

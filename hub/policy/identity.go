@@ -75,6 +75,9 @@ type Identity struct {
 	// or the hub's own for a cluster-scoped instance. Annotations are those.
 	Marked      string
 	Annotations map[string]string
+	// Cluster is the one whose namespace that is; empty for none. Nobody's
+	// instances are there: its agents read and write in it.
+	Cluster string
 	// Default is the hub's --default-service-account.
 	Default ServiceAccount
 	// AllowAgent permits to act with the agent's own rights where nothing says
@@ -85,6 +88,9 @@ type Identity struct {
 // Decide gives the executor of the instance's works, nil for the agent itself.
 // The error says what to do, and until then nothing may be shipped.
 func (i Identity) Decide() (*workv1.ManifestWorkExecutor, error) {
+	if i.Cluster != "" {
+		return nil, fmt.Errorf("namespace %s is that of cluster %s, and its agents read and write in it: move the instance to another one", i.Marked, i.Cluster)
+	}
 	if i.ServiceAccountName != "" {
 		// Of the instance's namespace alone: whoever may write Distributions there
 		// must not choose accounts elsewhere.

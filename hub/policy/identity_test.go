@@ -31,8 +31,11 @@ func TestInWhoseNameAnInstanceIsApplied(t *testing.T) {
 		"then the flag":                      {identity: policy.Identity{Default: policy.ServiceAccount{Name: "d"}, AllowAgent: true}, want: "shop/d"},
 		"which may name a namespace, too":    {identity: policy.Identity{Default: policy.ServiceAccount{Namespace: "n", Name: "d"}}, want: "n/d"},
 		"the agent where it is allowed":      {identity: policy.Identity{AllowAgent: true}, want: "agent"},
-		"nobody":                             {want: "kubectl annotate namespace shop kronvoy.io/service-account=<name>"},
-		"an annotation that cannot be read":  {identity: policy.Identity{Annotations: account("a/b/c"), AllowAgent: true}, want: "annotation kronvoy.io/service-account of namespace shop: service account"},
+		"nobody's instances are in a cluster's namespace": {
+			identity: policy.Identity{Cluster: "eu-west", ServiceAccountName: "deployer", Annotations: trusted, AllowAgent: true}, want: "is that of cluster eu-west",
+		},
+		"nobody":                            {want: "kubectl annotate namespace shop kronvoy.io/service-account=<name>"},
+		"an annotation that cannot be read": {identity: policy.Identity{Annotations: account("a/b/c"), AllowAgent: true}, want: "annotation kronvoy.io/service-account of namespace shop: service account"},
 		"a cluster-scoped instance by the hub's own namespace": {
 			identity: policy.Identity{Marked: "kronvoy-system", Annotations: account("platform/deployer")}, want: "platform/deployer",
 		},

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,6 +41,8 @@ func (r *Reconciler) govern(ctx context.Context, s *scope) (wait bool, err error
 	if wait || err != nil {
 		return wait, err
 	}
+	// Where agents use their own rights for everybody, there are no tenants.
+	s.confined = !identity.AllowAgent
 	if s.executor, err = identity.Decide(); err != nil {
 		s.blocked, s.reason = err.Error(), kronvoyv1alpha1.ReasonNoServiceAccount
 	}
@@ -89,7 +92,7 @@ func (r *Reconciler) actsFor(ctx context.Context, s *scope) (identity policy.Ide
 	if err := r.Cache.Get(ctx, client.ObjectKey{Name: identity.Marked}, marked); err != nil {
 		return policy.Identity{}, apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	}
-	identity.Annotations = marked.Annotations
+	identity.Annotations, identity.Cluster = marked.Annotations, marked.Labels[clusterv1.ClusterNameLabelKey]
 	identity.AllowAgent, err = r.allowsAgent(ctx, s)
 	return identity, false, err
 }

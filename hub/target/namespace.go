@@ -19,14 +19,19 @@ import (
 	"github.com/kronvoy/kronvoy/hub/work"
 )
 
+// reservedPrefixes are of namespaces that hold a cluster together, or agents: a
+// service account there may do what no tenant may.
+var reservedPrefixes = []string{"kube-", "kronvoy-", "open-cluster-management"}
+
 // refuseNamespace says why an instance in this namespace is not shipped to a
 // cluster. On the hub's own the instance is in that namespace already.
 func (r *Reconciler) refuseNamespace(cluster, namespace string) string {
 	if cluster == kronvoyv1alpha1.LocalCluster {
 		return ""
 	}
-	reserved := namespace == "default" || strings.HasPrefix(namespace, "kube-") ||
-		strings.HasPrefix(namespace, "open-cluster-management") || namespace == r.Namespace
+	reserved := namespace == "default" || namespace == r.Namespace || slices.ContainsFunc(reservedPrefixes, func(prefix string) bool {
+		return strings.HasPrefix(namespace, prefix)
+	})
 	if !reserved || slices.Contains(r.AllowedNamespaces, namespace) {
 		return ""
 	}

@@ -31,7 +31,12 @@ const unservedRetry = 2 * time.Second
 
 // parent is the instance on this cluster, as its nested ones know it.
 func (s *scope) parent() nested.Parent {
-	p := nested.Parent{Identity: s.identity, Cluster: s.target.Namespace}
+	p := nested.Parent{Identity: s.identity, Cluster: s.target.Namespace, Confined: s.confined, Made: map[nested.Key]bool{}}
+	for _, ref := range s.target.Status.Children {
+		if !ref.ReadOnly && s.confined {
+			p.Made[nested.KeyOf(ref)] = true
+		}
+	}
 	if s.instance != nil {
 		p.UID = string(s.instance.GetUID())
 		p.Depth = nested.DepthOf(s.identity.Reference(), s.instance.GetAnnotations())

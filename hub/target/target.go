@@ -99,6 +99,9 @@ type scope struct {
 	// policies and executor are those of the works, where nothing is suspended.
 	policies policy.Policies
 	executor *workv1.ManifestWorkExecutor
+	// confined instances are those of a tenant: the hub does for them nothing
+	// outside of their namespace.
+	confined bool
 	// live are the nested instances that were looked for, and nested what is to
 	// be done about them; nil when nothing was decided.
 	live   nested.Live

@@ -53,6 +53,7 @@ func (r *run) selected(ctx context.Context) []Selected {
 			found.Problem = fmt.Sprintf("listing %s: %v", s.Watch.Resource.GroupResource(), err)
 		} else {
 			found.Listing = r.a.live.List(s.Watch)
+			found.Objects = r.w.withoutReserved(found.Objects)
 		}
 		all = append(all, found)
 	}

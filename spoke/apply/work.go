@@ -41,6 +41,8 @@ type Work struct {
 	Shrunk, Teardown bool
 	// Suspended is set while no object of the work may be written.
 	Suspended bool
+	// reserved is a namespace that nothing of the work may touch.
+	reserved string
 	// PolicyErr is set when an annotation or the executor cannot be read: then
 	// nothing of the work may be applied, as its policies are unknown.
 	PolicyErr error

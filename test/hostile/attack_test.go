@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/yaml"
 )
 
@@ -92,7 +93,11 @@ func (a *actor) send(ctx context.Context, method, path, body string) ([]byte, er
 		}
 		request = request.Body(data).SetHeader("Content-Type", kind)
 	}
-	return request.Do(ctx).Raw()
+	result := request.Do(ctx)
+	if err := result.Error(); err != nil {
+		return nil, err
+	}
+	return result.Raw()
 }
 
 // attack is one request that must be refused.
@@ -199,28 +204,29 @@ func (w *world) restore(ctx context.Context, b before) error {
 		if err := write(http.MethodPost, b.path[:strings.LastIndex(b.path, "/")], again); err != nil {
 			return fmt.Errorf("making %s again: %w", b.path, err)
 		}
-		if now, err = w.object(ctx, b.path); err != nil {
-			return err
+	}
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		for _, path := range []string{b.path, b.path + "/status"} {
+			now, err := w.object(ctx, b.path)
+			if err != nil {
+				return err
+			}
+			again := b.was.DeepCopy()
+			again.SetUID(now.GetUID())
+			again.SetResourceVersion(now.GetResourceVersion())
+			if err := write(http.MethodPut, path, again); apierrors.IsConflict(err) {
+				return err
+			} else if err != nil && !apierrors.IsNotFound(err) {
+				return fmt.Errorf("restoring %s: %w", path, err)
+			}
 		}
-	}
-	again := b.was.DeepCopy()
-	again.SetUID(now.GetUID())
-	again.SetResourceVersion("")
-	if err := write(http.MethodPut, b.path, again); err != nil {
-		return fmt.Errorf("restoring %s: %w", b.path, err)
-	}
-	if again.Object["status"] == nil {
 		return nil
-	}
-	if err := write(http.MethodPut, b.path+"/status", again); err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("restoring the status of %s: %w", b.path, err)
-	}
-	return nil
+	})
 }
 
 // propagation is how long API servers may take to follow a change of policies
 // and rights.
-const propagation = 20 * time.Second
+const propagation = 8 * time.Second
 
 // succeeds runs an attack until it gets through, and undoes it.
 func (w *world) succeeds(t *testing.T, a *attack) bool {
