@@ -162,9 +162,9 @@ spec: {instances: {apiVersion: kro.run/v1alpha1, kind: Tenancy}, serviceAccountN
 	s.goes(usEast, "secrets", "one")
 }
 
-// A template decides in which namespace a nested instance is; it must not decide
-// in whose name that is applied.
-func TestANestedInstanceIsAppliedInTheNameOfTheOutermostOne(t *testing.T) {
+// The hub makes nested instances with its own rights: a template must not lead
+// into another tenant's namespace, not even one that is trusted.
+func TestANestedInstanceStaysInItsTenantsNamespaceAndName(t *testing.T) {
 	s := beginTenant(t, "outer")
 	defer s.end()
 	s.hub.Apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: outer-trusted, annotations: {kronvoy.io/agent-identity: allowed}}}")
@@ -173,18 +173,23 @@ func TestANestedInstanceIsAppliedInTheNameOfTheOutermostOne(t *testing.T) {
 	s.define("Inner", store)
 	s.define("Outer", `
 schema:
-  spec: {}
+  spec: {namespace: string | required=true}
 resources:
 - id: inner
   template:
     apiVersion: kro.run/v1alpha1
     kind: Inner
-    metadata: {name: "${schema.metadata.name}", namespace: outer-trusted}
+    metadata: {name: "${schema.metadata.name}", namespace: "${schema.spec.namespace}"}
     spec: {}`)
-	s.create("Outer", "one", usEast, "")
+	s.create("Outer", "one", usEast, "namespace: outer-trusted")
+	s.blames(usEast, "Outer", "one", "may have instances on the hub in its own namespace only")
+	if made := s.hub.List(t, resource("Inner"), "outer-trusted"); len(made) > 0 {
+		t.Errorf("%s is in the other namespace", made[0].GetName())
+	}
+	s.create("Outer", "one", usEast, "namespace: outer")
 	probe.Eventually(t, "the inner instance to be shipped in the tenant's name", func() error {
 		for _, w := range s.hub.List(t, "manifestworks.work.open-cluster-management.io", usEast) {
-			if !strings.HasPrefix(w.GetAnnotations()["kronvoy.io/instance"], "Inner.kro.run/outer-trusted/") {
+			if !strings.HasPrefix(w.GetAnnotations()["kronvoy.io/instance"], "Inner.kro.run/outer/") {
 				continue
 			}
 			if account := w.At("spec.executor.subject.serviceAccount"); fmt.Sprint(account) != "map[name:deployer namespace:outer]" {
