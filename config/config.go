@@ -25,7 +25,7 @@ const (
 	Spoke = "spoke"
 )
 
-//go:embed admission crd hub local ocm spoke
+//go:embed admission crd hub local ocm policies spoke
 var files embed.FS
 
 // Build returns the objects of a kustomization in an order in which an API

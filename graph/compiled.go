@@ -28,6 +28,7 @@ type Graph struct {
 	clusterShadowed bool
 	status          *statusPlan
 	conditions      []conditionPlan
+	secretUses      []SecretUse
 }
 
 // nodePlan is how one node is evaluated.

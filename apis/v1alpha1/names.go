@@ -70,6 +70,10 @@ const (
 	// may write instances there may do on every cluster what the agent may. On the
 	// hub's own namespace it counts for cluster-scoped instances.
 	AnnotationAgentIdentity = "kronvoy.io/agent-identity"
+	// AnnotationSecretValues on a definition, when it is SecretValuesTravel, lets
+	// values of Secrets that its expressions read come from a cluster to the hub,
+	// and back into works for the same cluster.
+	AnnotationSecretValues = "kronvoy.io/secret-values"
 	// AnnotationInstanceReconcile on an instance suspends it on all clusters,
 	// see Suspended; the name is kro's.
 	AnnotationInstanceReconcile = "kro.run/reconcile"
@@ -77,6 +81,9 @@ const (
 
 // AgentIdentityAllowed is the value of AnnotationAgentIdentity that counts.
 const AgentIdentityAllowed = "allowed"
+
+// SecretValuesTravel is the value of AnnotationSecretValues that counts.
+const SecretValuesTravel = "travel"
 
 // ReconcileSuspended is the value of AnnotationReconcile that the hub writes.
 const ReconcileSuspended = "suspended"
@@ -142,6 +149,9 @@ const (
 	// ReasonInvalidDistribution: the Distribution that owns the instance cannot be
 	// used; its condition Accepted says why.
 	ReasonInvalidDistribution = "InvalidDistribution"
+	// ReasonSecretValues: the definition reads values of Secrets, and does not say
+	// that they may leave their cluster.
+	ReasonSecretValues = "SecretValues"
 	// ReasonNoServiceAccount: nothing says in whose name the agent is to act.
 	ReasonNoServiceAccount = "NoServiceAccount"
 )

@@ -213,10 +213,11 @@ func values(s *scope, old kronvoyv1alpha1.TargetStatus) *runtime.RawExtension {
 	if s.target.DeletionTimestamp != nil || s.blocked != "" || s.unreachable {
 		return old.Values
 	}
-	if len(s.evaluation.Status) == 0 {
+	shown := s.graph.WithoutSecrets(s.evaluation.Status)
+	if len(shown) == 0 {
 		return nil
 	}
-	raw, err := json.Marshal(s.evaluation.Status)
+	raw, err := json.Marshal(shown)
 	if err != nil || len(raw) > maxValues {
 		return old.Values
 	}

@@ -222,6 +222,9 @@ func (r *Reconciler) load(ctx context.Context, s *scope) (wait bool, err error) 
 			return false, nil
 		}
 	}
+	if err := r.keepSecrets(ctx, s); err != nil || s.blocked != "" {
+		return false, err
+	}
 	if wait, err := r.govern(ctx, s); wait || err != nil || s.blocked != "" {
 		return wait, err
 	}

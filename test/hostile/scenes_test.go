@@ -32,6 +32,14 @@ const deployment = `
 {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: agent, namespace: tenant-a},
  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: kronvoy-agent-executor}, subjects: [{kind: ServiceAccount, name: kronvoy-agent, namespace: kronvoy-agent}]}`
 
+// sight lets the agent look at kinds beyond the usual ones, as an administrator
+// does who has works with them.
+const sight = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: hostile-sight, labels: {rbac.kronvoy.io/aggregate-to-spoke: "true"}}
+rules: [{apiGroups: [rbac.authorization.k8s.io], resources: [roles, clusterrolebindings], verbs: [get, list, watch]}]`
+
 // placed is what a namespace of the hub needs to reach the good cluster.
 func placed(namespace, account string) string {
 	return fmt.Sprintf(`
@@ -120,6 +128,7 @@ func scenes() []scene {
 func TestScenes(t *testing.T) {
 	w := theWorld(t)
 	w.spoke.Apply(t, deployment)
+	w.spoke.Apply(t, sight)
 	w.hub.Apply(t, placed("tenant-a", "deployer"))
 	w.hub.Apply(t, placed("tenant-c", "tenant-b/deployer"))
 	w.hub.Apply(t, placed("tenant-d", "tenant-a/deployer"))
@@ -201,9 +210,23 @@ func (w *world) vanish(t *testing.T, s *scene) {
 	t.Helper()
 	w.hub.Delete(t, s.plural(), s.in+"/it")
 	probe.Eventually(t, "the instance to be gone", func() error {
-		if w.instance(t, s) != nil || w.spoke.Get(t, s.resource, s.object) != nil {
-			return fmt.Errorf("it is there")
+		if instance := w.instance(t, s); instance != nil || w.spoke.Get(t, s.resource, s.object) != nil {
+			return fmt.Errorf("the instance says %v, its works %v", instance.At("status"), w.statuses(t, s))
 		}
 		return nil
 	})
+}
+
+// statuses are those of the instance's works and reports.
+func (w *world) statuses(t *testing.T, s *scene) []any {
+	t.Helper()
+	var all []any
+	for _, kind := range []string{"manifestworks.work.open-cluster-management.io", "workreports.kronvoy.io"} {
+		for _, obj := range w.hub.List(t, kind, good) {
+			if strings.HasPrefix(obj.GetAnnotations()["kronvoy.io/instance"], s.kind+".") {
+				all = append(all, obj.At("status"))
+			}
+		}
+	}
+	return all
 }
