@@ -138,7 +138,7 @@ func (w *world) enlist(ctx context.Context) error {
 	for _, namespace := range []string{bad, good} {
 		err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 			_, err := admin.send(ctx, http.MethodGet, "/api/v1/namespaces/"+namespace, "")
-			return err == nil, nil //nolint:nilerr // the hub has not made it yet
+			return err == nil, nil
 		})
 		if err != nil {
 			return fmt.Errorf("waiting for namespace %s: %w", namespace, err)
