@@ -42,7 +42,7 @@ func (c *config) addFlags(flags *flag.FlagSet) {
 	flags.StringVar(&c.agent.ClusterName, "cluster-name", "", "name of the ManagedCluster that this agent serves; empty takes what the bootstrap Secret says")
 	flags.StringVar(&c.join.BootstrapSecret, "bootstrap-secret", kronvoyv1alpha1.BootstrapSecret, "Secret in the agent's namespace with the kubeconfig to join by")
 	flags.StringVar(&c.join.HubSecret, "hub-kubeconfig-secret", kronvoyv1alpha1.HubSecret, "Secret in the agent's namespace in which it keeps its key and certificate for the hub")
-	flags.DurationVar(&c.join.CertificateDuration, "certificate-duration", 0, "life to ask for the agent's certificate, at least 10m; the hub decides when 0")
+	flags.DurationVar(&c.join.CertificateDuration, "certificate-duration", join.CertificateDuration, "life to ask for the agent's certificate, at least 10m; hubs refuse what is longer than their --max-certificate-duration")
 	flags.StringVar(&c.hubKubeconfig, "hub-kubeconfig", "", "kubeconfig of the hub, for an agent that does not join by itself; needs --cluster-name")
 	flags.StringVar(&c.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; empty uses the service account inside a cluster")
 	flags.StringVar(&c.agent.Namespace, "namespace", "", "the agent's own namespace, where its Secrets are and where it keeps what is to survive a restart; empty, with --hub-kubeconfig, keeps nothing")
@@ -67,7 +67,7 @@ func (c *config) complete() error {
 		return errors.New("--hub-kubeconfig needs --cluster-name")
 	case c.hubKubeconfig == "" && c.agent.Namespace == "":
 		return errors.New("--namespace is needed: the agent's Secrets are there; or give it --hub-kubeconfig and --cluster-name")
-	case life != 0 && life < join.MinCertificateDuration:
+	case life < join.MinCertificateDuration:
 		return fmt.Errorf("--certificate-duration is %s; API servers sign for %s at least", life, join.MinCertificateDuration)
 	}
 	c.agent.Logger = logger(c.verbosity)

@@ -46,11 +46,13 @@ func newCommand() *cobra.Command {
 		freezeCommand(),
 		graphCommand(),
 		hubCommand(),
+		joinCommand(),
 		lintCommand(),
 		migrateCommand(),
 		renderCommand(),
 		statusCommand(),
 		thawCommand(),
+		unjoinCommand(),
 	)
 	return cmd
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -31,11 +30,31 @@ type bootstrap struct {
 // cluster asks for, as a JSON object.
 const SecretRequestedLabels = "requested-labels"
 
-// readBootstrap reads the bootstrap Secret. A name that is given counts for more
-// than what it says.
-func readBootstrap(secret *corev1.Secret, name string) (*bootstrap, error) {
-	b := &bootstrap{cluster: name, requestedLabels: string(secret.Data[SecretRequestedLabels])}
-	text := secret.Data[kronvoyv1alpha1.SecretKubeconfig]
+// Bootstrap is what a bootstrap Secret says, for who puts it on a cluster.
+type Bootstrap struct {
+	// Cluster is the name by which the cluster is to join, Server the hub's address.
+	Cluster, Server string
+	// Config reaches the hub with the rights to join.
+	Config *rest.Config
+	// Hash is what HubSecret has under SecretBootstrap once it has led to a
+	// certificate.
+	Hash string
+}
+
+// ReadBootstrap reads the data of a bootstrap Secret.
+func ReadBootstrap(data map[string][]byte) (*Bootstrap, error) {
+	b, err := readBootstrap(data, "")
+	if err != nil {
+		return nil, err
+	}
+	return &Bootstrap{Cluster: b.cluster, Server: b.server.Server, Config: b.config, Hash: b.hash}, nil
+}
+
+// readBootstrap reads the data of a bootstrap Secret. A name that is given counts
+// for more than what it says.
+func readBootstrap(data map[string][]byte, name string) (*bootstrap, error) {
+	b := &bootstrap{cluster: name, requestedLabels: string(data[SecretRequestedLabels])}
+	text := data[kronvoyv1alpha1.SecretKubeconfig]
 	if len(text) == 0 {
 		return nil, fmt.Errorf("it has no key %q", kronvoyv1alpha1.SecretKubeconfig)
 	}
@@ -54,7 +73,7 @@ func readBootstrap(secret *corev1.Secret, name string) (*bootstrap, error) {
 	if b.config, err = clientcmd.NewDefaultClientConfig(*kubeconfig, nil).ClientConfig(); err != nil {
 		return nil, fmt.Errorf("reading its kubeconfig: %w", err)
 	}
-	for _, name := range []string{string(secret.Data[kronvoyv1alpha1.SecretClusterName]), current.Namespace} {
+	for _, name := range []string{string(data[kronvoyv1alpha1.SecretClusterName]), current.Namespace} {
 		if b.cluster == "" {
 			b.cluster = name
 		}

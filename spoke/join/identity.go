@@ -22,9 +22,28 @@ const (
 	keyJoining   = "joining.key"
 	keyJoiningBy = "joining.bootstrap"
 	keyRenewal   = "renewal.key"
-	// keyBootstrap is the hash of the bootstrap that led to the certificate.
-	keyBootstrap = "bootstrap"
+	// SecretBootstrap is the hash of the bootstrap that led to the certificate.
+	SecretBootstrap = "bootstrap"
 )
+
+// Joined is what HubSecret says, for who looks at a cluster.
+type Joined struct {
+	// Cluster is its name on the hub at Server.
+	Cluster, Server string
+	// Bootstrap is the hash of the one that it joined by.
+	Bootstrap string
+	// Until is when its certificate ends.
+	Until time.Time
+}
+
+// ReadJoined reads HubSecret; nil where the cluster has not joined.
+func ReadJoined(secret *corev1.Secret) (*Joined, error) {
+	id, err := readIdentity(secret)
+	if id == nil || err != nil {
+		return nil, err
+	}
+	return &Joined{Cluster: id.cluster, Server: id.server.Server, Bootstrap: id.bootstrap, Until: id.notAfter()}, nil
+}
 
 // identity is what the hub knows the agent by.
 type identity struct {
@@ -48,7 +67,7 @@ func readIdentity(secret *corev1.Secret) (*identity, error) {
 	}
 	id := &identity{
 		cluster: string(data[kronvoyv1alpha1.SecretClusterName]), agent: string(data[kronvoyv1alpha1.SecretAgentName]),
-		bootstrap: string(data[keyBootstrap]),
+		bootstrap: string(data[SecretBootstrap]),
 	}
 	if id.server, err = serverOf(kubeconfig); err != nil {
 		return nil, err
@@ -114,7 +133,7 @@ func install(secret *corev1.Secret, cluster, agent, bootstrap string, server *cl
 	secret.Data[kronvoyv1alpha1.SecretKubeconfig] = kubeconfig
 	secret.Data[kronvoyv1alpha1.SecretTLSKey] = key
 	secret.Data[kronvoyv1alpha1.SecretTLSCertificate] = cert
-	secret.Data[keyBootstrap] = []byte(bootstrap)
+	secret.Data[SecretBootstrap] = []byte(bootstrap)
 	return nil
 }
 
@@ -151,4 +170,14 @@ func check(key, cert []byte, user string) error {
 		return fmt.Errorf("it is of %q, not of %q", pair.Leaf.Subject.CommonName, user)
 	}
 	return nil
+}
+
+// PendingRequest is the name of the request with which the agent asks to join;
+// empty where it does not.
+func PendingRequest(secret *corev1.Secret, cluster string) (string, error) {
+	key := secret.Data[keyJoining]
+	if len(key) == 0 {
+		return "", nil
+	}
+	return RequestName(cluster, key)
 }

@@ -282,7 +282,7 @@ current-context: hub
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			b, err := readBootstrap(test.secret, test.flag)
+			b, err := readBootstrap(test.secret.Data, test.flag)
 			switch {
 			case test.err != "":
 				if err == nil || !strings.Contains(err.Error(), test.err) {
@@ -293,8 +293,8 @@ current-context: hub
 			}
 		})
 	}
-	one, err1 := readBootstrap(secret(), "")
-	two, err2 := readBootstrap(secret("t0ken", "t1ken"), "")
+	one, err1 := readBootstrap(secret().Data, "")
+	two, err2 := readBootstrap(secret("t0ken", "t1ken").Data, "")
 	if err1 != nil || err2 != nil || one.hash == two.hash {
 		t.Errorf("two tokens are one bootstrap, or %v, %v", err1, err2)
 	}

@@ -20,6 +20,9 @@ import (
 	"github.com/kronvoy/kronvoy/spoke/notice"
 )
 
+// CertificateDuration is the life that is asked for by default.
+const CertificateDuration = 30 * 24 * time.Hour
+
 // MinCertificateDuration is the shortest life that a CertificateSigningRequest
 // may ask for (validation of certificates.k8s.io/v1).
 const MinCertificateDuration = 10 * time.Minute
@@ -47,7 +50,7 @@ type Options struct {
 	// ClusterName counts for more than what the bootstrap Secret says. Empty
 	// leaves it to that.
 	ClusterName string
-	// CertificateDuration is asked of the hub; the hub decides when it is 0.
+	// CertificateDuration is asked of the hub; 30 days by default.
 	CertificateDuration time.Duration
 	// Configure may set limits and the like of clients of the hub.
 	Configure func(*rest.Config)
@@ -111,6 +114,9 @@ func New(o Options) *Joiner {
 	}
 	if o.HubSecret == "" {
 		o.HubSecret = kronvoyv1alpha1.HubSecret
+	}
+	if o.CertificateDuration == 0 {
+		o.CertificateDuration = CertificateDuration
 	}
 	if o.Configure == nil {
 		o.Configure = func(*rest.Config) {}

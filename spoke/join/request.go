@@ -63,8 +63,7 @@ func RequestName(cluster string, key []byte) (string, error) {
 	return cluster + "-" + hex.EncodeToString(sum[:8]), nil
 }
 
-// newRequest asks for an agent's certificate, for as long as the signer likes
-// when life is 0.
+// newRequest asks for an agent's certificate of that life.
 func newRequest(name, cluster, agent string, key []byte, life time.Duration) (*certificatesv1.CertificateSigningRequest, error) {
 	private, err := parseKey(key)
 	if err != nil {
@@ -82,10 +81,9 @@ func newRequest(name, cluster, agent string, key []byte, life time.Duration) (*c
 			Request:    pem.EncodeToMemory(&pem.Block{Type: pemRequest, Bytes: der}),
 			SignerName: certificatesv1.KubeAPIServerClientSignerName,
 			Usages:     []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth},
+
+			ExpirationSeconds: ptr.To(int32(life / time.Second)),
 		},
-	}
-	if life > 0 {
-		request.Spec.ExpirationSeconds = ptr.To(int32(life / time.Second))
 	}
 	return request, nil
 }

@@ -63,7 +63,7 @@ func (j *Joiner) currentBootstrap() (*bootstrap, error) {
 	if secret == nil {
 		return nil, nil
 	}
-	return readBootstrap(secret, j.options.ClusterName)
+	return readBootstrap(secret.Data, j.options.ClusterName)
 }
 
 // lookedForBootstrap is whether it is known that there is none.
