@@ -114,8 +114,12 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 	if err != nil {
 		return err
 	}
+	gone := &vanishing{
+		hub: theHub, inventories: local.GetCache(), workOf: r.applier.WorkOf, grace: o.EvictionGracePeriod,
+		clock: o.Clock, log: o.Logger.WithName("vanishing"), changed: make(chan struct{}, 1),
+	}
 	for _, runnable := range []manager.Runnable{
-		manager.RunnableFunc(watches.Start), manager.RunnableFunc(r.writer.Start), manager.RunnableFunc(speaker.Start),
+		manager.RunnableFunc(watches.Start), manager.RunnableFunc(r.writer.Start), manager.RunnableFunc(speaker.Start), manager.RunnableFunc(gone.Start),
 	} {
 		if err := local.Add(runnable); err != nil {
 			return err

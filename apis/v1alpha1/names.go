@@ -188,6 +188,20 @@ const (
 	ConditionManifestObserved = "Observed"
 )
 
+// ConditionWorksVanished on a ManagedCluster is written by the cluster's agent. It
+// is True while works are gone from the hub that nobody has deleted, and whose
+// objects are still there; there is none where that never was so, or where all
+// of them came back.
+const ConditionWorksVanished = "WorksVanished"
+
+// Reasons of ConditionWorksVanished.
+const (
+	// ReasonVanished: the objects stay for the agent's eviction grace period.
+	ReasonVanished = "Vanished"
+	// ReasonEvicted: that is over, and objects were deleted.
+	ReasonEvicted = "Evicted"
+)
+
 // FeedbackHash is the name of the feedback value that returns a live object's
 // AnnotationHash: only while it equals the shipped manifest's hash does a
 // missing value mean an absent field.

@@ -130,7 +130,8 @@ func (s *Speaker) poke() {
 	}
 }
 
-// Start runs until the context ends.
+// Start runs until the context ends, or the hub turns out to be restored from a
+// backup.
 func (s *Speaker) Start(ctx context.Context) error {
 	select {
 	case <-s.Engaged:
@@ -144,7 +145,9 @@ func (s *Speaker) Start(ctx context.Context) error {
 	if err := errors.Join(s.nodes.start(ctx), s.claims.start(ctx)); err != nil {
 		return err
 	}
-	go s.heartbeat.run(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() { cancel(s.heartbeat.run(ctx)) }()
 	go s.probe.run(ctx)
 	s.awaitSources(ctx)
 	for ctx.Err() == nil {
@@ -160,6 +163,9 @@ func (s *Speaker) Start(ctx context.Context) error {
 			pause(ctx, s.Clock, writePause)
 		}
 		s.await(ctx, next)
+	}
+	if err := context.Cause(ctx); errors.Is(err, errRestored) {
+		return err
 	}
 	return nil
 }

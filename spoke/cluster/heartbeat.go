@@ -1,8 +1,10 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -11,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -37,14 +40,24 @@ type heartbeat struct {
 	changed func()
 
 	alive atomic.Bool
+	// version is the lease's after the last renewal.
+	version string
 }
+
+// errRestored ends the agent, to be started anew: what it knows of the hub is of
+// a time that the hub has forgotten, and its watches wait for what is newer.
+var errRestored = errors.New("the hub has gone back in time, as after a restore from a backup")
 
 // Alive says whether the hub took the last renewal.
 func (h *heartbeat) Alive() bool { return h.alive.Load() }
 
-func (h *heartbeat) run(ctx context.Context) {
+// run renews until the context ends; its error is errRestored.
+func (h *heartbeat) run(ctx context.Context) error {
 	for {
 		err := h.renew(ctx)
+		if errors.Is(err, errRestored) {
+			return err
+		}
 		h.told(ctx, err)
 		next := h.every
 		if err != nil {
@@ -54,7 +67,7 @@ func (h *heartbeat) run(ctx context.Context) {
 			h.changed()
 		}
 		if !pause(ctx, h.clock, next) {
-			return
+			return nil
 		}
 	}
 }
@@ -89,6 +102,10 @@ func (h *heartbeat) renew(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("renewing the lease: %w", err)
 	}
+	if order, err := resourceversion.CompareResourceVersion(lease.ResourceVersion, h.version); err == nil && order < 0 {
+		return errRestored
+	}
+	h.version = cmp.Or(lease.ResourceVersion, h.version) // it is not known of one that was made anew
 	return nil
 }
 

@@ -146,6 +146,7 @@ func (l *life) survive(t *testing.T, b *budget.Budget, s *summary, plan plan) *l
 		return nil
 	}
 	begin := time.Now()
+	var why []string // what is known of a failure, for who sees no more than the summary
 	converged := t.Run(plan.name, func(t *testing.T) {
 		defer func() {
 			if t.Failed() {
@@ -155,9 +156,11 @@ func (l *life) survive(t *testing.T, b *budget.Budget, s *summary, plan plan) *l
 		l.run(t, plan.phase, plan.faults)
 		if diff := cmp.Diff(l.clean.ends[plan.phase], l.end); diff != "" {
 			t.Errorf("the %s ends differently from one without faults (-clean +faulty):\n%s", plan.phase, diff)
+			why = append(why, "it ends differently")
 		}
 		for _, operation := range l.operations(t, begin).unexplained(l.clean.made[plan.phase], len(plan.faults)) {
 			t.Errorf("operations: %s", operation)
+			why = append(why, operation)
 		}
 	})
 	struck := l.proxy.Struck()
@@ -168,7 +171,10 @@ func (l *life) survive(t *testing.T, b *budget.Budget, s *summary, plan plan) *l
 	}
 	again := fmt.Sprintf("make test-faults RUN='^%s$' SEED=%d PLAN='%s'", t.Name(), b.Seed(), plan.name)
 	t.Logf("to run this plan alone: %s", again)
-	b.Note("failed: %s", again)
+	if why == nil {
+		why = []string{"it did not come to its end, or went there in a wrong way"}
+	}
+	b.Note("failed: %s (since %s)", again, strings.Join(why, "; "))
 	if s.failures++; s.failures >= mostFailures {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -58,13 +59,21 @@ func serviceCIDR(index int) (cidr string, first net.IP) {
 }
 
 func (f *Fleet) etcdCommand(client, peer int) Command {
+	return etcdCommand(f.paths.Etcd, f.etcdData(), client, peer)
+}
+
+func (f *Fleet) etcdData() string { return filepath.Join(f.dir, etcdDir) }
+
+func etcdServers(port string) string { return "--etcd-servers=http://127.0.0.1:" + port }
+
+func etcdCommand(path, data string, client, peer int) Command {
 	clientURL := fmt.Sprintf("http://127.0.0.1:%d", client)
 	peerURL := fmt.Sprintf("http://127.0.0.1:%d", peer)
 	return Command{
 		Name: Etcd,
-		Path: f.paths.Etcd,
+		Path: path,
 		Args: []string{
-			"--name=fleet", "--data-dir=" + filepath.Join(f.dir, etcdDir),
+			"--name=fleet", "--data-dir=" + data,
 			"--listen-client-urls=" + clientURL, "--advertise-client-urls=" + clientURL,
 			"--listen-peer-urls=" + peerURL, "--initial-advertise-peer-urls=" + peerURL,
 			"--initial-cluster=fleet=" + peerURL,
@@ -80,7 +89,7 @@ func (f *Fleet) etcdCommand(client, peer int) Command {
 func (c *Cluster) apiServerCommand() Command {
 	cidr, _ := serviceCIDR(c.state.Index)
 	args := []string{
-		fmt.Sprintf("--etcd-servers=http://127.0.0.1:%d", c.fleet.etcdPort()),
+		etcdServers(strconv.Itoa(c.fleet.etcdPort())),
 		"--etcd-prefix=/" + c.Name,
 		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", c.state.Port), "--permit-port-sharing=true",
