@@ -104,6 +104,15 @@ func (r *Reconciler) ensureReport(ctx context.Context, s *scope, w, live *workv1
 	if owner.UID == "" || owner.DeletionTimestamp != nil || !r.hashes.mayReport(owner.UID, r.Clock.Now()) {
 		return nil
 	}
+	if live != nil {
+		there, err := r.there(ctx, live)
+		if err != nil {
+			r.hashes.forgetReport(owner.UID)
+		}
+		if err != nil || !there {
+			return err
+		}
+	}
 	report := &kronvoyv1alpha1.WorkReport{ObjectMeta: metav1.ObjectMeta{
 		Namespace: w.Namespace, Name: w.Name, Labels: w.Labels,
 		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(owner, schema.GroupVersion(workv1.GroupVersion).WithKind("ManifestWork"))},
@@ -114,6 +123,19 @@ func (r *Reconciler) ensureReport(ctx context.Context, s *scope, w, live *workv1
 	}
 	r.hashes.forgetReport(owner.UID)
 	return err
+}
+
+// there asks the server whether a work that the cache shows is there to stay. A
+// report goes with its work, and the cache may show the end of the report first:
+// a new one would be of a work that is gone.
+func (r *Reconciler) there(ctx context.Context, live *workv1.ManifestWork) (bool, error) {
+	w := &metav1.PartialObjectMetadata{}
+	w.SetGroupVersionKind(schema.GroupVersion(workv1.GroupVersion).WithKind("ManifestWork"))
+	err := r.Reader.Get(ctx, client.ObjectKeyFromObject(live), w)
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("looking whether the work is there: %w", err)
+	}
+	return err == nil && w.UID == live.UID && w.DeletionTimestamp == nil, nil
 }
 
 func overlay(base, over map[string]string) map[string]string {
