@@ -78,9 +78,13 @@ func start() (*world, error) {
 }
 
 func (w *world) begin(ctx context.Context) error {
-	var err error
+	audited, err := w.auditArgs()
+	if err != nil {
+		return err
+	}
 	w.stack, err = stack.Start(ctx, stack.Options{
-		Fleet:        fleet.Options{Name: "hostile", Dir: filepath.Join(w.dir, "fleet"), Spokes: []fleet.ClusterOptions{{Name: good, Region: "eu", Nodes: 1}}},
+		Fleet: fleet.Options{Name: "hostile", Dir: filepath.Join(w.dir, "fleet"), Spokes: []fleet.ClusterOptions{{Name: good, Region: "eu", Nodes: 1}},
+			Hub: fleet.ClusterOptions{APIServerArgs: audited}},
 		LeaseSeconds: 5,
 		HubArgs:      []string{"--allow-agent-identity=auto"},
 		Progress:     os.Stderr,
