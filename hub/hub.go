@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
+	clusterv1alpha1 "open-cluster-management.io/api/cluster/v1alpha1"
 	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
 	clusterv1beta2 "open-cluster-management.io/api/cluster/v1beta2"
 	workv1 "open-cluster-management.io/api/work/v1"
@@ -99,7 +100,7 @@ func Scheme() (*runtime.Scheme, error) {
 	for _, add := range []func(*runtime.Scheme) error{
 		appsv1.AddToScheme, authorizationv1.AddToScheme, certificatesv1.AddToScheme, coordinationv1.AddToScheme, corev1.AddToScheme, rbacv1.AddToScheme,
 		admissionregistrationv1.AddToScheme, apiextensionsv1.AddToScheme,
-		clusterv1.Install, clusterv1beta1.Install, clusterv1beta2.Install, workv1.Install,
+		clusterv1.Install, clusterv1alpha1.Install, clusterv1beta1.Install, clusterv1beta2.Install, workv1.Install,
 		krov1alpha1.AddToScheme, kronvoyv1alpha1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
@@ -153,7 +154,7 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		(&expiry.Reconciler{Client: c, Cache: local.GetCache(), Namespace: opts.Namespace, Clock: opts.Clock}).SetupWithManager(local),
 	)
 	if !opts.WithoutScheduler {
-		errs = multierror.Append(errs, (&scheduler.Reconciler{Client: c}).SetupWithManager(local))
+		errs = multierror.Append(errs, (&scheduler.Reconciler{Client: c, Clock: opts.Clock}).SetupWithManager(local))
 	}
 	if !opts.WithoutRegistration {
 		recorder := local.GetEventRecorder("kronvoy-registration")

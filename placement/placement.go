@@ -1,6 +1,10 @@
 // Package placement decides which clusters an instance runs on. It is pure:
-// Select is a function of a policy, a snapshot of the clusters and the
-// previous decision, and gives a reason for every cluster.
+// Select is a function of a policy, a snapshot of the clusters, the previous
+// decision and the time, and gives a reason for every cluster.
+//
+// The rules are those of OCM's Placement (cluster.open-cluster-management.io/v1beta1).
+// Where OCM's own scheduler leaves a field of it undone, such as spreadPolicy,
+// sortBy and the effect PreferNoSelect, the field's documentation is followed.
 package placement
 
 import (
@@ -8,23 +12,44 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Cluster is what a decision may depend on.
+// Cluster is what a decision may depend on. Select changes nothing in it.
 type Cluster struct {
 	Name   string
 	Labels map[string]string
-	// Claims are the cluster's own word, which nobody checks.
+	// Claims are what the cluster says of itself; unlike labels they are not the
+	// hub's word (OCM: status.clusterClaims).
 	Claims map[string]string
-	// Outage says in a word what is wrong with the cluster for now: it cannot be
-	// reached, or is not available. Empty when nothing is.
-	Outage string
 	// Accepted clusters have been let into the fleet by an administrator.
 	Accepted bool
 	// Deleting clusters are on their way out and never selected.
 	Deleting bool
+	Taints   []Taint
+	// Allocatable is what the cluster can still be given, in the resource's base
+	// unit: cores, bytes.
+	Allocatable map[string]float64
+	// Scores by the name of the AddOnPlacementScore that holds them.
+	Scores map[string]AddOnScores
+	// Placed is how many other placements have selected the cluster.
+	Placed int
+	// Object is the whole ManagedCluster, for Expressions.
+	Object map[string]any
+}
+
+// AddOnScores are the values of one AddOnPlacementScore.
+type AddOnScores struct {
+	// ValidUntil is when the values count no longer; zero means never.
+	ValidUntil time.Time
+	Values     map[string]int64
+}
+
+// Valid says whether the values count at a time.
+func (s AddOnScores) Valid(now time.Time) bool {
+	return s.ValidUntil.IsZero() || now.Before(s.ValidUntil)
 }
 
 // Set is a named group of clusters that the policy's namespace is bound to.
@@ -33,47 +58,57 @@ type Set struct {
 	Selector labels.Selector
 }
 
-// Policy says which clusters are wanted.
+// Policy says which clusters are wanted, in which order they are preferred, and
+// how the decision is presented.
 type Policy struct {
 	// Sets the policy may choose from; a cluster in none of them is never
 	// selected (OCM: ManagedClusterSetBinding).
 	Sets []Set
+	// NamedSets are the ones that the policy asks for; Sets has those of them that
+	// it may choose from (OCM: spec.clusterSets).
+	NamedSets []string
 	// Predicates are ORed; none at all admits every cluster of the sets
 	// (OCM: spec.predicates).
 	Predicates []Predicate
+	// Tolerations of taints (OCM: spec.tolerations).
+	Tolerations []Toleration
 	// NumberOfClusters is the most clusters to select; nil means all
 	// (OCM: spec.numberOfClusters).
 	NumberOfClusters *int32
+	// Prioritizers rank the clusters where not all can be selected
+	// (OCM: spec.prioritizerPolicy).
+	Prioritizers []Prioritizer
+	// Spread holds the more important constraints first (OCM: spec.spreadPolicy).
+	Spread []SpreadConstraint
+	// Groups that the decision is divided into, in order; what is in none comes
+	// last (OCM: spec.decisionStrategy.groupStrategy.decisionGroups).
+	Groups []GroupRule
+	// GroupSize is the most clusters of one group
+	// (OCM: …groupStrategy.clustersPerDecisionGroup); the zero value is no limit.
+	GroupSize GroupSize
+	// SortByScore orders the clusters of a group by score instead of by name
+	// (OCM: spec.sortBy).
+	SortByScore bool
 }
 
-// Predicate is one alternative of a policy; its parts are ANDed.
-type Predicate struct {
-	// Labels and Claims that a cluster must have; nil admits all (OCM:
-	// requiredClusterSelector.labelSelector, claimSelector).
-	Labels, Claims labels.Selector
-}
-
-// RestsOnClaims says whether the decision can depend on what clusters say of
-// themselves.
+// RestsOnClaims says whether the decision may depend on what clusters say of
+// themselves: their claims, and what they can be given.
 func (p Policy) RestsOnClaims() bool {
-	return slices.ContainsFunc(p.Predicates, func(p Predicate) bool { return p.Claims != nil && !p.Claims.Empty() })
+	return slices.ContainsFunc(p.Predicates, func(p Predicate) bool {
+		return p.Claims != nil || slices.ContainsFunc(p.Expressions, Expression.RestsOnClaims)
+	}) || slices.ContainsFunc(p.Prioritizers, func(p Prioritizer) bool { return p.Kind == Allocatable && p.Weight != 0 }) ||
+		slices.ContainsFunc(p.Spread, func(s SpreadConstraint) bool { return s.Claim }) ||
+		slices.ContainsFunc(p.Groups, func(g GroupRule) bool { return g.Claims != nil })
 }
 
-// admits says whether the cluster is one that the predicate asks for.
-func (p Predicate) admits(c Cluster) bool {
-	return (p.Labels == nil || p.Labels.Matches(labels.Set(c.Labels))) && (p.Claims == nil || p.Claims.Matches(labels.Set(c.Claims)))
+// NeedsObjects says whether the policy looks at Object of clusters.
+func (p Policy) NeedsObjects() bool {
+	return slices.ContainsFunc(p.Predicates, func(p Predicate) bool { return len(p.Expressions) > 0 })
 }
 
-// String is what the predicate asks for.
-func (p Predicate) String() string {
-	var parts []string
-	if p.Labels != nil && !p.Labels.Empty() {
-		parts = append(parts, p.Labels.String())
-	}
-	if p.Claims != nil && !p.Claims.Empty() {
-		parts = append(parts, "claims "+p.Claims.String())
-	}
-	return strings.Join(parts, " and ")
+// NeedsScores says whether the policy looks at Scores of clusters.
+func (p Policy) NeedsScores() bool {
+	return p.NeedsObjects() || slices.ContainsFunc(p.Prioritizers, func(p Prioritizer) bool { return p.Kind == AddOn && p.Weight != 0 })
 }
 
 // ReasonCode is a cause in PascalCase.
@@ -82,14 +117,16 @@ type ReasonCode string
 // Why a cluster is or is not selected.
 const (
 	Selected ReasonCode = "Selected"
-	// SelectedInOutage: losing a cluster never loses its workload, so a cluster that
-	// is selected stays so while it cannot be reached.
+	// SelectedInOutage: the cluster is out of reach or not available, and keeps what
+	// it has.
 	SelectedInOutage ReasonCode = "SelectedInOutage"
 	NotAccepted      ReasonCode = "NotAccepted"
 	Deleting         ReasonCode = "Deleting"
 	NotInClusterSet  ReasonCode = "NotInClusterSet"
-	LabelsDiffer     ReasonCode = "LabelsDiffer"
-	ClaimsDiffer     ReasonCode = "ClaimsDiffer"
+	NotMatched       ReasonCode = "NotMatched"
+	Tainted          ReasonCode = "Tainted"
+	NoTopology       ReasonCode = "NoTopology"
+	SpreadExceeded   ReasonCode = "SpreadExceeded"
 	NumberReached    ReasonCode = "NumberReached"
 )
 
@@ -99,113 +136,143 @@ type Reason struct {
 	Code    ReasonCode
 	// Message is a sentence for people.
 	Message string
+	// Rank among the clusters that could be selected, from 1 for the best; 0 for
+	// the others.
+	Rank int
+	// Score is the sum of Scores times their weights; higher is better.
+	Score int64
+	// Scores by prioritizer, in the policy's order.
+	Scores []PrioritizerScore
+}
+
+// Selected says whether the cluster was selected.
+func (r Reason) Selected() bool { return r.Code == Selected || r.Code == SelectedInOutage }
+
+// Group is a part of a decision.
+type Group struct {
+	// Name of the rule that made it; empty for the rest.
+	Name     string
+	Clusters []string
 }
 
 // Decision is the outcome of Select.
 type Decision struct {
+	// Undecided says why there is no decision; what was decided before stays.
+	Undecided string
 	// Clusters selected, by name in ascending order.
 	Clusters []string
+	// Groups are the same clusters, divided and ordered as the policy asks.
+	// There is always one, even when no cluster was selected.
+	Groups []Group
 	// Reasons has one entry for every cluster of the snapshot, by name.
 	Reasons []Reason
+	// RecheckAt is when the decision may become another one with nothing changed
+	// but the time; zero when it never does.
+	RecheckAt time.Time
 }
 
-// Select decides. The result does not depend on the order of clusters or
-// previous. Clusters of the previous decision that still qualify are kept
-// before others, so that a limited decision is stable.
-func Select(policy Policy, clusters []Cluster, previous []string) Decision {
-	clusters = slices.Clone(clusters)
-	slices.SortFunc(clusters, func(a, b Cluster) int { return cmp.Compare(a.Name, b.Name) })
+// Why finds the reason of one cluster.
+func (d *Decision) Why(cluster string) (Reason, bool) {
+	i, found := slices.BinarySearchFunc(d.Reasons, cluster, func(r Reason, name string) int { return cmp.Compare(r.Cluster, name) })
+	if !found {
+		return Reason{}, false
+	}
+	return d.Reasons[i], true
+}
 
-	decision := Decision{Reasons: make([]Reason, 0, len(clusters))}
-	var feasible []string
-	for _, cluster := range clusters {
-		reason := judge(policy, cluster)
-		if selected(reason) {
-			feasible = append(feasible, cluster.Name)
-		}
-		decision.Reasons = append(decision.Reasons, reason)
+// candidate is a cluster on its way through Select.
+type candidate struct {
+	*Cluster
+	reason *Reason
+	// before says that the previous decision had it.
+	before bool
+	// avoided counts the taints with the effect PreferNoSelect that the policy
+	// does not tolerate.
+	avoided int
+}
+
+// Select decides at the time now. The result does not depend on the order of
+// clusters or previous, which are names. Clusters must have different names.
+func Select(policy Policy, clusters []Cluster, previous []string, now time.Time) Decision {
+	had := make(map[string]bool, len(previous))
+	for _, name := range previous {
+		had[name] = true
 	}
-	decision.Clusters = limit(feasible, policy.NumberOfClusters, previous)
-	for i := range decision.Reasons {
-		reason := &decision.Reasons[i]
-		if _, found := slices.BinarySearch(decision.Clusters, reason.Cluster); selected(*reason) && !found {
-			reason.Code = NumberReached
-			reason.Message = fmt.Sprintf("numberOfClusters is %d", *policy.NumberOfClusters)
+	all := make([]candidate, len(clusters))
+	for i := range clusters {
+		all[i] = candidate{Cluster: &clusters[i], before: had[clusters[i].Name]}
+	}
+	slices.SortFunc(all, func(a, b candidate) int { return cmp.Compare(a.Name, b.Name) })
+
+	decision := Decision{Reasons: make([]Reason, len(all))}
+	recheck := &earliest{now: now}
+	feasible := make([]*candidate, 0, len(all))
+	filter := newFilter(&policy, len(all), recheck)
+	for i := range all {
+		c := &all[i]
+		c.reason = &decision.Reasons[i]
+		*c.reason = filter.judge(c)
+		if c.reason.Selected() {
+			feasible = append(feasible, c)
 		}
 	}
+	if filter.budget == 0 {
+		return Decision{Undecided: "the expressions of spec.predicates cost too much for all clusters together"}
+	}
+	score(policy.Prioritizers, feasible, recheck)
+	selected := choose(&policy, feasible)
+
+	decision.Clusters = make([]string, 0, len(selected))
+	for _, c := range selected {
+		decision.Clusters = append(decision.Clusters, c.Name)
+	}
+	slices.Sort(decision.Clusters)
+	decision.Groups = divide(&policy, selected)
+	decision.RecheckAt = recheck.at
 	return decision
 }
 
-func selected(r Reason) bool { return r.Code == Selected || r.Code == SelectedInOutage }
+// earliest keeps the first point in time after now.
+type earliest struct{ now, at time.Time }
 
-// judge looks at one cluster alone.
-func judge(policy Policy, cluster Cluster) Reason {
-	reason := Reason{Cluster: cluster.Name, Code: Selected}
-	switch {
-	case cluster.Deleting:
-		reason.Code, reason.Message = Deleting, "the cluster is being deleted"
-	case !cluster.Accepted:
-		reason.Code, reason.Message = NotAccepted, "spec.hubAcceptsClient is false"
-	case !inAnySet(policy.Sets, cluster):
-		reason.Code, reason.Message = NotInClusterSet, notInSets(policy.Sets)
-	default:
-		reason.Code, reason.Message = match(policy.Predicates, cluster)
+func (e *earliest) note(t time.Time) {
+	if t.After(e.now) && (e.at.IsZero() || t.Before(e.at)) {
+		e.at = t
 	}
-	return reason
 }
 
-func inAnySet(sets []Set, cluster Cluster) bool {
-	return slices.ContainsFunc(sets, func(s Set) bool { return s.Selector.Matches(labels.Set(cluster.Labels)) })
+// better orders candidates: avoided ones last, then by score, then by name.
+func better(a, b *candidate) int {
+	return cmp.Or(cmp.Compare(a.avoided, b.avoided), cmp.Compare(b.reason.Score, a.reason.Score), cmp.Compare(a.Name, b.Name))
 }
 
-func notInSets(sets []Set) string {
-	if len(sets) == 0 {
-		return "no cluster set is bound to the placement's namespace"
+// choose takes the best of the feasible candidates, as far as number and spread
+// allow, and gives a reason to those that are left.
+func choose(policy *Policy, feasible []*candidate) []*candidate {
+	slices.SortFunc(feasible, better)
+	number := len(feasible)
+	if policy.NumberOfClusters != nil {
+		number = min(number, max(int(*policy.NumberOfClusters), 0))
 	}
-	names := make([]string, len(sets))
-	for i, set := range sets {
-		names[i] = set.Name
+	selected, left := feasible[:number], feasible[number:]
+	if len(policy.Spread) > 0 {
+		selected, left = spread(policy.Spread, feasible, number)
 	}
+	for i, c := range selected {
+		c.reason.Rank = i + 1
+	}
+	for i, c := range left {
+		c.reason.Rank = len(selected) + i + 1
+		if c.reason.Selected() {
+			c.reason.Code = NumberReached
+			c.reason.Message = fmt.Sprintf("numberOfClusters is %d, and that many rank higher", *policy.NumberOfClusters)
+		}
+	}
+	return selected
+}
+
+// listed joins what people read.
+func listed(names []string) string {
 	slices.Sort(names)
-	return "not in the bound cluster sets " + strings.Join(names, ", ")
-}
-
-// match says whether a predicate admits the cluster, and else what they ask for.
-func match(predicates []Predicate, cluster Cluster) (code ReasonCode, message string) {
-	code, what := LabelsDiffer, "labels"
-	wanted := make([]string, 0, len(predicates))
-	for _, predicate := range predicates {
-		if predicate.admits(cluster) {
-			wanted = nil
-			break
-		}
-		if withoutClaims := (Predicate{Labels: predicate.Labels}); withoutClaims.admits(cluster) {
-			code, what = ClaimsDiffer, "the cluster's own claims"
-		}
-		wanted = append(wanted, predicate.String())
-	}
-	switch {
-	case len(wanted) > 0:
-		return code, what + " do not match " + strings.Join(wanted, " or ")
-	case cluster.Outage != "":
-		return SelectedInOutage, "the cluster is " + cluster.Outage + ": what runs there stays, and nothing new arrives"
-	}
-	return Selected, ""
-}
-
-// limit cuts feasible, which is sorted, to n names and keeps the order.
-func limit(feasible []string, n *int32, previous []string) []string {
-	if n == nil || len(feasible) <= int(*n) {
-		return feasible
-	}
-	stays := func(name string) int {
-		if slices.Contains(previous, name) {
-			return 0
-		}
-		return 1
-	}
-	slices.SortStableFunc(feasible, func(a, b string) int { return cmp.Compare(stays(a), stays(b)) })
-	feasible = feasible[:max(*n, 0)]
-	slices.Sort(feasible)
-	return feasible
+	return strings.Join(names, ", ")
 }

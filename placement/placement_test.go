@@ -1,192 +1,223 @@
 package placement
 
 import (
+	"fmt"
 	"math/rand"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-func selector(t *testing.T, text string) labels.Selector {
-	t.Helper()
-	s, err := labels.Parse(text)
-	if err != nil {
-		t.Fatal(err)
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// randomFleet and randomPolicy cover whatever Select looks at. Cases with names are
+// in hub/convert, where Placements are written as users write them.
+func randomFleet(random *rand.Rand, size int) []Cluster {
+	pick := func(values ...string) string { return values[random.Intn(len(values))] }
+	fleet := make([]Cluster, size)
+	for i := range fleet {
+		c := Cluster{
+			Name: fmt.Sprintf("c%03d", i), Accepted: random.Intn(20) > 0, Deleting: random.Intn(20) == 0,
+			Labels: map[string]string{"size": pick("s", "m", "l")}, Claims: map[string]string{"provider": pick("a", "b", "c")},
+			Placed: random.Intn(5), Allocatable: map[string]float64{"cpu": float64(random.Intn(64))},
+			Scores: map[string]AddOnScores{"load": {Values: map[string]int64{"cpu": int64(random.Intn(201) - 100)}}},
+		}
+		if random.Intn(10) > 0 {
+			c.Labels["region"] = pick("eu", "us", "ap")
+		}
+		if random.Intn(4) == 0 {
+			c.Taints = []Taint{{Key: pick("k", "l"), Effect: Effect(pick(string(NoSelect), string(PreferNoSelect), string(NoSelectIfNew))),
+				Added: noon.Add(-time.Duration(random.Intn(600)) * time.Second), Outage: random.Intn(3) == 0}}
+		}
+		fleet[i] = c
 	}
-	return s
+	return fleet
 }
 
-func cluster(name string, keyValues ...string) Cluster {
-	c := Cluster{Name: name, Labels: map[string]string{}, Accepted: true}
-	for i := 0; i+1 < len(keyValues); i += 2 {
-		c.Labels[keyValues[i]] = keyValues[i+1]
+func randomPolicy(random *rand.Rand) Policy {
+	maybe := func() bool { return random.Intn(2) == 0 }
+	policy := Policy{Sets: []Set{{Name: "global", Selector: labels.Everything()}}, Prioritizers: DefaultPrioritizers(), SortByScore: maybe()}
+	if maybe() {
+		n := int32(random.Intn(30))
+		policy.NumberOfClusters = &n
 	}
-	return c
+	if maybe() {
+		policy.Predicates = []Predicate{{Labels: labels.SelectorFromSet(labels.Set{"size": "m"})}, {Claims: labels.SelectorFromSet(labels.Set{"provider": "a"})}}
+	}
+	if maybe() {
+		period := 5 * time.Minute
+		policy.Tolerations = []Toleration{{Key: "k", AnyValue: true, For: &period}, {Key: "l", AnyValue: true, Effect: PreferNoSelect}}
+	}
+	if maybe() {
+		policy.Prioritizers = append(policy.Prioritizers, Prioritizer{Kind: Allocatable, Resource: "cpu", Weight: int32(random.Intn(21) - 10)},
+			Prioritizer{Kind: AddOn, Resource: "load", ScoreName: "cpu", Weight: int32(random.Intn(21) - 10)})
+	}
+	if maybe() {
+		policy.Spread = append(policy.Spread, SpreadConstraint{Key: "region", MaxSkew: int32(random.Intn(3) + 1), Required: maybe()})
+	}
+	if maybe() {
+		policy.Spread = append(policy.Spread, SpreadConstraint{Key: "provider", Claim: true, MaxSkew: int32(random.Intn(3) + 1), Required: maybe()})
+	}
+	if maybe() {
+		policy.GroupSize = GroupSize{Percent: float64(random.Intn(100))}
+		policy.Groups = []GroupRule{{Name: "eu", Labels: labels.SelectorFromSet(labels.Set{"region": "eu"})}}
+	}
+	return policy
 }
 
-func TestSelect(t *testing.T) {
-	everything := []Set{{Name: "global", Selector: labels.Everything()}}
-	two := int32(2)
-	none := int32(0)
-	fleet := []Cluster{
-		cluster("us-east", "region", "us", "size", "large"),
-		cluster("eu-west", "region", "eu", "size", "small"),
-		cluster("ap-south", "region", "ap", "size", "small"),
-	}
-	cases := map[string]struct {
-		policy   Policy
-		clusters []Cluster
-		previous []string
-		want     Decision
-	}{
-		"all clusters of a bound set, by name": {
-			policy:   Policy{Sets: everything},
-			clusters: fleet,
-			want: Decision{
-				Clusters: []string{"ap-south", "eu-west", "us-east"},
-				Reasons:  []Reason{{"ap-south", Selected, ""}, {"eu-west", Selected, ""}, {"us-east", Selected, ""}},
-			},
-		},
-		"without a bound set nothing is selected": {
-			clusters: fleet[:1],
-			want: Decision{
-				Reasons: []Reason{{"us-east", NotInClusterSet, "no cluster set is bound to the placement's namespace"}},
-			},
-		},
-		"predicates are alternatives": {
-			policy: Policy{Sets: everything, Predicates: []Predicate{
-				{Labels: selector(t, "region=eu")}, {Labels: selector(t, "size=large")},
-			}},
-			clusters: fleet,
-			want: Decision{
-				Clusters: []string{"eu-west", "us-east"},
-				Reasons: []Reason{
-					{"ap-south", LabelsDiffer, "labels do not match region=eu or size=large"},
-					{"eu-west", Selected, ""}, {"us-east", Selected, ""},
-				},
-			},
-		},
-		"a limited decision keeps what it had": {
-			policy:   Policy{Sets: everything, NumberOfClusters: &two},
-			clusters: fleet,
-			previous: []string{"us-east", "gone"},
-			want: Decision{
-				Clusters: []string{"ap-south", "us-east"},
-				Reasons: []Reason{
-					{"ap-south", Selected, ""}, {"eu-west", NumberReached, "numberOfClusters is 2"}, {"us-east", Selected, ""},
-				},
-			},
-		},
-		"zero clusters are zero clusters": {
-			policy:   Policy{Sets: everything, NumberOfClusters: &none},
-			clusters: fleet[:1],
-			want: Decision{
-				Clusters: []string{},
-				Reasons:  []Reason{{"us-east", NumberReached, "numberOfClusters is 0"}},
-			},
-		},
-		"clusters that were not accepted or are leaving are never selected": {
-			policy:   Policy{Sets: everything},
-			clusters: []Cluster{{Name: "new"}, {Name: "old", Accepted: true, Deleting: true}},
-			want: Decision{Reasons: []Reason{
-				{"new", NotAccepted, "spec.hubAcceptsClient is false"}, {"old", Deleting, "the cluster is being deleted"},
-			}},
-		},
-		"a cluster outside of the bound sets": {
-			policy:   Policy{Sets: []Set{{Name: "prod", Selector: selector(t, "env=prod")}}},
-			clusters: []Cluster{cluster("dev-1", "env", "dev")},
-			want:     Decision{Reasons: []Reason{{"dev-1", NotInClusterSet, "not in the bound cluster sets prod"}}},
-		},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, Select(tc.policy, tc.clusters, tc.previous)); diff != "" {
-				t.Errorf("decision (-want +got):\n%s", diff)
+func TestSelectHolds(t *testing.T) {
+	for seed := range int64(2000) {
+		random := rand.New(rand.NewSource(seed))
+		policy, fleet := randomPolicy(random), randomFleet(random, random.Intn(80))
+		var previous []string
+		for i := range fleet {
+			if random.Intn(3) == 0 {
+				previous = append(previous, fleet[i].Name)
 			}
-		})
-	}
-}
+		}
+		decision := Select(policy, fleet, previous, noon)
 
-func TestClaims(t *testing.T) {
-	everything := []Set{{Name: "global", Selector: labels.Everything()}}
-	fleet := []Cluster{cluster("a", "region", "eu"), cluster("b", "region", "eu"), cluster("c", "region", "us")}
-	fleet[0].Claims = map[string]string{"version.talos.dev": "v1.13.3", "upgrading.talos.dev": "false"}
-	fleet[1].Claims = map[string]string{"version.talos.dev": "v1.12.4", "upgrading.talos.dev": "true", "nodes.talos.dev/total": "3"}
-	for name, test := range map[string]struct {
-		predicates []Predicate
-		want       []Reason
-		rests      bool
-	}{
-		"labels and claims are ANDed, and the reason says which differ": {
-			predicates: []Predicate{{Labels: selector(t, "region=eu"), Claims: selector(t, "upgrading.talos.dev notin (true)")}},
-			want: []Reason{
-				{"a", Selected, ""},
-				{"b", ClaimsDiffer, "the cluster's own claims do not match region=eu and claims upgrading.talos.dev notin (true)"},
-				{"c", LabelsDiffer, "labels do not match region=eu and claims upgrading.talos.dev notin (true)"},
-			},
-			rests: true,
-		},
-		"a claim that exists": {
-			predicates: []Predicate{{Claims: selector(t, "nodes.talos.dev/total")}, {Labels: selector(t, "region=us"), Claims: labels.Everything()}},
-			want: []Reason{
-				{"a", ClaimsDiffer, "the cluster's own claims do not match claims nodes.talos.dev/total or region=us"},
-				{"b", Selected, ""},
-				{"c", Selected, ""},
-			},
-			rests: true,
-		},
-		"labels alone rest on no claims": {
-			predicates: []Predicate{{Labels: selector(t, "region in (eu,us)"), Claims: labels.Everything()}},
-			want:       []Reason{{"a", Selected, ""}, {"b", Selected, ""}, {"c", Selected, ""}},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			policy := Policy{Sets: everything, Predicates: test.predicates}
-			if diff := cmp.Diff(test.want, Select(policy, fleet, nil).Reasons); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-			if got := policy.RestsOnClaims(); got != test.rests {
-				t.Errorf("RestsOnClaims is %t", got)
-			}
-		})
-	}
-}
-
-func TestAnOutageTakesNothingAway(t *testing.T) {
-	two := int32(2)
-	policy := Policy{Sets: []Set{{Name: "global", Selector: labels.Everything()}}, NumberOfClusters: &two}
-	fleet := []Cluster{cluster("a"), cluster("b"), cluster("c")}
-	before := Select(policy, fleet, []string{"b", "c"})
-	fleet[1].Outage, fleet[0].Outage = "unreachable", "unavailable"
-	got := Select(policy, fleet, before.Clusters)
-	want := Decision{Clusters: []string{"b", "c"}, Reasons: []Reason{
-		{"a", NumberReached, "numberOfClusters is 2"},
-		{"b", SelectedInOutage, "the cluster is unreachable: what runs there stays, and nothing new arrives"},
-		{"c", Selected, ""},
-	}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
-func TestSelectDoesNotDependOnTheOrderOfItsInputs(t *testing.T) {
-	three := int32(3)
-	policy := Policy{Sets: []Set{{Name: "global", Selector: labels.Everything()}}, NumberOfClusters: &three}
-	clusters := []Cluster{cluster("a"), cluster("b"), cluster("c"), cluster("d"), cluster("e")}
-	previous := []string{"e", "c"}
-	want := Select(policy, clusters, previous)
-	random := rand.New(rand.NewSource(1))
-	for range 100 {
-		shuffled, before := slices.Clone(clusters), slices.Clone(previous)
+		shuffled, before := slices.Clone(fleet), slices.Clone(previous)
 		random.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
 		random.Shuffle(len(before), func(i, j int) { before[i], before[j] = before[j], before[i] })
-		if diff := cmp.Diff(want, Select(policy, shuffled, before)); diff != "" {
-			t.Fatalf("order changed the decision (-want +got):\n%s", diff)
+		if diff := cmp.Diff(decision, Select(policy, shuffled, before, noon)); diff != "" {
+			t.Fatalf("seed %d: another order decides otherwise (-first +then):\n%s", seed, diff)
+		}
+		holdsTogether(t, seed, policy, fleet, decision)
+		spreads(t, seed, policy, fleet, decision)
+
+		// With one constraint at most, what is decided stays decided.
+		if len(policy.Spread) < 2 {
+			if diff := cmp.Diff(decision.Clusters, Select(policy, fleet, decision.Clusters, noon).Clusters); diff != "" && !entered(policy, fleet) {
+				t.Fatalf("seed %d: a second look decides otherwise (-first +then):\n%s", seed, diff)
+			}
 		}
 	}
-	if again := Select(policy, clusters, want.Clusters); !slices.Equal(again.Clusters, want.Clusters) {
-		t.Errorf("deciding again moved clusters: %v, then %v", want.Clusters, again.Clusters)
+}
+
+// entered says whether somebody can come in only by staying: then the previous
+// decision matters for more than the order.
+func entered(_ Policy, fleet []Cluster) bool {
+	return slices.ContainsFunc(fleet, func(c Cluster) bool {
+		return slices.ContainsFunc(c.Taints, func(t Taint) bool { return t.Effect == NoSelectIfNew || t.Outage })
+	})
+}
+
+// holdsTogether: every cluster has a reason, the selected ones are those in the
+// groups, ranks count from 1 without a gap, and the number is not exceeded.
+func holdsTogether(t *testing.T, seed int64, policy Policy, fleet []Cluster, decision Decision) {
+	t.Helper()
+	var selected, grouped []string
+	var ranks []int
+	for i, reason := range decision.Reasons {
+		if i > 0 && decision.Reasons[i-1].Cluster >= reason.Cluster {
+			t.Fatalf("seed %d: reasons are not in order", seed)
+		}
+		if reason.Selected() {
+			selected = append(selected, reason.Cluster)
+		} else if reason.Message == "" {
+			t.Fatalf("seed %d: %s is not told why it is %s", seed, reason.Cluster, reason.Code)
+		}
+		if reason.Rank > 0 {
+			ranks = append(ranks, reason.Rank)
+		}
+	}
+	for _, group := range decision.Groups {
+		grouped = append(grouped, group.Clusters...)
+	}
+	slices.Sort(grouped)
+	slices.Sort(ranks)
+	for i, rank := range ranks {
+		if rank != i+1 {
+			t.Fatalf("seed %d: ranks %v", seed, ranks)
+		}
+	}
+	if len(decision.Reasons) != len(fleet) || !slices.Equal(selected, decision.Clusters) || !slices.Equal(grouped, decision.Clusters) {
+		t.Fatalf("seed %d: %d reasons for %d clusters; selected %v, by reason %v, in groups %v", seed, len(decision.Reasons), len(fleet), decision.Clusters, selected, grouped)
+	}
+	if policy.NumberOfClusters != nil && len(selected) > int(*policy.NumberOfClusters) {
+		t.Fatalf("seed %d: %d of %d selected", seed, len(selected), *policy.NumberOfClusters)
+	}
+}
+
+// spreads: the fullest value of a required constraint has at most MaxSkew more
+// than the emptiest, among the values of clusters that could be selected.
+func spreads(t *testing.T, seed int64, policy Policy, fleet []Cluster, decision Decision) {
+	t.Helper()
+	for _, constraint := range policy.Spread {
+		if !constraint.Required {
+			continue
+		}
+		counts := map[string]int{}
+		for i := range fleet {
+			reason, _ := decision.Why(fleet[i].Name)
+			value, found := constraint.value(&fleet[i])
+			switch {
+			case reason.Rank == 0 || !found && !reason.Selected() || reason.Code == NoTopology:
+			case !found:
+				t.Fatalf("seed %d: %s has no %s and is selected", seed, fleet[i].Name, constraint.Key)
+			case reason.Selected():
+				counts[value]++
+			default:
+				counts[value] += 0
+			}
+		}
+		fewest, most := len(fleet), 0
+		for _, n := range counts {
+			fewest, most = min(fewest, n), max(most, n)
+		}
+		if len(counts) > 0 && most-fewest > int(constraint.MaxSkew) {
+			t.Fatalf("seed %d: skew %d of %s over %d: %v", seed, most-fewest, constraint.Key, constraint.MaxSkew, counts)
+		}
+	}
+}
+
+// A spread over a key that is different on each cluster is no reason for the
+// hub to stand still.
+func TestSpreadOverUniqueValuesIsQuick(t *testing.T) {
+	fleet := make([]Cluster, 20_000)
+	for i := range fleet {
+		name := fmt.Sprintf("c%05d", i)
+		fleet[i] = Cluster{Name: name, Accepted: true, Labels: map[string]string{"host": name}}
+	}
+	policy := Policy{Sets: []Set{{Name: "global", Selector: labels.Everything()}},
+		Spread: []SpreadConstraint{{Key: "host", MaxSkew: 1, Required: true}, {Key: "host", MaxSkew: 1}}}
+	done := make(chan int, 1)
+	go func() { done <- len(Select(policy, fleet, nil, noon).Clusters) }()
+	select {
+	case n := <-done:
+		if n != len(fleet) {
+			t.Errorf("%d of %d selected", n, len(fleet))
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("it has not ended after 30 s")
+	}
+}
+
+func BenchmarkSelect(b *testing.B) {
+	const size = 10_000
+	fleet := randomFleet(rand.New(rand.NewSource(1)), size)
+	var previous []string
+	for i := range fleet {
+		if i%3 == 0 {
+			previous = append(previous, fleet[i].Name)
+		}
+	}
+	everything := []Set{{Name: "global", Selector: labels.Everything()}}
+	n := int32(size / 4)
+	for name, policy := range map[string]Policy{
+		"labels": {Sets: everything, Prioritizers: DefaultPrioritizers(), Predicates: []Predicate{{Labels: labels.SelectorFromSet(labels.Set{"size": "m"})}}},
+		"spread": {Sets: everything, NumberOfClusters: &n, Prioritizers: append(DefaultPrioritizers(), Prioritizer{Kind: Allocatable, Resource: "cpu", Weight: 1}),
+			Spread: []SpreadConstraint{{Key: "region", MaxSkew: 1}, {Key: "provider", Claim: true, MaxSkew: 2}}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Select(policy, fleet, previous, noon)
+			}
+		})
 	}
 }

@@ -23,6 +23,7 @@ copy hub \
   cluster/v1beta2/0000_01_clusters.open-cluster-management.io_managedclustersetbindings.crd.yaml \
   cluster/v1beta1/0000_02_clusters.open-cluster-management.io_placements.crd.yaml \
   cluster/v1beta1/0000_03_clusters.open-cluster-management.io_placementdecisions.crd.yaml \
+  cluster/v1alpha1/0000_05_clusters.open-cluster-management.io_addonplacementscores.crd.yaml \
   work/v1/0000_00_work.open-cluster-management.io_manifestworks.crd.yaml
 copy spoke \
   cluster/v1alpha1/0000_02_clusters.open-cluster-management.io_clusterclaims.crd.yaml \

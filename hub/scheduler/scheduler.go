@@ -1,19 +1,25 @@
 // Package scheduler turns Placements into PlacementDecisions, as OCM's
-// scheduler does: decisions in pages of at most 100, numbered from 1.
+// scheduler does: decisions in pages of at most 100, numbered from 1, each of one
+// group.
 package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
+	clusterv1alpha1 "open-cluster-management.io/api/cluster/v1alpha1"
 	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
 	clusterv1beta2 "open-cluster-management.io/api/cluster/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -29,35 +35,32 @@ import (
 	"github.com/kronvoy/kronvoy/placement"
 )
 
-// pageSize is the most decisions one PlacementDecision holds (OCM).
-const pageSize = 100
-
 // disableAnnotation leaves a Placement to another scheduler (OCM).
 const disableAnnotation = "cluster.open-cluster-management.io/experimental-scheduling-disable"
 
 // Reconciler schedules one Placement at a time.
 type Reconciler struct {
 	Client client.Client
+	Clock  clock.Clock
 
 	written index.Written[client.ObjectKey]
+	fleet   fleet
 }
 
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	// Conditions of a cluster change no decision: an outage comes as a taint.
+	// Conditions of a cluster change no decision but that of an expression: an
+	// outage comes as a taint.
 	clusterChanged := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, index.Changed(func(c client.Object) any {
 		return c.GetAnnotations()[kronvoyv1alpha1.AnnotationDetached]
 	}))
-	claimsChanged := index.Changed(func(c client.Object) any {
-		managed, _ := c.(*clusterv1.ManagedCluster)
-		return managed.Status.ClusterClaims
-	})
 	return ctrl.NewControllerManagedBy(mgr).Named("placement").
 		For(&clusterv1beta1.Placement{}, builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Owns(&clusterv1beta1.PlacementDecision{}).
 		Watches(&clusterv1.ManagedCluster{}, handler.EnqueueRequestsFromMapFunc(r.all), builder.WithPredicates(clusterChanged)).
-		Watches(&clusterv1.ManagedCluster{}, handler.EnqueueRequestsFromMapFunc(r.byClaims), builder.WithPredicates(claimsChanged)).
+		Watches(&clusterv1.ManagedCluster{}, handler.EnqueueRequestsFromMapFunc(r.that(restsOnStatus)), builder.WithPredicates(statusChanged())).
+		Watches(&clusterv1alpha1.AddOnPlacementScore{}, handler.EnqueueRequestsFromMapFunc(r.that(needsScores))).
 		Watches(&clusterv1beta2.ManagedClusterSet{}, handler.EnqueueRequestsFromMapFunc(r.all), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&clusterv1beta2.ManagedClusterSetBinding{}, handler.EnqueueRequestsFromMapFunc(r.ofNamespace), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Complete(r)
@@ -67,13 +70,9 @@ func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Reque
 	return r.requests(ctx, nil)
 }
 
-// byClaims are the Placements that select by claims.
-func (r *Reconciler) byClaims(ctx context.Context, _ client.Object) []reconcile.Request {
-	return r.requests(ctx, func(p *clusterv1beta1.Placement) bool {
-		return slices.ContainsFunc(p.Spec.Predicates, func(predicate clusterv1beta1.ClusterPredicate) bool {
-			return len(predicate.RequiredClusterSelector.ClaimSelector.MatchExpressions) > 0
-		})
-	})
+// that are the Placements for which a change matters.
+func (r *Reconciler) that(matters func(*clusterv1beta1.Placement) bool) handler.MapFunc {
+	return func(ctx context.Context, _ client.Object) []reconcile.Request { return r.requests(ctx, matters) }
 }
 
 func (r *Reconciler) ofNamespace(ctx context.Context, obj client.Object) []reconcile.Request {
@@ -109,51 +108,72 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if p.DeletionTimestamp != nil || p.Annotations[disableAnnotation] == "true" {
 		return reconcile.Result{}, nil
 	}
-	policy, clusters, misconfigured, err := r.gather(ctx, &p)
+	policy, misconfigured, err := r.policy(ctx, &p)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if misconfigured != nil {
 		return reconcile.Result{}, r.writeStatus(ctx, &p, nil, policy, misconfigured)
 	}
-	pages, err := r.pages(ctx, &p)
+	pages, placed, err := r.decisions(ctx, &p)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	decision := placement.Select(policy, clusters, previous(pages))
-	if err := r.writePages(ctx, &p, pages, decision); err != nil {
+	clusters, err := r.fleet.snapshot(ctx, r.Client, policy, placed)
+	if err != nil {
 		return reconcile.Result{}, err
 	}
-	return reconcile.Result{}, r.writeStatus(ctx, &p, &decision, policy, nil)
+	now := r.Clock.Now()
+	decision := placement.Select(policy, clusters, previous(pages), now)
+	if decision.Undecided != "" {
+		return reconcile.Result{}, r.writeStatus(ctx, &p, nil, policy, errors.New(decision.Undecided))
+	}
+	groups, err := r.writePages(ctx, &p, pages, &decision)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if err := r.writeStatus(ctx, &p, &outcome{&decision, groups}, policy, nil); err != nil {
+		return reconcile.Result{}, err
+	}
+	if decision.RecheckAt.IsZero() {
+		return reconcile.Result{}, nil
+	}
+	return reconcile.Result{RequeueAfter: max(decision.RecheckAt.Sub(now), time.Second)}, nil
 }
 
-func (r *Reconciler) gather(ctx context.Context, p *clusterv1beta1.Placement) (policy placement.Policy, clusters []placement.Cluster, misconfigured, err error) {
+// policy says in misconfigured what is wrong with the Placement.
+func (r *Reconciler) policy(ctx context.Context, p *clusterv1beta1.Placement) (policy placement.Policy, misconfigured, err error) {
 	var bindings clusterv1beta2.ManagedClusterSetBindingList
 	if err := r.Client.List(ctx, &bindings, client.InNamespace(p.Namespace)); err != nil {
-		return policy, nil, nil, fmt.Errorf("listing cluster set bindings: %w", err)
+		return policy, nil, fmt.Errorf("listing cluster set bindings: %w", err)
 	}
 	var sets clusterv1beta2.ManagedClusterSetList
 	if err := r.Client.List(ctx, &sets); err != nil {
-		return policy, nil, nil, fmt.Errorf("listing cluster sets: %w", err)
-	}
-	var managed clusterv1.ManagedClusterList
-	if err := r.Client.List(ctx, &managed); err != nil {
-		return policy, nil, nil, fmt.Errorf("listing clusters: %w", err)
-	}
-	for i := range managed.Items {
-		clusters = append(clusters, convert.PlacementCluster(&managed.Items[i]))
+		return policy, nil, fmt.Errorf("listing cluster sets: %w", err)
 	}
 	policy, misconfigured = convert.Policy(p, bindings.Items, sets.Items)
-	return policy, clusters, misconfigured, nil
+	return policy, misconfigured, nil
 }
 
-func (r *Reconciler) pages(ctx context.Context, p *clusterv1beta1.Placement) ([]clusterv1beta1.PlacementDecision, error) {
-	var pages clusterv1beta1.PlacementDecisionList
-	err := r.Client.List(ctx, &pages, client.InNamespace(p.Namespace), client.MatchingLabels{clusterv1beta1.PlacementLabel: p.Name})
-	if err != nil {
-		return nil, fmt.Errorf("listing decisions of placement %s/%s: %w", p.Namespace, p.Name, err)
+// decisions are the Placement's own, and for each cluster how many others have
+// selected it.
+func (r *Reconciler) decisions(ctx context.Context, p *clusterv1beta1.Placement) (own []clusterv1beta1.PlacementDecision, placed map[string]int, err error) {
+	var all clusterv1beta1.PlacementDecisionList
+	if err := r.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, nil, fmt.Errorf("listing decisions: %w", err)
 	}
-	return pages.Items, nil
+	placed = map[string]int{}
+	for i := range all.Items {
+		d := &all.Items[i]
+		if d.Namespace == p.Namespace && d.Labels[clusterv1beta1.PlacementLabel] == p.Name {
+			own = append(own, *d.DeepCopy())
+			continue
+		}
+		for _, decision := range d.Status.Decisions {
+			placed[decision.ClusterName]++
+		}
+	}
+	return own, placed, nil
 }
 
 func previous(pages []clusterv1beta1.PlacementDecision) []string {
@@ -168,68 +188,112 @@ func previous(pages []clusterv1beta1.PlacementDecision) []string {
 	return names
 }
 
-// writePages writes the decision. Pages are filled before surplus ones are
-// deleted, so that no reader ever sees a cluster missing that is selected.
-func (r *Reconciler) writePages(ctx context.Context, p *clusterv1beta1.Placement, existing []clusterv1beta1.PlacementDecision, decision placement.Decision) error {
-	var decisions []clusterv1beta1.ClusterDecision
-	for _, reason := range decision.Reasons {
-		if _, selected := slices.BinarySearch(decision.Clusters, reason.Cluster); selected {
-			decisions = append(decisions, clusterv1beta1.ClusterDecision{ClusterName: reason.Cluster, Reason: string(reason.Code)})
-		}
-	}
-	wanted := map[string]bool{}
-	for page := 0; page == 0 || page*pageSize < len(decisions); page++ {
-		name := p.Name + "-decision-" + strconv.Itoa(page+1)
-		wanted[name] = true
-		part := decisions[page*pageSize : min((page+1)*pageSize, len(decisions))]
-		if err := r.writePage(ctx, p, existing, name, part); err != nil {
-			return fmt.Errorf("writing decision %s/%s: %w", p.Namespace, name, err)
-		}
-	}
-	for i := range existing {
-		if !wanted[existing[i].Name] {
-			if err := r.Client.Delete(ctx, &existing[i]); client.IgnoreNotFound(err) != nil {
-				return fmt.Errorf("deleting decision %s/%s: %w", p.Namespace, existing[i].Name, err)
-			}
-		}
-	}
-	return nil
+// outcome is a decision, and the groups of its pages for the Placement's status.
+type outcome struct {
+	*placement.Decision
+	groups []clusterv1beta1.DecisionGroupStatus
 }
 
-func (r *Reconciler) writePage(ctx context.Context, p *clusterv1beta1.Placement, existing []clusterv1beta1.PlacementDecision, name string, decisions []clusterv1beta1.ClusterDecision) error {
-	i := slices.IndexFunc(existing, func(d clusterv1beta1.PlacementDecision) bool { return d.Name == name })
-	var page *clusterv1beta1.PlacementDecision
-	if i >= 0 {
-		page = existing[i].DeepCopy()
-	} else {
-		page = &clusterv1beta1.PlacementDecision{ObjectMeta: metav1.ObjectMeta{
-			Namespace: p.Namespace, Name: name,
-			Labels: map[string]string{
-				clusterv1beta1.PlacementLabel:          p.Name,
-				clusterv1beta1.DecisionGroupIndexLabel: "0",
-				clusterv1beta1.DecisionGroupNameLabel:  "",
-			},
+// writePages writes the decision, so that no reader ever sees a cluster missing
+// that stays selected.
+func (r *Reconciler) writePages(ctx context.Context, p *clusterv1beta1.Placement, live []clusterv1beta1.PlacementDecision, decision *placement.Decision) ([]clusterv1beta1.DecisionGroupStatus, error) {
+	byNumber := map[int]*clusterv1beta1.PlacementDecision{}
+	var existing []page
+	for i := range live {
+		number, err := numberOf(p, &live[i])
+		if err != nil || byNumber[number] != nil {
+			continue // somebody else's, which the label makes ours: it goes below
+		}
+		byNumber[number] = &live[i]
+		existing = append(existing, pageOf(number, &live[i]))
+	}
+	plan := paginate(decision.Groups, existing)
+	groups := make([]clusterv1beta1.DecisionGroupStatus, len(decision.Groups))
+	for i, group := range decision.Groups {
+		groups[i] = clusterv1beta1.DecisionGroupStatus{
+			DecisionGroupIndex: int32(i), DecisionGroupName: group.Name, ClustersCount: int32(len(group.Clusters)), Decisions: []string{},
+		}
+	}
+	for _, page := range plan.first {
+		groups[page.index].Decisions = append(groups[page.index].Decisions, pageName(p, page.number))
+	}
+	for _, page := range slices.Concat(plan.first, plan.then) {
+		written, err := r.writePage(ctx, p, byNumber[page.number], page, decision)
+		if err != nil {
+			return nil, fmt.Errorf("writing decision %s/%s: %w", p.Namespace, pageName(p, page.number), err)
+		}
+		byNumber[page.number] = written
+	}
+	for i := range live {
+		number, err := numberOf(p, &live[i])
+		if err == nil && !slices.Contains(plan.remove, number) {
+			continue
+		}
+		if err := r.Client.Delete(ctx, &live[i]); client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("deleting decision %s/%s: %w", p.Namespace, live[i].Name, err)
+		}
+	}
+	return groups, nil
+}
+
+func pageName(p *clusterv1beta1.Placement, number int) string {
+	return p.Name + "-decision-" + strconv.Itoa(number)
+}
+
+func numberOf(p *clusterv1beta1.Placement, d *clusterv1beta1.PlacementDecision) (int, error) {
+	number, err := strconv.Atoi(strings.TrimPrefix(d.Name, p.Name+"-decision-"))
+	if err != nil || number < 1 || pageName(p, number) != d.Name {
+		return 0, fmt.Errorf("%s is no page of %s", d.Name, p.Name)
+	}
+	return number, nil
+}
+
+func pageOf(number int, d *clusterv1beta1.PlacementDecision) page {
+	out := page{number: number, name: d.Labels[clusterv1beta1.DecisionGroupNameLabel]}
+	var err error
+	if out.index, err = strconv.Atoi(d.Labels[clusterv1beta1.DecisionGroupIndexLabel]); err != nil {
+		out.index = -1 // of no group: what is on it goes to another page
+	}
+	for _, decision := range d.Status.Decisions {
+		if decision.ClusterName != "" {
+			out.clusters = append(out.clusters, decision.ClusterName)
+		}
+	}
+	return out
+}
+
+// writePage creates the page if live is nil, and writes what differs.
+func (r *Reconciler) writePage(ctx context.Context, p *clusterv1beta1.Placement, live *clusterv1beta1.PlacementDecision, wanted page, decision *placement.Decision) (*clusterv1beta1.PlacementDecision, error) {
+	decisions := make([]clusterv1beta1.ClusterDecision, 0, len(wanted.clusters))
+	for _, name := range wanted.clusters {
+		why, _ := decision.Why(name)
+		decisions = append(decisions, clusterv1beta1.ClusterDecision{ClusterName: name, Reason: string(why.Code)})
+	}
+	labels := map[string]string{
+		clusterv1beta1.PlacementLabel:          p.Name,
+		clusterv1beta1.DecisionGroupIndexLabel: strconv.Itoa(wanted.index),
+		clusterv1beta1.DecisionGroupNameLabel:  wanted.name,
+	}
+	if live == nil {
+		live = &clusterv1beta1.PlacementDecision{ObjectMeta: metav1.ObjectMeta{
+			Namespace: p.Namespace, Name: pageName(p, wanted.number), Labels: labels,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(p, schema.GroupVersion(clusterv1beta1.GroupVersion).WithKind("Placement"))},
 		}}
-		if err := r.Client.Create(ctx, page); err != nil && !apierrors.IsAlreadyExists(err) {
-			return err
+		if err := r.Client.Create(ctx, live); err != nil && !apierrors.IsAlreadyExists(err) {
+			return nil, err
 		} else if err != nil {
-			if err := r.Client.Get(ctx, client.ObjectKeyFromObject(page), page); err != nil {
-				return err
+			if err := r.Client.Get(ctx, client.ObjectKeyFromObject(live), live); err != nil {
+				return nil, err
 			}
 		}
+	} else if equality.Semantic.DeepEqual(live.Status.Decisions, decisions) {
+		return live, nil
 	}
-	if i >= 0 && equality.Semantic.DeepEqual(page.Status.Decisions, decisions) {
-		return nil
-	}
-	page.Status.Decisions = decisions
-	if page.Status.Decisions == nil {
-		page.Status.Decisions = []clusterv1beta1.ClusterDecision{}
-	}
-	return r.Client.Status().Update(ctx, page)
+	live.Status.Decisions = decisions
+	return live, r.Client.Status().Update(ctx, live)
 }
 
-func (r *Reconciler) writeStatus(ctx context.Context, p *clusterv1beta1.Placement, decision *placement.Decision, policy placement.Policy, misconfigured error) error {
+func (r *Reconciler) writeStatus(ctx context.Context, p *clusterv1beta1.Placement, decision *outcome, policy placement.Policy, misconfigured error) error {
 	before := p.DeepCopy()
 	condition := metav1.Condition{Type: clusterv1beta1.PlacementConditionMisconfigured, Status: metav1.ConditionFalse, Reason: "Succeedconfigured", ObservedGeneration: p.Generation}
 	if misconfigured != nil {
@@ -238,13 +302,9 @@ func (r *Reconciler) writeStatus(ctx context.Context, p *clusterv1beta1.Placemen
 	apimeta.SetStatusCondition(&p.Status.Conditions, condition)
 	markClaims(p, policy)
 	if decision != nil {
-		apimeta.SetStatusCondition(&p.Status.Conditions, satisfied(p, policy, *decision))
+		apimeta.SetStatusCondition(&p.Status.Conditions, satisfied(p, policy, *decision.Decision))
 		p.Status.NumberOfSelectedClusters = int32(len(decision.Clusters))
-		group := clusterv1beta1.DecisionGroupStatus{ClustersCount: p.Status.NumberOfSelectedClusters, Decisions: []string{}}
-		for page := 0; page == 0 || page*pageSize < len(decision.Clusters); page++ {
-			group.Decisions = append(group.Decisions, p.Name+"-decision-"+strconv.Itoa(page+1))
-		}
-		p.Status.DecisionGroups = []clusterv1beta1.DecisionGroupStatus{group}
+		p.Status.DecisionGroups = decision.groups
 	}
 	if p.Status.DecisionGroups == nil {
 		p.Status.DecisionGroups = []clusterv1beta1.DecisionGroupStatus{}
@@ -268,7 +328,7 @@ func markClaims(p *clusterv1beta1.Placement, policy placement.Policy) {
 	apimeta.SetStatusCondition(&p.Status.Conditions, metav1.Condition{
 		Type: kronvoyv1alpha1.ConditionRestsOnClaims, Status: metav1.ConditionTrue, ObservedGeneration: p.Generation,
 		Reason: kronvoyv1alpha1.ReasonClaimsAreUntrusted,
-		Message: "claimSelector goes by what clusters say of themselves, and nobody checks that: a cluster that lies is selected, " +
+		Message: "the decision goes by what clusters say of themselves, and nobody checks that: a cluster that lies is selected, " +
 			"and gets what is placed here; where that matters select by labels, which only the hub gives",
 	})
 }
@@ -283,6 +343,10 @@ func satisfied(p *clusterv1beta1.Placement, policy placement.Policy, decision pl
 	case len(policy.Sets) == 0:
 		condition.Reason = "NoManagedClusterSetBindings"
 		condition.Message = "no cluster set is bound to namespace " + p.Namespace + ": create a ManagedClusterSetBinding"
+		if len(policy.NamedSets) > 0 {
+			condition.Reason = "NoIntersection"
+			condition.Message = "namespace " + p.Namespace + " is bound to none of the cluster sets in spec.clusterSets: create a ManagedClusterSetBinding for one of them"
+		}
 	case len(decision.Clusters) == 0:
 		condition.Reason = "NoManagedClusterMatched"
 		condition.Message = "no cluster matches"
