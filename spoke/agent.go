@@ -125,8 +125,8 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 			return err
 		}
 	}
-	o.Board.Check("cluster", func(ctx context.Context) error { return answers(ctx, local) })
-	o.Board.Check("hub", theHub.asked)
+	o.Board.Check(clusterTopic, func(ctx context.Context) error { return answers(ctx, local) })
+	o.Board.Check(hubTopic, theHub.asked)
 	return nil
 }
 

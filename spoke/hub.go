@@ -29,8 +29,11 @@ import (
 // hubName is the hub among the engaged clusters.
 const hubName multicluster.ClusterName = "hub"
 
-// hubTopic is that of notices about the hub.
-const hubTopic notice.Topic = "hub"
+// Topics of what is told about the agent.
+const (
+	hubTopic     notice.Topic = "hub"
+	clusterTopic notice.Topic = "cluster"
+)
 
 const (
 	// probeTimeout bounds the first questions to a hub that may not answer.

@@ -2,11 +2,13 @@ package spoke
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kronvoy/kronvoy/spoke/join"
+	"github.com/kronvoy/kronvoy/spoke/notice"
 )
 
 // Serve joins the cluster to the hub that its bootstrap names, where it has not
@@ -14,6 +16,10 @@ import (
 // the cluster's name nor the hub. When the cluster joins another hub the agent
 // begins anew.
 func Serve(ctx context.Context, o Options, joiner *join.Joiner) error {
+	// What the agent is to answer for counts from the first probe on.
+	for _, topic := range []notice.Topic{clusterTopic, hubTopic} {
+		o.Board.Check(topic, func(context.Context) error { return errors.New("the agent waits for the cluster to have joined") })
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return joiner.Run(ctx) })
 	group.Go(func() error {

@@ -41,8 +41,8 @@ func demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the example web application on a local hub and three spokes",
-		Long: `Start a hub and three spokes as local processes, apply examples/webapp to the
-hub, show it become ready everywhere, change a replica count by hand on one
+		Long: `Start a hub and three spokes as local processes, let the spokes join with tokens,
+apply examples/webapp to the hub, show it become ready everywhere, change a replica count by hand on one
 spoke, and show that this is seen and put right.
 
 Run it inside the repository. What it needs it builds, which takes minutes the

@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/client-go/rest"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
@@ -41,6 +42,11 @@ func (j *Joiner) join(ctx context.Context, b *bootstrap) error {
 	agent := string(j.secret.Data[kronvoyv1alpha1.SecretAgentName])
 	cert, err := j.certificate(ctx, hub, b.cluster, agent, key, func() error { return j.register(ctx, hub, b) })
 	if err == nil {
+		// The connection has served its purpose; client-go gives the same transport
+		// for the same configuration.
+		if used, err := rest.TransportFor(config); err == nil {
+			defer utilnet.CloseIdleConnectionsFor(used)
+		}
 		return j.take(ctx, &identity{cluster: b.cluster, agent: agent, server: b.server, bootstrap: b.hash}, key, cert)
 	}
 	if n := j.whyNotJoined(ctx, hub, b, err); n != nil {

@@ -17,6 +17,9 @@ import (
 const (
 	dialTimeout = 30 * time.Second
 	keepAlive   = 30 * time.Second
+	// idleTimeout ends a connection that nobody uses: two clients that begin at the
+	// same moment make one each, and share the first from then on.
+	idleTimeout = 15 * time.Second
 	// maxDrain is how long requests may go on over a connection whose certificate
 	// was replaced; watches are resumed over the new one then.
 	maxDrain = 10 * time.Second
@@ -68,7 +71,7 @@ func (t *transport) use(server *rest.Config, certificate tls.Certificate, drain 
 	dialer := connrotation.NewDialer((&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext)
 	next := &generation{dialer: dialer, Transport: utilnet.SetTransportDefaults(&http.Transport{
 		Proxy: server.Proxy, DialContext: dialer.DialContext, TLSClientConfig: config,
-		DisableCompression: server.DisableCompression,
+		DisableCompression: server.DisableCompression, IdleConnTimeout: idleTimeout,
 	})}
 	t.mu.Lock()
 	defer t.mu.Unlock()

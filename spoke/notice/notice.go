@@ -113,7 +113,7 @@ func (b *Board) Ready(ctx context.Context) (text string, ready bool) {
 	for topic, check := range b.checks {
 		checks[topic] = check
 	}
-	ready = true
+	ready = len(b.notices)+len(b.checks) > 0 // who has said nothing has not begun
 	var lines []string
 	for topic, n := range b.notices {
 		mark := "+"

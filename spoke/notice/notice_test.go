@@ -30,6 +30,9 @@ func TestANewReasonIsAnEventAndReadyzSaysWhatToDo(t *testing.T) {
 		Regarding: corev1.ObjectReference{Namespace: "kronvoy-agent", Name: "bootstrap-hub-kubeconfig"},
 		Clock:     testclock.NewFakePassiveClock(time.Unix(0, 0)),
 	}
+	if _, ready := board.Ready(t.Context()); ready {
+		t.Error("who has not begun is ready")
+	}
 	waiting := notice.Notice{Reason: "NoBootstrapSecret", Message: "run kronvoy join", Problem: true, Unready: true}
 	board.Tell(t.Context(), "hub", waiting)
 	board.Tell(t.Context(), "hub", waiting)

@@ -72,14 +72,15 @@ func (a *agent) ocm(ctx context.Context) (figures ocmFigures, err error) {
 	if err != nil {
 		return figures, err
 	}
-	if err := a.Accept(ctx, cluster); err != nil {
+	onHub, err := a.Identify(ctx, cluster, ocm.Namespace)
+	if err != nil {
 		return figures, err
 	}
 	namespace := object("{apiVersion: v1, kind: Namespace, metadata: {name: " + benchNamespace + "}}")
 	if err := cluster.ApplyObjects(ctx, object(widgetYAML[0]), object(widgetYAML[1]), namespace); err != nil {
 		return figures, err
 	}
-	process, err := ocm.Start(ctx, a.Fleet, cluster, a.Config("ocm", "spoke"), a.options.progress)
+	process, err := ocm.Start(ctx, a.Fleet, cluster, onHub, a.Config("ocm", "spoke"), a.options.progress)
 	if err != nil {
 		return figures, fmt.Errorf("starting OCM's agent: %w", err)
 	}

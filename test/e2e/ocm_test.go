@@ -30,14 +30,15 @@ func (s *scene) klusterletJoins() (*fleet.Cluster, *fleet.Process) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	if err := s.stack.Accept(s.Context(), spoke); err != nil {
+	onHub, err := s.stack.Identify(s.Context(), spoke, ocm.Namespace)
+	if err != nil {
 		s.Fatal(err)
 	}
 	s.hub.Patch(s, "managedclusters.cluster.open-cluster-management.io", klusterlet, `{metadata: {labels: {size: small}}}`)
 	if s.spokes[klusterlet], err = s.open(spoke); err != nil {
 		s.Fatal(err)
 	}
-	agent, err := ocm.Start(s.Context(), s.stack.Fleet, spoke, s.stack.Config("ocm", "spoke"), os.Stderr)
+	agent, err := ocm.Start(s.Context(), s.stack.Fleet, spoke, onHub, s.stack.Config("ocm", "spoke"), os.Stderr)
 	if err != nil {
 		s.Fatal(err)
 	}

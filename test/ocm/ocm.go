@@ -29,11 +29,11 @@ const (
 	Account   = "klusterlet-work-sa"
 )
 
-// Start runs OCM's agent for a cluster that is accepted on the fleet's hub. crds
-// is a folder with the CRD of AppliedManifestWorks. On the cluster it has the
-// rights that a klusterlet gives it by default, on the hub those that the hub
-// gives to the agents of this cluster.
-func Start(ctx context.Context, f *fleet.Fleet, spoke *fleet.Cluster, crds string, progress io.Writer) (*fleet.Process, error) {
+// Start runs OCM's agent for a cluster that has joined; onHub is a kubeconfig of
+// what it joined with. crds is a folder with the CRD of AppliedManifestWorks. On
+// the cluster it has the rights that a klusterlet gives it by default, on the hub
+// those that the hub gives to the agents of this cluster.
+func Start(ctx context.Context, f *fleet.Fleet, spoke *fleet.Cluster, onHub, crds string, progress io.Writer) (*fleet.Process, error) {
 	path, err := binaries.EnsureOCMAgent(ctx, progress)
 	if err != nil {
 		return nil, err
@@ -44,11 +44,7 @@ func Start(ctx context.Context, f *fleet.Fleet, spoke *fleet.Cluster, crds strin
 	if err := spoke.ApplyObjects(ctx, rights()...); err != nil {
 		return nil, fmt.Errorf("installing the rights of OCM's agent on %s: %w", spoke.Name, err)
 	}
-	onHub, local := filepath.Join(f.Dir(), spoke.Name+"-ocm-on-hub.kubeconfig"), filepath.Join(f.Dir(), spoke.Name+"-ocm.kubeconfig")
-	group := "system:open-cluster-management:" + spoke.Name
-	if err := f.Hub().ClientKubeconfig(ctx, group+":ocm", []string{group, "system:open-cluster-management:managed-clusters"}, onHub); err != nil {
-		return nil, fmt.Errorf("making the identity of %s on the hub: %w", spoke.Name, err)
-	}
+	local := filepath.Join(f.Dir(), spoke.Name+"-ocm.kubeconfig")
 	if err := spoke.ServiceAccountKubeconfig(ctx, Namespace, Account, local); err != nil {
 		return nil, fmt.Errorf("making the identity of OCM's agent on %s: %w", spoke.Name, err)
 	}

@@ -19,16 +19,17 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/internal/install"
 	"github.com/kronvoy/kronvoy/test/fleet"
 )
 
 // Namespaces of the hub and of the agents.
 const (
 	HubNamespace   = "kronvoy-system"
-	AgentNamespace = "kronvoy-agent"
+	AgentNamespace = install.AgentNamespace
 )
 
 // Options say what to run. The zero value is the hub and three spokes.
@@ -190,7 +191,7 @@ func (s *Stack) install(ctx context.Context) error {
 // installLocal gives the hub's own cluster what an agent needs, and the hub the
 // right to act as one.
 func (s *Stack) installLocal(ctx context.Context) error {
-	if err := s.installAgent(ctx, s.Fleet.Hub()); err != nil {
+	if err := s.installAgent(ctx, s.Fleet.Hub(), nil); err != nil {
 		return err
 	}
 	if err := s.Fleet.Hub().Apply(ctx, s.Config("local", "rbac.yaml")); err != nil {
@@ -200,12 +201,17 @@ func (s *Stack) installLocal(ctx context.Context) error {
 }
 
 // installAgent brings what an agent needs to a cluster, but the agent itself.
-func (s *Stack) installAgent(ctx context.Context, cluster *fleet.Cluster) error {
-	if err := cluster.InstallCRDs(ctx, s.Config("ocm", "spoke")); err != nil {
-		return fmt.Errorf("installing CRDs on %s: %w", cluster.Name, err)
+func (s *Stack) installAgent(ctx context.Context, cluster *fleet.Cluster, bootstrap map[string][]byte) error {
+	admin, err := administrator(cluster)
+	if err != nil {
+		return err
 	}
-	if err := cluster.Apply(ctx, s.Config("spoke", "namespace.yaml"), s.Config("spoke", "rbac.yaml")); err != nil {
-		return fmt.Errorf("installing on %s: %w", cluster.Name, err)
+	objects, err := install.Agent{Bootstrap: bootstrap}.Objects()
+	if err == nil {
+		err = install.Apply(ctx, admin, objects...)
+	}
+	if err != nil {
+		return fmt.Errorf("installing the agent on %s: %w", cluster.Name, err)
 	}
 	return nil
 }
@@ -240,66 +246,39 @@ func (s *Stack) startHub(ctx context.Context) error {
 	return waitReady(ctx, s.Hub, port)
 }
 
-// Join accepts a cluster on the hub and starts its agent.
-func (s *Stack) Join(ctx context.Context, spoke *fleet.Cluster) error {
-	s.say("joining %s", spoke.Name)
-	if err := s.Accept(ctx, spoke); err != nil {
-		return err
-	}
-	return s.Serve(ctx, spoke)
-}
-
-// Serve installs and starts the agent of a cluster, whoever accepted the cluster
-// on the hub. args are added to its command line.
+// Serve installs and starts the agent of a cluster that need not join: whoever
+// runs the hub knows it by a certificate. args are added to its command line.
 func (s *Stack) Serve(ctx context.Context, spoke *fleet.Cluster, args ...string) error {
-	if err := s.installAgent(ctx, spoke); err != nil {
+	onHub := s.onHub(spoke)
+	group := kronvoyv1alpha1.AgentGroup(spoke.Name)
+	if err := s.Fleet.Hub().ClientKubeconfig(ctx, kronvoyv1alpha1.AgentUser(spoke.Name, "agent"), []string{group, kronvoyv1alpha1.AgentsGroup}, onHub); err != nil {
+		return fmt.Errorf("making the identity of %s on the hub: %w", spoke.Name, err)
+	}
+	if err := errors.Join(s.options.Reroute(onHub), s.installAgent(ctx, spoke, nil)); err != nil {
 		return err
 	}
-	return s.startAgent(ctx, spoke, args)
+	return s.startAgent(ctx, spoke, append([]string{"--cluster-name", spoke.Name, "--hub-kubeconfig", onHub}, args...))
 }
 
-// Accept registers a cluster on the hub with its labels.
-func (s *Stack) Accept(ctx context.Context, spoke *fleet.Cluster) error {
-	labels := map[string]any{"region": spoke.Region}
-	for key, value := range s.options.Labels[spoke.Name] {
-		labels[key] = value
-	}
-	spec := map[string]any{"hubAcceptsClient": true}
-	if s.options.LeaseSeconds > 0 {
-		spec["leaseDurationSeconds"] = int64(s.options.LeaseSeconds)
-	}
-	cluster := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "cluster.open-cluster-management.io/v1", "kind": "ManagedCluster",
-		"metadata": map[string]any{"name": spoke.Name, "labels": labels},
-		"spec":     spec,
-	}}
-	if err := s.Fleet.Hub().ApplyObjects(ctx, cluster); err != nil {
-		return fmt.Errorf("accepting %s: %w", spoke.Name, err)
-	}
-	return nil
+// onHub is the kubeconfig with which a cluster's agent first comes to the hub;
+// its name is that of the agent's link in a proxy.
+func (s *Stack) onHub(spoke *fleet.Cluster) string {
+	return filepath.Join(s.Fleet.Dir(), spoke.Name+"-on-hub.kubeconfig")
 }
 
 func (s *Stack) startAgent(ctx context.Context, spoke *fleet.Cluster, extra []string) error {
-	onHub := filepath.Join(s.Fleet.Dir(), spoke.Name+"-on-hub.kubeconfig")
-	group := "system:open-cluster-management:" + spoke.Name
-	if err := s.Fleet.Hub().ClientKubeconfig(ctx, group+":agent", []string{group, "system:open-cluster-management:managed-clusters"}, onHub); err != nil {
-		return fmt.Errorf("making the identity of %s on the hub: %w", spoke.Name, err)
-	}
 	local := filepath.Join(s.Fleet.Dir(), spoke.Name+"-agent.kubeconfig")
 	if err := spoke.ServiceAccountKubeconfig(ctx, AgentNamespace, "kronvoy-agent", local); err != nil {
 		return fmt.Errorf("making the agent's identity on %s: %w", spoke.Name, err)
 	}
-	if err := errors.Join(s.options.Reroute(onHub), s.options.Reroute(local)); err != nil {
+	if err := s.options.Reroute(local); err != nil {
 		return err
 	}
 	port, err := freePort()
 	if err != nil {
 		return err
 	}
-	args := []string{
-		"--cluster-name", spoke.Name, "--hub-kubeconfig", onHub, "--kubeconfig", local,
-		"--namespace", AgentNamespace, "--health-probe-bind-address", address(port),
-	}
+	args := []string{"--kubeconfig", local, "--namespace", AgentNamespace, "--health-probe-bind-address", address(port)}
 	if s.options.LeaseSeconds > 0 {
 		args = append(args, "--lease-duration", (time.Duration(s.options.LeaseSeconds) * time.Second).String())
 	}
