@@ -19,6 +19,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -78,6 +79,7 @@ func (r *Clusters) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&coordinationv1.Lease{}, byNamespace, comesOrGoes).
 		Watches(&workv1.ManifestWork{}, leaving, comesOrGoes).
 		Watches(&kronvoyv1alpha1.Target{}, leaving, comesOrGoes).
+		WithOptions(controller.Options{MaxConcurrentReconciles: atOnce}).
 		Complete(r)
 }
 

@@ -35,9 +35,10 @@ import (
 // are refused (OCM's agents stop at as many).
 const MaxPending = 10
 
-// requestsAtOnce is how many requests are decided about at the same time: each
-// takes a few answers of the API server.
-const requestsAtOnce = 4
+// atOnce is how many requests are decided about, and how many clusters prepared,
+// at the same time: each takes several answers of the API server, and a fleet
+// may join in one go.
+const atOnce = 8
 
 // Requests decides about the CertificateSigningRequests of agents.
 type Requests struct {
@@ -59,7 +60,7 @@ func (r *Requests) SetupWithManager(mgr ctrl.Manager) error {
 		For(&certificatesv1.CertificateSigningRequest{}).
 		Watches(&clusterv1.ManagedCluster{}, handler.EnqueueRequestsFromMapFunc(r.ofCluster), builder.WithPredicates(comesOrGoes)).
 		Watches(&corev1.ServiceAccount{}, handler.EnqueueRequestsFromMapFunc(r.ofCluster), builder.WithPredicates(comesOrGoes)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: requestsAtOnce}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: atOnce}).
 		Complete(r)
 }
 
