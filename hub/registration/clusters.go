@@ -168,10 +168,8 @@ func (r *Clusters) admit(ctx context.Context, c *clusterv1.ManagedCluster) error
 
 // place makes the cluster's namespace, or says why there can be none.
 func (r *Clusters) place(ctx context.Context, c *clusterv1.ManagedCluster) (reason, message string, err error) {
-	if c.Name != kronvoyv1alpha1.LocalCluster {
-		if invalid := kronvoyv1alpha1.ValidateJoinName(c.Name); invalid != nil {
-			return reasonNameReserved, invalid.Error(), nil
-		}
+	if reserved := reservedName(c.Name); reserved != "" {
+		return reasonNameReserved, reserved, nil
 	}
 	taken, namespace, err := namespaceOf(ctx, r.Reader, c.Name)
 	switch {
@@ -190,6 +188,15 @@ func (r *Clusters) place(ctx context.Context, c *clusterv1.ManagedCluster) (reas
 		return reasonTerminating, fmt.Sprintf("namespace %s is being deleted; it is made again when it is gone", c.Name), nil
 	}
 	return "", "", nil
+}
+
+// reservedName says why no cluster may have a name but, where it is so called,
+// the hub's own.
+func reservedName(cluster string) string {
+	if err := kronvoyv1alpha1.ValidateJoinName(cluster); err != nil && cluster != kronvoyv1alpha1.LocalCluster {
+		return err.Error()
+	}
+	return ""
 }
 
 // namespaceOf is the namespace of a cluster, nil if there is none yet, or why it
