@@ -23,6 +23,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/registration/csr"
+	"github.com/kronvoy/kronvoy/internal/plain"
 )
 
 type acceptOptions struct {
@@ -234,7 +235,7 @@ func (o *acceptOptions) write(out io.Writer, a acceptance) error {
 		word = "not accepted"
 	}
 	fmt.Fprintf(out, "%s %s\n", a.Cluster, word)
-	fmt.Fprintf(out, "  asks for labels: %s\n", labelText(a.RequestedLabels))
+	fmt.Fprintf(out, "  asks for labels: %s\n", plain.Line(labelText(a.RequestedLabels)))
 	fmt.Fprintf(out, "  has labels:      %s\n", labelText(a.Labels))
 	if len(a.Requests) == 0 {
 		fmt.Fprintln(out, "  no request for a certificate waits")

@@ -11,6 +11,7 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/hub/policy"
+	"github.com/kronvoy/kronvoy/internal/plain"
 )
 
 // Input is all that Build depends on.
@@ -298,7 +299,7 @@ func withhold(in Input, unresolved string) string {
 		}
 		applied := findCondition(w.Status.Conditions, workv1.WorkApplied)
 		if applied.Status != "True" {
-			return fmt.Sprintf("work %s is not applied: %s", w.Name, applied.Message)
+			return fmt.Sprintf("work %s is not applied: %s", w.Name, plain.Message(applied.Message))
 		}
 	}
 	return ""
@@ -326,7 +327,7 @@ func answered(w *workv1.ManifestWork) bool {
 func beingDeleted(w *workv1.ManifestWork) string {
 	text := fmt.Sprintf("work %s is still being deleted", w.Name)
 	if c := findCondition(w.Status.Conditions, workv1.WorkDeleting); c != nil && c.Message != "" {
-		text += ": " + c.Message
+		text += ": " + plain.Message(c.Message)
 	}
 	return text
 }
@@ -335,9 +336,9 @@ func beingDeleted(w *workv1.ManifestWork) string {
 func stillDeleting(w *workv1.ManifestWork, report *kronvoyv1alpha1.WorkReport) string {
 	if report != nil && len(report.Status.Deleting) > 0 {
 		first := report.Status.Deleting[0]
-		text := fmt.Sprintf("%s %s/%s is still being deleted", first.Kind, first.Namespace, first.Name)
+		text := plain.Message(fmt.Sprintf("%s %s/%s is still being deleted", first.Kind, first.Namespace, first.Name))
 		if first.Message != "" {
-			text += ": " + first.Message
+			text += ": " + plain.Message(first.Message)
 		}
 		return text
 	}

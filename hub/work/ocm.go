@@ -10,6 +10,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/internal/plain"
 )
 
 // What follows is for OCM's own agent, which has no WorkReports. Its feedback
@@ -77,11 +78,11 @@ func (a answer) unreadable() string {
 		return ""
 	}
 	if synced := findCondition(a.status.Conditions, conditionFeedbackSynced); synced != nil && synced.Status == metav1.ConditionFalse {
-		return truncate("the agent cannot return what is read: "+synced.Message, 1024)
+		return plain.Message("the agent cannot return what is read: " + synced.Message)
 	}
 	for _, value := range a.status.StatusFeedbacks.Values {
 		if _, ok := decodeValue(value.Value); !ok {
-			return value.Name + " is larger than what is taken from a cluster"
+			return plain.Message(value.Name + " is larger than what is taken from a cluster")
 		}
 	}
 	return ""

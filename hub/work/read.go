@@ -12,6 +12,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/internal/plain"
 )
 
 // The most that is taken from one cluster's answer: it is untrusted input.
@@ -49,7 +50,8 @@ type answer struct {
 // Read turns the status of an instance's works on one cluster into what was
 // observed. A value counts whenever it is there; a field counts as absent only
 // if the live object carried the manifest shipped last. Reports of an agent that
-// makes none are those of one before it, and are not looked at.
+// makes none are those of one before it, and are not looked at. Messages are on
+// their way to people's terminals: they are bounded, and plain text.
 func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kronvoyv1alpha1.WorkReport, agent Capabilities) (Feedback, error) {
 	if !agent.Reports {
 		reports = nil
@@ -60,7 +62,7 @@ func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kron
 	for _, w := range works {
 		report := reports[w.Name]
 		if report != nil {
-			feedback.Deleting = append(feedback.Deleting, report.Status.Deleting...)
+			feedback.Deleting = append(feedback.Deleting, deletingOf(report)...)
 			addDrift(&feedback.Drift, report.Status)
 		}
 		if w.DeletionTimestamp != nil {
@@ -140,9 +142,9 @@ func (f *Feedback) note(node string, a answer) {
 	switch applied.Reason {
 	case kronvoyv1alpha1.ReasonSuspended:
 	case kronvoyv1alpha1.ReasonTerminating:
-		f.Terminating[node] = cmp.Or(f.Terminating[node], applied.Message)
+		f.Terminating[node] = cmp.Or(f.Terminating[node], plain.Message(applied.Message))
 	default:
-		f.Failures[node] = cmp.Or(f.Failures[node], fmt.Sprintf("%s: %s: %s", describe(a.id), applied.Reason, applied.Message))
+		f.Failures[node] = cmp.Or(f.Failures[node], plain.Message(fmt.Sprintf("%s: %s: %s", describe(a.id), applied.Reason, applied.Message)))
 	}
 }
 
@@ -240,7 +242,7 @@ func (a answer) verdict(node *graph.Node, current bool) *graph.Verdict {
 	}
 	verdict := &graph.Verdict{Ready: c.Status == metav1.ConditionTrue}
 	if c.Reason == workv1.ConditionRuleInvalid || c.Reason == workv1.ConditionRuleExpressionError {
-		verdict.Err = c.Message
+		verdict.Err = plain.Message(c.Message)
 	}
 	return verdict
 }
@@ -351,8 +353,19 @@ func addDrift(drift *kronvoyv1alpha1.DriftSummary, status kronvoyv1alpha1.WorkRe
 	}
 }
 
+// deletingOf is what leaves, as an agent reports it.
+func deletingOf(report *kronvoyv1alpha1.WorkReport) []kronvoyv1alpha1.DeletingObject {
+	objects := slices.Clone(report.Status.Deleting)
+	for i := range objects {
+		objects[i].Message = plain.Message(objects[i].Message)
+	}
+	return objects
+}
+
 // sentence tells a finding in one line: what, who, and what was done.
-func sentence(f kronvoyv1alpha1.Finding) string {
+func sentence(f kronvoyv1alpha1.Finding) string { return plain.Message(tell(f)) }
+
+func tell(f kronvoyv1alpha1.Finding) string {
 	object := fmt.Sprintf("%s %s/%s", f.Kind, f.Namespace, f.Name)
 	if f.Missing {
 		return fmt.Sprintf("%s: %s was deleted", f.Action, object)
@@ -368,17 +381,10 @@ func sentence(f kronvoyv1alpha1.Finding) string {
 	if more := max(int(f.DetailCount), len(f.Details)) - 1; more > 0 {
 		text += fmt.Sprintf(" and %d more fields", more)
 	}
-	return truncate(text, 1024)
+	return text
 }
 
 func orMissing(value string) string { return cmp.Or(value, "nothing") }
-
-func truncate(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	return text[:limit-3] + "..."
-}
 
 func findCondition(conditions []metav1.Condition, conditionType string) *metav1.Condition {
 	for i := range conditions {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
@@ -111,4 +112,36 @@ func FuzzRead(f *testing.F) {
 			Cluster: graph.Cluster{Name: "c1"}, Observed: feedback.Observed,
 		})
 	})
+}
+
+// TestWhatAClusterSaysIsPlainAndBounded: no text of a cluster's reaches a status
+// with escapes for a terminal in it, or in any length.
+func TestWhatAClusterSaysIsPlainAndBounded(t *testing.T) {
+	hostile := "\x1b[2J\u202e" + strings.Repeat("x", 10_000) + "\x1b]0;owned\a"
+	w := settled(t)
+	agents := w.works[0].DeepCopy()
+	for i, reason := range []string{"AppliedManifestFailed", kronvoyv1alpha1.ReasonTerminating} {
+		agents.Status.ResourceStatus.Manifests[i].Conditions = []metav1.Condition{
+			{Type: workv1.ManifestApplied, Status: metav1.ConditionFalse, Reason: reason, Message: hostile, ObservedGeneration: agents.Generation},
+		}
+	}
+	now := metav1.Now()
+	report := &kronvoyv1alpha1.WorkReport{Status: kronvoyv1alpha1.WorkReportStatus{
+		Deleting: []kronvoyv1alpha1.DeletingObject{{Message: hostile}},
+		Findings: []kronvoyv1alpha1.Finding{{ObjectReference: kronvoyv1alpha1.ObjectReference{Kind: hostile}, LastSeen: now,
+			Details: []kronvoyv1alpha1.FindingDetail{{Path: hostile, Desired: hostile, Observed: hostile, Manager: hostile}}}},
+	}}
+	feedback, err := Read(w.graph, []*workv1.ManifestWork{agents}, map[string]*kronvoyv1alpha1.WorkReport{agents.Name: report}, kronvoys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []string{feedback.Failures["a"], feedback.Terminating["b"], feedback.Drift.Last, feedback.Deleting[0].Message, stillDeleting(agents, report)}
+	for i, text := range texts {
+		if text == "" || len(text) > 3*1024 || strings.ContainsAny(text, "\x1b\a\u202e") {
+			t.Errorf("text %d is %.80q, of %d bytes", i, text, len(text))
+		}
+	}
+	if report.Status.Deleting[0].Message != hostile {
+		t.Error("the report itself was changed")
+	}
 }

@@ -10,6 +10,7 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/graph/hash"
+	"github.com/kronvoy/kronvoy/internal/plain"
 )
 
 // maxSelectionBytes is how much one instance may select on one cluster: all of
@@ -114,12 +115,12 @@ func readSelection(feedback *Feedback, node *graph.Node, s kronvoyv1alpha1.Selec
 	}
 	answer := report.Status.Selections[at]
 	if !answer.Listed {
-		feedback.Failures[node.ID] = truncate(answer.Message, 1024)
+		feedback.Failures[node.ID] = plain.Message(answer.Message)
 		return
 	}
 	objects, err := selectedObjects(node, answer.Items)
 	if err != nil {
-		feedback.Failures[node.ID] = err.Error()
+		feedback.Failures[node.ID] = plain.Message(err.Error())
 		return
 	}
 	feedback.Observed[node.ID] = graph.Observed{Listed: true, SelectionHash: wanted.Hash(), Objects: objects}

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/internal/plain"
 )
 
 // Order is what somebody wants to be decided.
@@ -53,7 +54,7 @@ func (c Change) String() string {
 	if more := len(c.Decision.Paths) - maxShownPaths; more > 0 {
 		what += fmt.Sprintf(" and %d more", more)
 	}
-	return printable(fmt.Sprintf("%s: %s of %s on cluster %s", c.Decision.ID, what, object(c.Decision.ObjectReference), c.Cluster))
+	return plain.Line(fmt.Sprintf("%s: %s of %s on cluster %s", c.Decision.ID, what, object(c.Decision.ObjectReference), c.Cluster))
 }
 
 // Decide says what to record for an order. What cannot be decided is an error if

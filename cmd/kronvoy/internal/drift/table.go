@@ -6,12 +6,12 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/internal/plain"
 )
 
 // maxShownPaths is how many fields a wide table names.
@@ -58,7 +58,7 @@ func WriteDecisions(w io.Writer, decisions []Decision, now time.Time) error {
 
 // WriteFinding prints a finding in full.
 func WriteFinding(w io.Writer, f Finding, now time.Time) error {
-	fmt.Fprintln(w, printable(fmt.Sprintf("%s on cluster %s: %s", object(f.ObjectReference), f.Cluster, f.Action)))
+	fmt.Fprintln(w, plain.Line(fmt.Sprintf("%s on cluster %s: %s", object(f.ObjectReference), f.Cluster, f.Action)))
 	head := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	id := f.ID
 	if id == "" {
@@ -183,23 +183,11 @@ func dash(text string) string {
 	return text
 }
 
-// row prints the cells of one line.
+// row prints the cells of one line. What a cluster reports must not move the
+// cursor of a terminal.
 func row(w io.Writer, cells ...string) {
 	for i := range cells {
-		cells[i] = printable(cells[i])
+		cells[i] = plain.Line(cells[i])
 	}
 	fmt.Fprintln(w, strings.Join(cells, "\t"))
-}
-
-// printable keeps what a cluster reports from moving the cursor of a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsControl(r):
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/kronvoy/kronvoy/internal/plain"
 )
 
 // maxValueColumns is how many of the author's values a table shows.
@@ -55,9 +57,9 @@ func writeNodes(w io.Writer, clusters []Cluster, wide bool) error {
 	header := "\nCLUSTER\tNODE\tSTATE\tWAITS FOR\n"
 	for _, c := range clusters {
 		for _, n := range c.Nodes {
-			why := strings.Join(n.WaitsFor, ", ")
+			why := plain.Line(strings.Join(n.WaitsFor, ", "))
 			if n.Message != "" {
-				why = n.Message
+				why = plain.Line(n.Message)
 			}
 			if !wide {
 				why = clip(why, 90)
@@ -72,7 +74,7 @@ func writeNodes(w io.Writer, clusters []Cluster, wide bool) error {
 func message(c Cluster, wide bool) string {
 	text := cmp.Or(c.Suspended, c.Message, c.Drift)
 	if wide {
-		return text
+		return plain.Line(text)
 	}
 	return clip(text, 90)
 }
@@ -114,7 +116,7 @@ func dash(text string) string {
 }
 
 func clip(text string, limit int) string {
-	text = strings.Join(strings.Fields(text), " ")
+	text = strings.Join(strings.Fields(plain.Line(text)), " ")
 	if runes := []rune(text); len(runes) > limit {
 		return string(runes[:limit-1]) + "…"
 	}
