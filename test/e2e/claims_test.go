@@ -59,6 +59,13 @@ func (s *scene) taints(cluster string) []string {
 func (s *scene) talos(cluster, name, version string) {
 	s.Helper()
 	s.spokes[cluster].Apply(s, "{apiVersion: v1, kind: Node, metadata: {name: "+name+", labels: {topology.kubernetes.io/region: nowhere}, annotations: {kwok.x-k8s.io/node: fake}}}")
+	// kwok fills in a status of its own first.
+	probe.Eventually(s, "node "+name+" to be ready", func() error {
+		if ready := s.spokes[cluster].Get(s, "nodes", name).Condition("Ready"); ready.Status != "True" {
+			return fmt.Errorf("it says %q", ready.Status)
+		}
+		return nil
+	})
 	s.spokes[cluster].Patch(s, "nodes/status", name, "{status: {nodeInfo: {osImage: 'Talos ("+version+")'}}}")
 }
 
