@@ -127,7 +127,7 @@ func TestWhoWasAwayTooLongKeepsItsClusterAndComesBackByANewToken(t *testing.T) {
 	settings := w.configMap("settings", "color", "blue")
 	w.ship("one", settings)
 	w.settled("one")
-	w.kept("one")
+	r.kept("one")
 	// Nobody renews: the agent sees its certificate end.
 	r.rule(func(*certificatesv1.CertificateSigningRequest) verdict { return wait })
 	ended := w.live(settings).GetUID()
@@ -158,10 +158,10 @@ func TestWhoWasAwayTooLongKeepsItsClusterAndComesBackByANewToken(t *testing.T) {
 }
 
 // kept waits until the agent would know a work after a restart without its hub.
-func (w *world) kept(work string) {
-	w.t.Helper()
-	w.eventually("the work to be kept", func() error {
-		if w.read("v1", "Secret", w.ns, w.hubHash+"-"+work) == nil {
+func (r *registrar) kept(work string) {
+	r.w.t.Helper()
+	r.w.eventually("the work to be kept", func() error {
+		if r.w.read("v1", "Secret", r.ns, r.w.hubHash+"-"+work) == nil {
 			return errors.New("it is not")
 		}
 		return nil
@@ -189,7 +189,7 @@ func TestADeniedClusterIsKeptAsItIsUntilItIsAcceptedAgain(t *testing.T) {
 	settings := w.configMap("settings", "color", "blue")
 	w.ship("one", settings)
 	w.settled("one")
-	w.kept("one")
+	r.kept("one")
 	r.refuse()
 	r.says("HubRefuses", false)
 	w.patch(settings, "kubectl-edit", `{"data":{"color":"red"}}`)

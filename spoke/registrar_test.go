@@ -39,6 +39,8 @@ import (
 type registrar struct {
 	w     *world
 	admin kubernetes.Interface
+	// ns is the agent's own namespace, in which works may reach nothing.
+	ns    string
 	board *notice.Board
 	// refusals are the answers 401 and 403 that the agent got of its hub.
 	mu       sync.Mutex
@@ -63,7 +65,10 @@ func newRegistrar(w *world, life time.Duration) *registrar {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r := &registrar{w: w, admin: admin, life: life, decide: func(*certificatesv1.CertificateSigningRequest) verdict { return approve }}
+	r := &registrar{w: w, admin: admin, ns: w.ns + "-agent", life: life, decide: func(*certificatesv1.CertificateSigningRequest) verdict { return approve }}
+	if err := w.client.Create(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: r.ns}}); err != nil {
+		w.t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -208,7 +213,7 @@ func (r *registrar) bootstrap(token string) {
 	}
 	secret := &corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: r.w.ns, Name: kronvoyv1alpha1.BootstrapSecret},
+		ObjectMeta: metav1.ObjectMeta{Namespace: r.ns, Name: kronvoyv1alpha1.BootstrapSecret},
 		Data:       map[string][]byte{kronvoyv1alpha1.SecretKubeconfig: text},
 	}
 	//nolint:staticcheck // the typed object is at hand
@@ -221,7 +226,7 @@ func (r *registrar) bootstrap(token string) {
 func (r *registrar) serve(options ...func(*spoke.Options)) {
 	r.w.t.Helper()
 	o := r.w.agentOptions()
-	o.ClusterName, o.Hub, o.Namespace, o.LeaseDuration = "", nil, r.w.ns, time.Second
+	o.ClusterName, o.Hub, o.Namespace, o.LeaseDuration = "", nil, r.ns, time.Second
 	for _, option := range options {
 		option(&o)
 	}
@@ -239,10 +244,10 @@ func (r *registrar) joinOptions(config *rest.Config) join.Options {
 	}
 	r.board = &notice.Board{
 		Client: cluster, Clock: clock.RealClock{},
-		Regarding: corev1.ObjectReference{APIVersion: "v1", Kind: "Secret", Namespace: r.w.ns, Name: kronvoyv1alpha1.BootstrapSecret},
+		Regarding: corev1.ObjectReference{APIVersion: "v1", Kind: "Secret", Namespace: r.ns, Name: kronvoyv1alpha1.BootstrapSecret},
 	}
 	return join.Options{
-		Cluster: cluster, Namespace: r.w.ns, Board: r.board,
+		Cluster: cluster, Namespace: r.ns, Board: r.board,
 		Configure: func(config *rest.Config) {
 			config.QPS = -1
 			config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &refused{next: next, r: r} })
@@ -299,7 +304,7 @@ func parseCertificate(text []byte) *x509.Certificate {
 func (r *registrar) identity() map[string][]byte {
 	r.w.t.Helper()
 	secret := &corev1.Secret{}
-	err := r.w.client.Get(r.w.ctx, client.ObjectKey{Namespace: r.w.ns, Name: kronvoyv1alpha1.HubSecret}, secret)
+	err := r.w.client.Get(r.w.ctx, client.ObjectKey{Namespace: r.ns, Name: kronvoyv1alpha1.HubSecret}, secret)
 	if client.IgnoreNotFound(err) != nil {
 		r.w.t.Fatal(err)
 	}
@@ -315,7 +320,7 @@ func (r *registrar) says(reason string, ready bool) {
 			return fmt.Errorf("ready is %t:\n%s", is, text)
 		}
 		var events eventsv1.EventList
-		list, err := r.admin.EventsV1().Events(r.w.ns).List(r.w.ctx, metav1.ListOptions{})
+		list, err := r.admin.EventsV1().Events(r.ns).List(r.w.ctx, metav1.ListOptions{})
 		if err != nil {
 			return err
 		}
