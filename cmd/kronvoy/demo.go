@@ -42,8 +42,8 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Run the example web application on a local hub and three spokes",
 		Long: `Start a hub and three spokes as local processes, let the spokes join with tokens,
-apply examples/webapp to the hub, show it become ready everywhere, change a replica count by hand on one
-spoke, and show that this is seen and put right.
+apply examples/webapp to the hub, show it become ready everywhere, change a
+replica count by hand on one spoke, and show that this is seen and put right.
 
 Run it inside the repository. What it needs it builds, which takes minutes the
 first time. Ctrl-C ends and removes everything.`,
@@ -71,11 +71,15 @@ func runDemo(ctx context.Context, out io.Writer, exit bool) (err error) {
 		Fleet: fleet.Options{Name: "demo"}, Labels: demoSizes, Progress: out,
 	})
 	if err != nil {
-		return interrupted(ctx, err)
+		return interrupted(ctx, exit, err)
 	}
 	defer func() {
+		err = interrupted(ctx, exit, err)
+		if err != nil {
+			fmt.Fprintln(out, "\nfailed:", err)
+		}
 		fmt.Fprintln(out, "\nstopping everything")
-		err = errors.Join(interrupted(ctx, err), d.stack.Stop(context.WithoutCancel(ctx)))
+		err = errors.Join(err, d.stack.Stop(context.WithoutCancel(ctx)))
 	}()
 	if d.hub, _, err = hubClient(d.stack.Fleet.Hub().Kubeconfig(), "", demoNamespace); err != nil {
 		return err
@@ -92,11 +96,14 @@ func runDemo(ctx context.Context, out io.Writer, exit bool) (err error) {
 	return nil
 }
 
-// interrupted turns the error of an interrupted run into none: Ctrl-C is a
-// way to end the demo.
-func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
+// interrupted turns the error of an interrupted run into none where Ctrl-C is
+// the way to end the demo; one that ends by itself has not come to its end.
+func interrupted(ctx context.Context, exit bool, err error) error {
+	switch {
+	case ctx.Err() == nil || err == nil:
 		return err
+	case exit:
+		return fmt.Errorf("interrupted: %w", err)
 	}
 	return nil
 }
