@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -24,11 +21,8 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/registration/token"
+	"github.com/kronvoy/kronvoy/internal/bootstrap"
 )
-
-// minTokenLife is the shortest that an API server makes a token for; what ends
-// earlier ends with its ServiceAccount.
-const minTokenLife = 10 * time.Minute
 
 type tokenOptions struct {
 	kubeconfig, context, output  string
@@ -90,7 +84,8 @@ func (o *tokenOptions) run(ctx context.Context, out, errOut io.Writer) error {
 	if o.output != "yaml" && o.output != "json" {
 		return fmt.Errorf("--output %q is not yaml or json", o.output)
 	}
-	t, err := o.token(time.Now())
+	now := time.Now()
+	t, err := o.token(now)
 	if err != nil {
 		return err
 	}
@@ -105,11 +100,11 @@ func (o *tokenOptions) run(ctx context.Context, out, errOut io.Writer) error {
 	if err := o.check(ctx, c); err != nil {
 		return err
 	}
-	secret, err := makeToken(ctx, c, o.cluster, t)
+	secret, err := bootstrap.Make(ctx, c, o.cluster, t, now)
 	if err != nil {
 		return err
 	}
-	text, err := bootstrapKubeconfig(o.cluster, server, secret, o.output)
+	text, err := encodeKubeconfig(bootstrap.Kubeconfig(o.cluster, server, secret), o.output)
 	if err != nil {
 		return err
 	}
@@ -176,35 +171,6 @@ func (o *tokenOptions) check(ctx context.Context, c client.Client) error {
 	return nil
 }
 
-// makeToken replaces what there may be from before: with the ServiceAccount its
-// token ends.
-func makeToken(ctx context.Context, c client.Client, cluster string, t token.Token) (string, error) {
-	annotations, err := t.Annotations()
-	if err != nil {
-		return "", err
-	}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
-		Namespace: kronvoyv1alpha1.JoinNamespace, Name: cluster, Annotations: annotations,
-	}}
-	if err := c.Delete(ctx, account.DeepCopy()); client.IgnoreNotFound(err) != nil {
-		return "", fmt.Errorf("deleting the earlier token of cluster %s: %w", cluster, err)
-	}
-	err = c.Create(ctx, account, client.FieldOwner("kronvoy"))
-	if apierrors.IsNotFound(err) {
-		return "", fmt.Errorf("there is no namespace %s: is this a hub? \"kronvoy hub init\" makes it one", kronvoyv1alpha1.JoinNamespace)
-	}
-	if err != nil {
-		return "", fmt.Errorf("creating ServiceAccount %s/%s: %w", account.Namespace, account.Name, err)
-	}
-	seconds := int64(max(time.Until(t.Expires), minTokenLife) / time.Second)
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}
-	if err := c.SubResource("token").Create(ctx, account, request); err != nil {
-		err = fmt.Errorf("asking for a token of ServiceAccount %s/%s: %w", account.Namespace, account.Name, err)
-		return "", errors.Join(err, client.IgnoreNotFound(c.Delete(context.WithoutCancel(ctx), account)))
-	}
-	return request.Status.Token, nil
-}
-
 // hubServer is how the cluster is to reach the hub: as the administrator does,
 // unless the flags say otherwise.
 func (o *tokenOptions) hubServer() (*clientcmdapi.Cluster, error) {
@@ -217,22 +183,14 @@ func (o *tokenOptions) hubServer() (*clientcmdapi.Cluster, error) {
 	if o.context != "" {
 		raw.CurrentContext = o.context
 	}
-	current := raw.Contexts[raw.CurrentContext]
-	if current == nil || raw.Clusters[current.Cluster] == nil {
-		return nil, fmt.Errorf("the kubeconfig has no cluster for context %q; name one with --context", raw.CurrentContext)
+	server, err := bootstrap.Server(raw)
+	if err != nil {
+		return nil, err
 	}
-	known := raw.Clusters[current.Cluster]
-	server := &clientcmdapi.Cluster{
-		Server: known.Server, TLSServerName: known.TLSServerName, ProxyURL: known.ProxyURL,
-		InsecureSkipTLSVerify: known.InsecureSkipTLSVerify, CertificateAuthorityData: known.CertificateAuthorityData,
-	}
-	authority := known.CertificateAuthority
 	if o.certificateAuthority != "" {
-		authority, server.InsecureSkipTLSVerify = o.certificateAuthority, false
-	}
-	if authority != "" {
-		if server.CertificateAuthorityData, err = os.ReadFile(authority); err != nil {
-			return nil, fmt.Errorf("reading the certificate authority of the hub: %w", err)
+		server.InsecureSkipTLSVerify = false
+		if err := bootstrap.Trust(server, o.certificateAuthority); err != nil {
+			return nil, err
 		}
 	}
 	if o.server != "" {
@@ -244,15 +202,8 @@ func (o *tokenOptions) hubServer() (*clientcmdapi.Cluster, error) {
 	return server, nil
 }
 
-// bootstrapKubeconfig names the cluster as the namespace of its context.
-func bootstrapKubeconfig(cluster string, server *clientcmdapi.Cluster, secret, output string) ([]byte, error) {
-	const hub, bootstrap = "hub", "bootstrap"
-	text, err := clientcmd.Write(clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{hub: server},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{bootstrap: {Token: secret}},
-		Contexts:       map[string]*clientcmdapi.Context{hub: {Cluster: hub, AuthInfo: bootstrap, Namespace: cluster}},
-		CurrentContext: hub,
-	})
+func encodeKubeconfig(kubeconfig clientcmdapi.Config, output string) ([]byte, error) {
+	text, err := clientcmd.Write(kubeconfig)
 	if err == nil && output == "json" {
 		text, err = yaml.YAMLToJSON(text)
 		text = append(text, '\n')

@@ -2,7 +2,6 @@ package stack
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -20,6 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/registration/token"
+	"github.com/kronvoy/kronvoy/internal/bootstrap"
 	"github.com/kronvoy/kronvoy/spoke/join"
 	"github.com/kronvoy/kronvoy/spoke/notice"
 	"github.com/kronvoy/kronvoy/test/fleet"
@@ -29,11 +29,11 @@ import (
 // agent serves the hub: there is no other way in.
 func (s *Stack) Join(ctx context.Context, spoke *fleet.Cluster) error {
 	s.say("joining %s with a token", spoke.Name)
-	bootstrap, err := s.Bootstrap(ctx, spoke)
+	data, err := s.Bootstrap(ctx, spoke)
 	if err != nil {
 		return err
 	}
-	if err := s.installAgent(ctx, spoke, bootstrap); err != nil {
+	if err := s.installAgent(ctx, spoke, data); err != nil {
 		return err
 	}
 	if err := s.startAgent(ctx, spoke, nil); err != nil {
@@ -62,10 +62,8 @@ func (s *Stack) settle(ctx context.Context, spoke *fleet.Cluster) error {
 // Bootstrap makes a token with which the cluster is accepted at once, with its
 // labels, and returns the data of the Secret to join by.
 func (s *Stack) Bootstrap(ctx context.Context, spoke *fleet.Cluster) (map[string][]byte, error) {
-	labels := map[string]string{"region": spoke.Region}
-	maps.Copy(labels, s.options.Labels[spoke.Name])
 	path := s.onHub(spoke)
-	if err := s.token(ctx, spoke.Name, labels, path); err != nil {
+	if err := s.writeBootstrap(ctx, spoke, path); err != nil {
 		return nil, fmt.Errorf("making a token for %s: %w", spoke.Name, err)
 	}
 	if err := s.options.Reroute(path); err != nil {
@@ -78,11 +76,35 @@ func (s *Stack) Bootstrap(ctx context.Context, spoke *fleet.Cluster) (map[string
 	return map[string][]byte{kronvoyv1alpha1.SecretKubeconfig: text}, nil
 }
 
+// writeBootstrap does what "kronvoy hub token --rejoin" does.
+func (s *Stack) writeBootstrap(ctx context.Context, spoke *fleet.Cluster, path string) error {
+	hub, err := administrator(s.Fleet.Hub())
+	if err != nil {
+		return err
+	}
+	kubeconfig, err := clientcmd.LoadFromFile(s.Fleet.Hub().Kubeconfig())
+	if err != nil {
+		return err
+	}
+	server, err := bootstrap.Server(*kubeconfig)
+	if err != nil {
+		return err
+	}
+	labels := map[string]string{"region": spoke.Region}
+	maps.Copy(labels, s.options.Labels[spoke.Name])
+	now := time.Now()
+	secret, err := bootstrap.Make(ctx, hub, spoke.Name, token.Token{Labels: labels, Expires: now.Add(token.MaxTTL), Automatic: true}, now)
+	if err != nil {
+		return err
+	}
+	return clientcmd.WriteToFile(bootstrap.Kubeconfig(spoke.Name, server, secret), path)
+}
+
 // Identify joins a cluster that another agent than ours is to serve, whose
 // namespace this is. It returns the path of a kubeconfig beside the two files
 // that it refers to, as an agent of OCM's finds them in its mounted Secret.
 func (s *Stack) Identify(ctx context.Context, spoke *fleet.Cluster, namespace string) (string, error) {
-	bootstrap, err := s.Bootstrap(ctx, spoke)
+	data, err := s.Bootstrap(ctx, spoke)
 	if err != nil {
 		return "", err
 	}
@@ -91,13 +113,13 @@ func (s *Stack) Identify(ctx context.Context, spoke *fleet.Cluster, namespace st
 		return "", err
 	}
 	space := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: kronvoyv1alpha1.BootstrapSecret}, Data: bootstrap}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: kronvoyv1alpha1.BootstrapSecret}, Data: data}
 	for _, object := range []client.Object{space, secret} {
 		if err := admin.Create(ctx, object); err != nil {
 			return "", fmt.Errorf("preparing %s to join: %w", spoke.Name, err)
 		}
 	}
-	data, err := s.runJoiner(ctx, spoke, namespace, admin)
+	data, err = s.runJoiner(ctx, spoke, namespace, admin)
 	if err != nil {
 		return "", err
 	}
@@ -154,44 +176,4 @@ func administrator(cluster *fleet.Cluster) (client.Client, error) {
 		return nil, fmt.Errorf("making a client of cluster %q: %w", cluster.Name, err)
 	}
 	return c, nil
-}
-
-// token does what "kronvoy hub token" does.
-func (s *Stack) token(ctx context.Context, cluster string, labels map[string]string, path string) error {
-	hub, err := administrator(s.Fleet.Hub())
-	if err != nil {
-		return err
-	}
-	encoded, err := json.Marshal(labels)
-	if err != nil {
-		return err
-	}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
-		Namespace: kronvoyv1alpha1.JoinNamespace, Name: cluster,
-		Annotations: map[string]string{
-			kronvoyv1alpha1.AnnotationJoinLabels: string(encoded), kronvoyv1alpha1.AnnotationJoinApproval: kronvoyv1alpha1.JoinApprovalAutomatic,
-			kronvoyv1alpha1.AnnotationJoinExpires: time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
-		},
-	}}
-	// A cluster that comes back gets a token of its own.
-	if err := client.IgnoreNotFound(hub.Delete(ctx, account.DeepCopy())); err != nil {
-		return err
-	}
-	if err := hub.Create(ctx, account); err != nil {
-		return err
-	}
-	request := &authenticationv1.TokenRequest{}
-	if err := hub.SubResource("token").Create(ctx, account, request); err != nil {
-		return err
-	}
-	config, err := clientcmd.LoadFromFile(s.Fleet.Hub().Kubeconfig())
-	if err != nil {
-		return err
-	}
-	current := config.Contexts[config.CurrentContext]
-	current.Namespace = cluster
-	config.AuthInfos[current.AuthInfo].ClientCertificateData = nil
-	config.AuthInfos[current.AuthInfo].ClientKeyData = nil
-	config.AuthInfos[current.AuthInfo].Token = request.Status.Token
-	return clientcmd.WriteToFile(*config, path)
 }
