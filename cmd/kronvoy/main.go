@@ -42,6 +42,7 @@ func newCommand() *cobra.Command {
 		demoCommand(),
 		detachCommand(),
 		driftCommand(),
+		explainCommand(),
 		fleetCommand(),
 		freezeCommand(),
 		graphCommand(),

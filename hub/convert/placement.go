@@ -252,3 +252,33 @@ func PlacementScores(s *clusterv1alpha1.AddOnPlacementScore) placement.AddOnScor
 	}
 	return out
 }
+
+// Decisions are the Placement's own pages among all, and for each cluster how many
+// other Placements have selected it.
+func Decisions(p *clusterv1beta1.Placement, all []clusterv1beta1.PlacementDecision) (own []clusterv1beta1.PlacementDecision, placed map[string]int) {
+	placed = map[string]int{}
+	for i := range all {
+		d := &all[i]
+		if d.Namespace == p.Namespace && d.Labels[clusterv1beta1.PlacementLabel] == p.Name {
+			own = append(own, *d)
+			continue
+		}
+		for _, decision := range d.Status.Decisions {
+			placed[decision.ClusterName]++
+		}
+	}
+	return own, placed
+}
+
+// Decided are the clusters on pages.
+func Decided(pages []clusterv1beta1.PlacementDecision) []string {
+	var names []string
+	for i := range pages {
+		for _, decision := range pages[i].Status.Decisions {
+			if decision.ClusterName != "" {
+				names = append(names, decision.ClusterName)
+			}
+		}
+	}
+	return names
+}

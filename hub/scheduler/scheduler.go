@@ -124,7 +124,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, err
 	}
 	now := r.Clock.Now()
-	decision := placement.Select(policy, clusters, previous(pages), now)
+	decision := placement.Select(policy, clusters, convert.Decided(pages), now)
 	if decision.Undecided != "" {
 		return reconcile.Result{}, r.writeStatus(ctx, &p, nil, policy, errors.New(decision.Undecided))
 	}
@@ -162,30 +162,11 @@ func (r *Reconciler) decisions(ctx context.Context, p *clusterv1beta1.Placement)
 	if err := r.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, nil, fmt.Errorf("listing decisions: %w", err)
 	}
-	placed = map[string]int{}
-	for i := range all.Items {
-		d := &all.Items[i]
-		if d.Namespace == p.Namespace && d.Labels[clusterv1beta1.PlacementLabel] == p.Name {
-			own = append(own, *d.DeepCopy())
-			continue
-		}
-		for _, decision := range d.Status.Decisions {
-			placed[decision.ClusterName]++
-		}
+	own, placed = convert.Decisions(p, all.Items)
+	for i := range own {
+		own[i] = *own[i].DeepCopy()
 	}
 	return own, placed, nil
-}
-
-func previous(pages []clusterv1beta1.PlacementDecision) []string {
-	var names []string
-	for i := range pages {
-		for _, decision := range pages[i].Status.Decisions {
-			if decision.ClusterName != "" {
-				names = append(names, decision.ClusterName)
-			}
-		}
-	}
-	return names
 }
 
 // outcome is a decision, and the groups of its pages for the Placement's status.
