@@ -3,6 +3,7 @@
 package spoke_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -222,6 +223,13 @@ func TestWhatIsDeletedSlowlyIsListedUntilItIsGone(t *testing.T) {
 	w.patch(slow, "somebody", `{"metadata":{"finalizers":["example.com/wait"]}}`)
 	work := w.update("one", other)
 	w.deleting("one", work.Generation, "slow")
+	// It is listed as soon as it is to go, which may be before anything is done.
+	w.eventually("it to be on its way out", func() error {
+		if w.live(slow).GetDeletionTimestamp() == nil {
+			return errors.New("nobody has deleted it")
+		}
+		return nil
+	})
 
 	// Back in the work while it is going: it is not applied until it is gone.
 	w.update("one", slow, other)
