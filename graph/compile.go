@@ -244,7 +244,7 @@ func (c *compiler) assemble(order dag.Order, crd *apiextensionsv1.CustomResource
 			d.plan.include[k].dependencies = g.indices(d.plan.include[k].expr.Variables)
 		}
 	}
-	g.secretUses = c.secretUses(order)
+	c.followSecrets(g, order)
 	return g
 }
 

@@ -29,6 +29,11 @@ type Graph struct {
 	status          *statusPlan
 	conditions      []conditionPlan
 	secretUses      []SecretUse
+	// secrets are the expressions that read values of Secrets, with the texts that
+	// stand in them as they are.
+	secrets map[*expr.Expr]map[string]bool
+	// secretFields hold them, by node, up to the first list.
+	secretFields map[string][][]string
 }
 
 // nodePlan is how one node is evaluated.

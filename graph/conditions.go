@@ -185,8 +185,16 @@ func (e *evaluator) entryConditions(c conditionPlan, vars expr.Vars) ([]Conditio
 		return nil, failed(&Issue{Path: c.path, Offset: -1, Reason: "InvalidCondition", Message: shorten(err.Error()), Snippet: excerpt(c.expr.Source, 0)})
 	}
 	out := make([]Condition, len(made))
+	texts, secret := e.g.secrets[c.expr]
 	for k, m := range made {
-		out[k] = Condition(m)
+		if out[k] = Condition(m); !secret {
+			continue
+		}
+		var shown bool
+		if out[k], shown = hideCondition(out[k], texts); !shown {
+			return nil, failed(&Issue{Path: c.path, Offset: -1, Reason: "InvalidCondition", Snippet: excerpt(c.expr.Source, 0),
+				Message: "a condition that reads values of Secrets has a type that stands in the definition, and the status True, False or Unknown"})
+		}
 	}
 	return out, nil
 }

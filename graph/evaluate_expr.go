@@ -24,6 +24,16 @@ func failed(issue *Issue) *outcome { return &outcome{issue: issue} }
 // that fails are the absent fields taken for not known, which tells a field
 // that is still to come from an expression that is wrong.
 func (e *evaluator) run(x *expr.Expr, vars expr.Vars, at string) (ref.Val, *outcome) {
+	value, outcome := e.attempt(x, vars, at)
+	if outcome != nil {
+		for i, w := range outcome.waits {
+			outcome.waits[i].Path = e.g.shownPath(x, w.Node, w.Path)
+		}
+	}
+	return value, outcome
+}
+
+func (e *evaluator) attempt(x *expr.Expr, vars expr.Vars, at string) (ref.Val, *outcome) {
 	unobserved := e.unobserved(x)
 	value, err := x.Eval(vars, unobserved, e.budget)
 	if err == nil {
@@ -212,9 +222,9 @@ func (e *evaluator) missing(x *expr.Expr, at string, u *expr.Unknown, patterns [
 		if _, isNode := e.g.index[p.Variable]; isNode {
 			continue
 		}
-		issue := &Issue{Path: at, Offset: -1, Snippet: excerpt(x.Source, 0), Reason: "InputMissing", Message: "input missing: " + p.Path}
+		issue := &Issue{Path: at, Offset: -1, Snippet: excerpt(x.Source, 0), Reason: "InputMissing", Message: "input missing: " + e.g.shownPath(x, p.Variable, p.Path)}
 		if p.Variable == "cluster" {
-			issue.Reason, issue.Message = "ClusterValueMissing", e.clusterMessage(p.Path)
+			issue.Reason, issue.Message = "ClusterValueMissing", e.clusterMessage(e.g.shownPath(x, p.Variable, p.Path))
 		}
 		return failed(issue)
 	}
@@ -236,6 +246,9 @@ func (e *evaluator) clusterMessage(path string) string {
 
 func (e *evaluator) evaluationIssue(x *expr.Expr, at string, err error) *Issue {
 	issue := &Issue{Path: at, Offset: -1, Reason: "EvaluationFailed", Message: shorten(err.Error()), Snippet: excerpt(x.Source, 0)}
+	if _, secret := e.g.secrets[x]; secret {
+		issue.Message = hiddenError
+	}
 	switch {
 	case errors.Is(err, expr.ErrCost):
 		issue.Reason, issue.Message = "TooCostly", expr.ErrCost.Error()

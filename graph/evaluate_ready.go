@@ -83,7 +83,11 @@ func (e *evaluator) judge(i int, plan *nodePlan, o *ObservedObject) ([]Wait, *Is
 	}
 	if v := o.Verdict; v != nil {
 		if v.Err != "" {
-			return nil, &Issue{Path: plan.path + ".readyWhen", Offset: -1, Reason: "ReadyWhenFailed", Message: "on the cluster: " + shorten(v.Err)}
+			issue := &Issue{Path: plan.path + ".readyWhen", Offset: -1, Reason: "ReadyWhenFailed", Message: "on the cluster: " + shorten(v.Err)}
+			if slices.ContainsFunc(plan.ready, func(c condition) bool { return e.g.secrets[c.expr] != nil }) {
+				issue.Message = "on the cluster: " + hiddenError
+			}
+			return nil, issue
 		}
 		if !v.Ready {
 			return wait, nil
@@ -147,7 +151,7 @@ func (s *objectScope) variable() string {
 // single is a graph of the one node, so that readyWhen is evaluated like
 // everything else.
 func (s *objectScope) single() *Graph {
-	return &Graph{index: map[string]int{s.variable(): 0}, nodes: []*Node{s.node}, plans: []*nodePlan{{decl: s.plan.decl}}}
+	return &Graph{index: map[string]int{s.variable(): 0}, nodes: []*Node{s.node}, plans: []*nodePlan{{decl: s.plan.decl}}, secrets: s.evaluator.g.secrets}
 }
 
 // unread are the reads of a condition that were not asked for: in a partial

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -35,10 +36,11 @@ type taint struct {
 	// iterators of the node at hand whose list holds them.
 	iterators map[string]bool
 	uses      []SecretUse
+	exprs     map[*expr.Expr]map[string]bool
 }
 
-func (c *compiler) secretUses(order dag.Order) []SecretUse {
-	t := &taint{c: c, fields: map[string][][]string{}}
+func (c *compiler) followSecrets(g *Graph, order dag.Order) {
+	t := &taint{c: c, fields: map[string][][]string{}, exprs: map[*expr.Expr]map[string]bool{}}
 	for _, i := range order.Nodes {
 		d := c.nodes[i]
 		if d.node.Sensitive {
@@ -51,7 +53,7 @@ func (c *compiler) secretUses(order dag.Order) []SecretUse {
 	for _, condition := range c.conditions {
 		t.uses = append(t.uses, t.of(condition.expr, condition.path, nil)...)
 	}
-	return t.uses
+	g.secretUses, g.secrets, g.secretFields = t.uses, t.exprs, t.fields
 }
 
 func (t *taint) node(d *draft) {
@@ -66,9 +68,9 @@ func (t *taint) node(d *draft) {
 		t.uses = append(t.uses, t.of(include.expr, include.path, nil)...)
 	}
 	t.template(d, d.plan.template, nil, false)
-	if len(d.node.ReadyRules) == 0 {
-		for _, ready := range d.plan.ready {
-			t.uses = append(t.uses, t.of(ready.expr, ready.path, nil)...)
+	for _, ready := range d.plan.ready {
+		if uses := t.of(ready.expr, ready.path, nil); len(d.node.ReadyRules) == 0 {
+			t.uses = append(t.uses, uses...)
 		}
 	}
 }
@@ -135,6 +137,9 @@ func (t *taint) of(x *expr.Expr, at string, status []string) []SecretUse {
 			uses = append(uses, SecretUse{Path: at, Reads: a.Path(), Status: status})
 		}
 	}
+	if len(uses) > 0 {
+		t.exprs[x] = x.Texts()
+	}
 	return uses
 }
 
@@ -185,6 +190,78 @@ func without(object map[string]any, at []string) map[string]any {
 	}
 	out[at[0]] = without(inner, at[1:])
 	return out
+}
+
+// Hidden stands in the place of a value of a Secret.
+const Hidden = "***"
+
+// hiddenError stands in the place of what CEL says when an expression fails that
+// reads values of Secrets: it names values, as in `parsing "swordfish": invalid
+// syntax`.
+const hiddenError = "it cannot be evaluated; what is wrong is not shown, as it reads values of Secrets"
+
+// HideSecrets is an object of a node with Hidden in the place of every value of a
+// Secret; it does not change the object that it is given.
+func (g *Graph) HideSecrets(node string, object map[string]any) map[string]any {
+	for _, field := range g.secretFields[node] {
+		object = hide(object, field)
+	}
+	return object
+}
+
+func hide(object map[string]any, at []string) map[string]any {
+	if len(at) == 0 {
+		out, _ := hidden(object).(map[string]any)
+		return out
+	}
+	value, found := object[at[0]]
+	if !found {
+		return object
+	}
+	out := maps.Clone(object)
+	switch inner, isObject := value.(map[string]any); {
+	case len(at) == 1:
+		out[at[0]] = hidden(value)
+	case isObject:
+		out[at[0]] = hide(inner, at[1:])
+	}
+	return out
+}
+
+// hidden keeps the keys of maps: they say what there is.
+func hidden(value any) any {
+	object, isObject := value.(map[string]any)
+	if !isObject {
+		return Hidden
+	}
+	out := make(map[string]any, len(object))
+	for key, below := range object {
+		out[key] = hidden(below)
+	}
+	return out
+}
+
+// shownPath is the path of what an expression lacks as far as it stands in its
+// text: the key of a map may be a value of a Secret.
+func (g *Graph) shownPath(x *expr.Expr, root, at string) string {
+	if _, secret := g.secrets[x]; secret && !slices.ContainsFunc(x.Accesses, func(a expr.Access) bool { return a.Path() == at }) {
+		return root
+	}
+	return at
+}
+
+// hideCondition leaves of a condition that is made of values of Secrets what
+// stands in the definition as it is, so that whether it is true can still be told.
+func hideCondition(c Condition, texts map[string]bool) (Condition, bool) {
+	if !texts[c.Type] || !slices.Contains(expr.ConditionStatuses, c.Status) {
+		return Condition{}, false
+	}
+	for _, text := range []*string{&c.Reason, &c.Message} {
+		if *text != "" && !texts[*text] {
+			*text = Hidden
+		}
+	}
+	return c, true
 }
 
 // String is as in "spec.resources[1].template.data.url reads db.data.password".

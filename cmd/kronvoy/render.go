@@ -21,6 +21,8 @@ type renderOptions struct {
 	clusters []string
 	observed string
 	output   string
+	// showSecrets shows values of Secrets, which are hidden otherwise.
+	showSecrets bool
 }
 
 func renderCommand() *cobra.Command {
@@ -43,6 +45,10 @@ waits for; --observed gives such values:
     service:             # the id of a resource: its live object, or a list
       spec: {clusterIP: 10.96.0.17}
 
+Values of Secrets are shown as ***, wherever a definition takes them, and are
+left out of the instance's status, as the hub does it; --show-secrets shows them
+all the same, apart from conditions.
+
 The exit status is 0 if nothing failed, else 1.`,
 		Example: `  kronvoy render -f rgd.yaml -f instance.yaml -f clusters/
   kronvoy render -f examples/webapp -f examples/webapp/clusters --cluster eu-west -o json`,
@@ -56,6 +62,7 @@ The exit status is 0 if nothing failed, else 1.`,
 	flags.StringArrayVar(&opts.clusters, "cluster", nil, "only this cluster; may be given several times")
 	flags.StringVar(&opts.observed, "observed", "", "file with live objects, by cluster and resource id")
 	flags.StringVarP(&opts.output, "output", "o", "yaml", "yaml or json")
+	flags.BoolVar(&opts.showSecrets, "show-secrets", false, "show values of Secrets")
 	return cmd
 }
 
@@ -119,7 +126,7 @@ func (o *renderOptions) run(stdin io.Reader, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
-	renderings, err := b.render(clusters, observed)
+	renderings, err := b.render(clusters, observed, o.showSecrets)
 	if err != nil {
 		return err
 	}
@@ -248,7 +255,7 @@ func (o observedObjects) of(cluster string) map[string][]map[string]any {
 }
 
 // render evaluates every instance for every cluster.
-func (b *bundle) render(clusters []graph.Cluster, observed observedObjects) ([]rendering, error) {
+func (b *bundle) render(clusters []graph.Cluster, observed observedObjects, showSecrets bool) ([]rendering, error) {
 	distributions, err := b.distributions()
 	if err != nil {
 		return nil, err
@@ -268,6 +275,9 @@ func (b *bundle) render(clusters []graph.Cluster, observed observedObjects) ([]r
 			r := renderOne(definition.graph, instance, cluster, observed.of(cluster.Name))
 			if err := r.govern(ownerOf(instance, definition.graph, distributions), definition.graph, cluster); err != nil {
 				return nil, err
+			}
+			if !showSecrets {
+				r.hideSecrets(definition.graph)
 			}
 			out = append(out, r)
 		}
@@ -324,6 +334,16 @@ func renderOne(g *graph.Graph, instance map[string]any, cluster graph.Cluster, o
 		out.Errors = append(out.Errors, i.Error())
 	}
 	return out
+}
+
+// hideSecrets takes out what a terminal, a log or a pull request should not hold.
+func (r *rendering) hideSecrets(g *graph.Graph) {
+	for _, n := range r.Nodes {
+		for i, object := range n.Objects {
+			n.Objects[i] = g.HideSecrets(n.ID, object)
+		}
+	}
+	r.Status = g.WithoutSecrets(r.Status)
 }
 
 // assume adds what an evaluation rendered to what is observed, and tells whether

@@ -192,3 +192,33 @@ func TestRenderSelector(t *testing.T) {
 		})
 	}
 }
+
+// TestRenderHidesValuesOfSecrets: in the Secret, where another resource takes
+// them, and in the status.
+func TestRenderHidesValuesOfSecrets(t *testing.T) {
+	const files = `
+apiVersion: kro.run/v1alpha1
+kind: ResourceGraphDefinition
+metadata: {name: vault}
+spec:
+  schema: {apiVersion: v1alpha1, kind: Vault, spec: {password: string}, status: {shown: "${url.data.url}", name: "${password.metadata.name}"}}
+  resources:
+  - {id: password, template: {apiVersion: v1, kind: Secret, metadata: {name: password}, stringData: {key: "${schema.spec.password}"}}}
+  - {id: url, template: {apiVersion: v1, kind: ConfigMap, metadata: {name: url}, data: {url: "db://${password.stringData.key}", fine: "yes"}}}
+---
+{apiVersion: kro.run/v1alpha1, kind: Vault, metadata: {name: a, namespace: b}, spec: {password: swordfish}}`
+	hidden, stderr, err := run(t, files, "render", "-f", "-")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr)
+	}
+	if strings.Contains(hidden, "swordfish") || strings.Count(hidden, `: '***'`) != 2 || !strings.Contains(hidden, "name: password") || !strings.Contains(hidden, "fine:") {
+		t.Errorf("this is shown:\n%s", hidden)
+	}
+	shown, stderr, err := run(t, files, "render", "-f", "-", "--show-secrets")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr)
+	}
+	if strings.Count(shown, "swordfish") != 3 {
+		t.Errorf("this is shown with --show-secrets:\n%s", shown)
+	}
+}

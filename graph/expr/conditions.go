@@ -264,3 +264,17 @@ func (x *Expr) ConditionUse(variable string) ConditionUse {
 	}))
 	return use
 }
+
+// Texts are the strings that stand in the expression as they are.
+func (x *Expr) Texts() map[string]bool {
+	texts := map[string]bool{}
+	ast.PostOrderVisit(x.ast.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() != ast.LiteralKind {
+			return
+		}
+		if text, ok := e.AsLiteral().(types.String); ok {
+			texts[string(text)] = true
+		}
+	}))
+	return texts
+}

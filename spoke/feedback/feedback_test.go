@@ -239,3 +239,18 @@ func BenchmarkJudge(b *testing.B) {
 		evaluator.Judge(content, rules)
 	}
 }
+
+// TestAVerdictOnASecretDoesNotNameItsValues: CEL's errors do.
+func TestAVerdictOnASecretDoesNotNameItsValues(t *testing.T) {
+	for _, expression := range []string{"url(object.data.key).getHost() == ''", "object.data[object.data.key] == ''"} {
+		said := map[string]string{}
+		for _, kind := range []string{"ConfigMap", "Secret"} {
+			object := map[string]any{"apiVersion": "v1", "kind": kind, "data": map[string]any{"key": "swordfish"}}
+			verdicts := feedback.NewEvaluator().Judge(object, []workv1.ConditionRule{{Condition: "Ready", Type: workv1.CelConditionExpressionsType, CelExpressions: []string{expression}}})
+			said[kind] = verdicts[0].Message
+		}
+		if !strings.Contains(said["ConfigMap"], "swordfish") || strings.Contains(said["Secret"], "swordfish") || said["Secret"] == "" {
+			t.Errorf("of %s it says %q", expression, said)
+		}
+	}
+}

@@ -86,16 +86,28 @@ func (e *Evaluator) judge(object map[string]any, expressions []string) Verdict {
 		case isMissing(err):
 			return Verdict{
 				Status: metav1.ConditionFalse, Reason: kronvoyv1alpha1.ReasonRuleWaiting,
-				Message: fmt.Sprintf("waiting: %v in %s", err, shorten(expression)),
+				Message: fmt.Sprintf("waiting: %s in %s", told(err, object), shorten(expression)),
 			}
 		default:
 			return Verdict{
 				Status: metav1.ConditionFalse, Reason: workv1.ConditionRuleInvalid,
-				Message: fmt.Sprintf("evaluating %s: %v", shorten(expression), err),
+				Message: fmt.Sprintf("evaluating %s: %s", shorten(expression), told(err, object)),
 			}
 		}
 	}
 	return Verdict{Status: metav1.ConditionTrue, Reason: workv1.ConditionRuleEvaluated}
+}
+
+// told is what CEL says; of a Secret it is not passed on, as it names values that
+// a rule reads, as in `parsing "swordfish": invalid syntax`.
+func told(err error, object map[string]any) string {
+	switch {
+	case kindOf(object) != "v1/Secret":
+		return err.Error()
+	case isMissing(err):
+		return "a field is missing"
+	}
+	return "it cannot be evaluated; what is wrong is not shown, as it may name values of the Secret"
 }
 
 // message is the rule's own where it has one and the rule could be evaluated.
