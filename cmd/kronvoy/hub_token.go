@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -156,9 +157,11 @@ func (o *tokenOptions) check(ctx context.Context, c client.Client) error {
 		return fmt.Errorf("cluster %s is being deleted: wait until it is gone, see kubectl describe managedcluster %s", o.cluster, o.cluster)
 	case err == nil && !o.rejoin:
 		return fmt.Errorf("the hub knows cluster %s already: give --rejoin to let it join again, or take another name", o.cluster)
+	case apimeta.IsNoMatchError(err):
+		return errors.New("this is no hub, it knows no ManagedClusters: \"kronvoy hub init\" makes it one")
 	case apierrors.IsNotFound(err):
 	case err != nil:
-		return fmt.Errorf("looking for cluster %s: %w; is this a hub? \"kronvoy hub init\" makes it one", o.cluster, err)
+		return fmt.Errorf("looking for cluster %s: %w", o.cluster, err)
 	}
 	namespace := &corev1.Namespace{}
 	err = c.Get(ctx, client.ObjectKey{Name: o.cluster}, namespace)

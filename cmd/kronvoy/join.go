@@ -189,7 +189,9 @@ func memberClient(kubeconfig, kubeContext string) (client.Client, *rest.Config, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the kubeconfig: %w; name one with --kubeconfig", err)
 	}
-	config.QPS, config.Burst = 50, 100
+	// The API server's own fairness bounds it; a limit here would end a wait by its
+	// own error a moment before the deadline.
+	config.QPS = -1
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, corev1.AddToScheme, eventsv1.AddToScheme, workv1.Install} {
 		if err := add(scheme); err != nil {

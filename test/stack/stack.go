@@ -49,6 +49,9 @@ type Options struct {
 	Reroute func(kubeconfig string) error
 	// WithoutAgents leaves the agents to the caller.
 	WithoutAgents bool
+	// Bare leaves everything to the caller: it installs Kronvoy as people do, and
+	// then starts the hub and the agents.
+	Bare bool
 	// Progress is told what happens.
 	Progress io.Writer
 }
@@ -158,6 +161,9 @@ func (s *Stack) Policies() []string {
 func (s *Stack) Root() string { return s.root }
 
 func (s *Stack) install(ctx context.Context) error {
+	if s.options.Bare {
+		return nil
+	}
 	s.say("installing Kronvoy on the hub")
 	hub := s.Fleet.Hub()
 	if err := hub.InstallCRDs(ctx, s.Config("crd"), s.Config("ocm", "hub")); err != nil {
@@ -175,7 +181,7 @@ func (s *Stack) install(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.startHub(ctx); err != nil {
+	if err := s.StartHub(ctx); err != nil {
 		return err
 	}
 	if s.options.WithoutAgents {
@@ -216,7 +222,8 @@ func (s *Stack) installAgent(ctx context.Context, cluster *fleet.Cluster, bootst
 	return nil
 }
 
-func (s *Stack) startHub(ctx context.Context) error {
+// StartHub starts the hub where it is installed, and waits until it is ready.
+func (s *Stack) StartHub(ctx context.Context) error {
 	kubeconfig := filepath.Join(s.Fleet.Dir(), "kronvoy-hub.kubeconfig")
 	if err := s.Fleet.Hub().ServiceAccountKubeconfig(ctx, HubNamespace, "kronvoy-hub", kubeconfig); err != nil {
 		return fmt.Errorf("making the hub's identity: %w", err)
@@ -267,31 +274,45 @@ func (s *Stack) onHub(spoke *fleet.Cluster) string {
 }
 
 func (s *Stack) startAgent(ctx context.Context, spoke *fleet.Cluster, extra []string) error {
-	local := filepath.Join(s.Fleet.Dir(), spoke.Name+"-agent.kubeconfig")
-	if err := spoke.ServiceAccountKubeconfig(ctx, AgentNamespace, "kronvoy-agent", local); err != nil {
-		return fmt.Errorf("making the agent's identity on %s: %w", spoke.Name, err)
-	}
-	if err := s.options.Reroute(local); err != nil {
-		return err
-	}
-	port, err := freePort()
+	agent, port, err := s.runAgent(ctx, spoke, extra)
 	if err != nil {
 		return err
+	}
+	return waitReady(ctx, agent, port)
+}
+
+// RunAgent starts the agent of a cluster where it is installed, and does not wait:
+// it is ready when it has joined.
+func (s *Stack) RunAgent(ctx context.Context, spoke *fleet.Cluster) error {
+	_, _, err := s.runAgent(ctx, spoke, nil)
+	return err
+}
+
+func (s *Stack) runAgent(ctx context.Context, spoke *fleet.Cluster, extra []string) (agent *fleet.Process, port int, err error) {
+	local := filepath.Join(s.Fleet.Dir(), spoke.Name+"-agent.kubeconfig")
+	if err := spoke.ServiceAccountKubeconfig(ctx, AgentNamespace, "kronvoy-agent", local); err != nil {
+		return nil, 0, fmt.Errorf("making the agent's identity on %s: %w", spoke.Name, err)
+	}
+	if err := s.options.Reroute(local); err != nil {
+		return nil, 0, err
+	}
+	if port, err = freePort(); err != nil {
+		return nil, 0, err
 	}
 	args := []string{"--kubeconfig", local, "--namespace", AgentNamespace, "--health-probe-bind-address", address(port)}
 	if s.options.LeaseSeconds > 0 {
 		args = append(args, "--lease-duration", (time.Duration(s.options.LeaseSeconds) * time.Second).String())
 	}
-	agent, err := s.Fleet.Run(fleet.Command{
+	agent, err = s.Fleet.Run(fleet.Command{
 		Name: "kronvoy-spoke-" + spoke.Name, Path: filepath.Join(s.bin(), "kronvoy-spoke"), Args: slices.Concat(args, s.options.AgentArgs, extra),
 	})
 	if err != nil {
-		return fmt.Errorf("starting the agent of %s: %w", spoke.Name, err)
+		return nil, 0, fmt.Errorf("starting the agent of %s: %w", spoke.Name, err)
 	}
 	s.mu.Lock()
 	s.Agents[spoke.Name] = agent
 	s.mu.Unlock()
-	return waitReady(ctx, agent, port)
+	return agent, port, nil
 }
 
 // waitReady polls /readyz until it answers, the process ends or ctx does.

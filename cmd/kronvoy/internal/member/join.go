@@ -17,6 +17,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -103,7 +104,9 @@ func (j *Joining) hubSecret(ctx context.Context) (*corev1.Secret, error) {
 // Wait follows the agent until it serves the hub, or ctx ends. Without a
 // Deployment it is done when the agent has its certificate.
 func (j *Joining) Wait(ctx context.Context, to *join.Bootstrap) (*Joined, error) {
-	hub, err := join.NewClient(to.Config)
+	config := rest.CopyConfig(to.Config)
+	config.QPS = -1 // the API server's own fairness bounds it
+	hub, err := join.NewClient(config)
 	if err != nil {
 		return nil, fmt.Errorf("making a client of the hub: %w", err)
 	}
@@ -112,8 +115,8 @@ func (j *Joining) Wait(ctx context.Context, to *join.Bootstrap) (*Joined, error)
 	var missing, told string
 	err = wait.PollUntilContextCancel(ctx, look, true, func(ctx context.Context) (bool, error) {
 		steps, lacks, err := j.reached(ctx, hub, to, result)
-		if err != nil {
-			return false, err
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return false, err // what was missing before is the reason, not the end of the wait
 		}
 		for _, step := range steps[min(len(steps), len(result.Steps)):] {
 			j.say("  %s", step)
