@@ -55,13 +55,19 @@ spec: {clusterSet: global}`, namespace))
 // place makes or changes a Placement.
 func (s *scene) place(name, labelSelector string) {
 	s.Helper()
+	s.placeTolerating(name, labelSelector, "[]")
+}
+
+func (s *scene) placeTolerating(name, labelSelector, tolerations string) {
+	s.Helper()
 	s.hub.Apply(s, fmt.Sprintf(`
 apiVersion: cluster.open-cluster-management.io/v1beta1
 kind: Placement
 metadata: {name: %s, namespace: %s}
 spec:
   clusterSets: [global]
-  predicates: [{requiredClusterSelector: {labelSelector: %s}}]`, name, s.ns, labelSelector))
+  predicates: [{requiredClusterSelector: {labelSelector: %s}}]
+  tolerations: %s`, name, s.ns, labelSelector, tolerations))
 }
 
 // define makes or changes the definition of a kind and waits until the hub has
