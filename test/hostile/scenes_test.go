@@ -23,6 +23,8 @@ const deployment = `
 ---
 {apiVersion: v1, kind: Secret, metadata: {name: theirs, namespace: tenant-b}, stringData: {password: swordfish}}
 ---
+{apiVersion: v1, kind: Secret, metadata: {name: own, namespace: tenant-a}, stringData: {password: swordfish}}
+---
 {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: deployer, namespace: tenant-a},
  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: admin}, subjects: [{kind: ServiceAccount, name: deployer, namespace: tenant-a}]}
 ---
@@ -112,7 +114,27 @@ func scenes() []scene {
 				t.Helper()
 				w.spoke.Delete(t, "rolebindings.rbac.authorization.k8s.io", "tenant-b/agent")
 			}},
-		{name: "run where no set is bound", kind: "Stray", in: "tenant-d", resource: "configmaps", object: "tenant-a/stray", says: "NoManagedClusterSetBinding",
+		{name: "act in the name of the agent itself", kind: "Puppet", in: "tenant-e", resource: "configmaps", object: "tenant-b/puppet", says: "cannot impersonate",
+			resources: configMap("tenant-b", "puppet"),
+			unguard: func(t *testing.T, w *world) {
+				t.Helper()
+				w.spoke.Apply(t, `{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: hostile, namespace: kronvoy-agent}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: kronvoy-agent-executor}, subjects: [{kind: ServiceAccount, name: kronvoy-agent, namespace: kronvoy-agent}]}`)
+			},
+			guard: func(t *testing.T, w *world) {
+				t.Helper()
+				w.spoke.Delete(t, "rolebindings.rbac.authorization.k8s.io", "kronvoy-agent/hostile")
+			}},
+		{name: "carry a value of a Secret off its cluster", kind: "Courier", in: "tenant-a", resource: "configmaps", object: "tenant-a/courier", says: "a value of a Secret, which would leave cluster",
+			resources: `{id: own, externalRef: {apiVersion: v1, kind: Secret, metadata: {name: own, namespace: tenant-a}}}, {id: it, template: {apiVersion: v1, kind: ConfigMap, metadata: {name: courier, namespace: tenant-a}, data: {password: "${string(own.data.password)}"}}}`,
+			unguard: func(t *testing.T, w *world) {
+				t.Helper()
+				w.hub.Patch(t, definitions, "courier", `{metadata: {annotations: {kronvoy.io/secret-values: travel}}}`)
+			},
+			guard: func(t *testing.T, w *world) {
+				t.Helper()
+				w.hub.Patch(t, definitions, "courier", `{metadata: {annotations: {kronvoy.io/secret-values: null}}}`)
+			}},
+		{name: "run where no set is bound", kind: "Stray", in: "tenant-d", resource: "configmaps", object: "tenant-a/stray", says: "is bound to none of the cluster sets",
 			resources: configMap("tenant-a", "stray"),
 			unguard:   func(t *testing.T, w *world) { t.Helper(); w.hub.Apply(t, placed("tenant-d", "tenant-a/deployer")) },
 			guard: func(t *testing.T, w *world) {
@@ -132,6 +154,7 @@ func TestScenes(t *testing.T) {
 	w.hub.Apply(t, placed("tenant-a", "deployer"))
 	w.hub.Apply(t, placed("tenant-c", "tenant-b/deployer"))
 	w.hub.Apply(t, placed("tenant-d", "tenant-a/deployer"))
+	w.hub.Apply(t, placed("tenant-e", "kronvoy-agent/kronvoy-agent"))
 	all := scenes()
 	for i := range all {
 		w.define(t, &all[i])
