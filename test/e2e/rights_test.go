@@ -3,19 +3,51 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/test/probe"
+	"github.com/kronvoy/kronvoy/test/stack"
 )
 
-// agentOf sees a cluster, or the hub, with the identity that an agent has there.
+// agentOf sees a cluster with the identity that its agent has there.
 func (s *scene) agentOf(on *probe.Cluster, kubeconfig string) *probe.Cluster {
 	s.Helper()
 	agent, err := probe.Open(on.Name, filepath.Join(s.stack.Fleet.Dir(), kubeconfig), s.stack.Fleet.Kubectl())
+	if err != nil {
+		s.Fatal(err)
+	}
+	return agent
+}
+
+// identityOf opens the hub as a cluster's agent does, with what it keeps in its
+// Secret.
+func (s *scene) identityOf(cluster string) *probe.Cluster {
+	s.Helper()
+	secret := s.spokes[cluster].Get(s, "secrets", stack.AgentNamespace+"/"+kronvoyv1alpha1.HubSecret)
+	dir := s.TempDir()
+	for _, key := range []string{kronvoyv1alpha1.SecretKubeconfig, kronvoyv1alpha1.SecretTLSKey, kronvoyv1alpha1.SecretTLSCertificate} {
+		encoded, _, err := unstructured.NestedString(secret.Object, "data", key)
+		if err != nil {
+			s.Fatal(err)
+		}
+		content, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil {
+			s.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, key), content, 0o600); err != nil {
+			s.Fatal(err)
+		}
+	}
+	agent, err := probe.Open(s.hub.Name, filepath.Join(dir, kronvoyv1alpha1.SecretKubeconfig), s.stack.Fleet.Kubectl())
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -42,7 +74,7 @@ func TestAnAgentsIdentityOnTheHubReachesItsOwnClusterOnly(t *testing.T) {
 	s.define("Righteous", chain)
 	s.create("Righteous", "one", everywhere, "")
 	s.ready("Righteous", "one", 3)
-	agent := s.agentOf(s.hub, euWest+"-on-hub.kubeconfig")
+	agent := s.identityOf(euWest)
 	const (
 		works    = "manifestworks.work.open-cluster-management.io"
 		reports  = "workreports.kronvoy.io"
@@ -86,7 +118,7 @@ func TestAnAgentsIdentityOnTheHubReachesItsOwnClusterOnly(t *testing.T) {
 func TestAnAgentCannotRelabelItsClusterThroughTheStatus(t *testing.T) {
 	s := begin(t, "relabel")
 	defer s.end()
-	agent := s.agentOf(s.hub, euWest+"-on-hub.kubeconfig")
+	agent := s.identityOf(euWest)
 	probe.Eventually(t, "its rights", func() error {
 		out, err := agent.Kubectl(t, "get", "managedcluster", euWest)
 		if err != nil {

@@ -150,14 +150,14 @@ resources:
 }
 
 func TestWhatAnAgentMayNotListIsNamedInTheStatusAndHoldsNothingElseUp(t *testing.T) {
-	s := begin(t, "nodes")
+	s := begin(t, "unlistable")
 	defer s.end()
 	s.define("Census", `
 schema:
   spec: {}
 resources:
-- id: nodes
-  externalRef: {apiVersion: v1, kind: Node, metadata: {selector: {}}}
+- id: volumes
+  externalRef: {apiVersion: v1, kind: PersistentVolume, metadata: {selector: {}}}
 - id: beside
   template:
     apiVersion: v1
@@ -168,11 +168,11 @@ resources:
     apiVersion: v1
     kind: ConfigMap
     metadata: {name: after}
-    data: {count: '${string(size(nodes))}'}`)
+    data: {count: '${string(size(volumes))}'}`)
 	s.create("Census", "one", euWest, "")
 	s.appears(euWest, "configmaps", "beside")
-	node := s.node(euWest, "Census", "one", "nodes", "Failed")
-	if got := node.Text("message"); !strings.Contains(got, `cannot list resource "nodes"`) {
+	node := s.node(euWest, "Census", "one", "volumes", "Failed")
+	if got := node.Text("message"); !strings.Contains(got, `cannot list resource "persistentvolumes"`) {
 		t.Errorf("its message is %q", got)
 	}
 	s.node(euWest, "Census", "one", "beside", "Ready")
