@@ -111,7 +111,7 @@ func (o *initOptions) run(ctx context.Context, out, errOut io.Writer) error {
 	fmt.Fprintf(out, "%s: %d objects created, %d changed, %d unchanged.\n", what, counts["created"], counts["changed"], counts["unchanged"])
 	fmt.Fprintf(out, "Encryption at rest: %s. %s\n", strings.ToLower(result.Encryption.State), result.Encryption.Message)
 	if !o.dryRun {
-		fmt.Fprintln(out, "Next: kronvoy hub token --cluster NAME | kronvoy join --context CONTEXT")
+		fmt.Fprintln(out, "Next: kronvoy hub token --cluster NAME | kronvoy join --context CONTEXT --image IMAGE")
 	}
 	return nil
 }

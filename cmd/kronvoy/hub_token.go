@@ -58,7 +58,7 @@ The labels are set on the ManagedCluster when the hub accepts it. They decide
 what the cluster receives, so they come with the token and not from the cluster.
 
 A token that was made earlier for the same cluster is dead at once.`,
-		Example: `  kronvoy hub token --cluster eu-west --labels region=eu,size=large | kronvoy join --context eu-west
+		Example: `  kronvoy hub token --cluster eu-west --labels region=eu,size=large | kronvoy join --context eu-west --image registry.example/kronvoy-spoke:v1
   kronvoy hub token --cluster edge-7 --approval manual > edge-7.kubeconfig
   kronvoy hub token --cluster eu-west --rejoin | kronvoy join --context eu-west`,
 		Args: cobra.NoArgs,

@@ -29,6 +29,8 @@ import (
 // maxBootstrap bounds a bootstrap kubeconfig.
 const maxBootstrap = 1 << 20
 
+var errNoImage = errors.New("--image is needed: build it from Containerfile and push it where the cluster can pull it; --without-agent installs no Deployment")
+
 type joinOptions struct {
 	kubeconfig, context, file, image, output string
 	requestLabels                            map[string]string
@@ -48,6 +50,7 @@ in the cluster of the current context, and waits until the hub has it. The
 cluster's key never leaves it. To join again, with a new token, is safe: so comes
 back a cluster that was away until its certificate ended.`,
 		Example: `  kronvoy hub token --cluster eu-west --labels region=eu | kronvoy join --context eu-west --image registry.example/kronvoy-spoke:v1
+  kronvoy hub token --cluster eu-west --rejoin | kronvoy join --context eu-west
   kronvoy join -f bootstrap.kubeconfig --image registry.example/kronvoy-spoke:v1
   # for GitOps, or as inline manifests of Talos
   kronvoy join -f bootstrap.kubeconfig --image registry.example/kronvoy-spoke:v1 --manifests > agent.yaml`,
@@ -60,7 +63,7 @@ back a cluster that was away until its certificate ended.`,
 	flags.StringVar(&opts.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; as kubectl finds it if empty")
 	flags.StringVar(&opts.context, "context", "", "context of the kubeconfig")
 	flags.StringVarP(&opts.file, "filename", "f", "-", "bootstrap kubeconfig; - is standard input")
-	flags.StringVar(&opts.image, "image", "", "image of the agent, built from Containerfile")
+	flags.StringVar(&opts.image, "image", "", "image of the agent, built from Containerfile; that of the installed agent if empty")
 	flags.StringToStringVar(&opts.requestLabels, "request-labels", nil, "labels that whoever accepts the cluster is shown; the hub alone sets labels")
 	flags.BoolVar(&opts.manifests, "manifests", false, "print what would be installed instead; it holds the bootstrap token")
 	flags.BoolVar(&opts.withoutAgent, "without-agent", false, "install everything but the Deployment, for an agent that runs elsewhere")
@@ -80,11 +83,22 @@ func (o *joinOptions) run(ctx context.Context, in io.Reader, out, progress io.Wr
 		return err
 	}
 	if o.manifests {
+		if agent.Image == "" && !o.withoutAgent {
+			return errNoImage
+		}
 		return printManifests(out, agent)
 	}
 	c, _, err := memberClient(o.kubeconfig, o.context)
 	if err != nil {
 		return err
+	}
+	if agent.Image == "" && !o.withoutAgent {
+		if agent.Image, err = member.Image(ctx, c); err != nil {
+			return err
+		}
+		if agent.Image == "" {
+			return errNoImage
+		}
 	}
 	j := &member.Joining{Cluster: c, Agent: agent, Force: o.force, Progress: progress}
 	to, err := j.Install(ctx)
@@ -114,11 +128,8 @@ func (o *joinOptions) run(ctx context.Context, in io.Reader, out, progress io.Wr
 // agent reads what is to be installed.
 func (o *joinOptions) agent(in io.Reader) (install.Agent, error) {
 	agent := install.Agent{Image: o.image}
-	switch {
-	case o.withoutAgent && o.image != "":
+	if o.withoutAgent && o.image != "" {
 		return agent, errors.New("--without-agent installs no image: leave out --image")
-	case o.image == "" && !o.withoutAgent:
-		return agent, errors.New("--image is needed: build it from Containerfile and push it where the cluster can pull it; --without-agent installs no Deployment")
 	}
 	if o.file != "-" {
 		file, err := os.Open(o.file)

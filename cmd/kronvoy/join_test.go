@@ -58,7 +58,7 @@ func TestAJoinThatCannotBeginSaysWhatIsMissing(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no image":                 {in: joinerKubeconfig, want: "--image is needed"},
+		"no image":                 {in: joinerKubeconfig, args: []string{"--manifests"}, want: "--image is needed"},
 		"an image without agent":   {in: joinerKubeconfig, args: []string{"--image", "i", "--without-agent"}, want: "leave out --image"},
 		"nothing to join by":       {args: []string{"--image", "i"}, want: "kronvoy hub token --cluster NAME"},
 		"a file that is not there": {args: []string{"--image", "i", "-f", "nowhere"}, want: "nowhere"},

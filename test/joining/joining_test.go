@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kronvoy/kronvoy/test/probe"
+	"github.com/kronvoy/kronvoy/test/stack"
 )
 
 const shop = `
@@ -27,7 +28,7 @@ kind: Placement
 metadata: {name: all, namespace: shop}
 spec:
   clusterSets: [global]
-  predicates: [{requiredClusterSelector: {labelSelector: {matchLabels: {region: east}}}}]
+  predicates: [{requiredClusterSelector: {labelSelector: {matchLabels: {region: eu}}}}]
 ---
 apiVersion: kro.run/v1alpha1
 kind: ResourceGraphDefinition
@@ -78,12 +79,12 @@ func TestAClusterJoinsLeavesAndComesBack(t *testing.T) {
 			})
 			w.say("one")
 			uid = w.settings("one").GetUID()
-			w.east.Apply(w, users)
+			w.spoke.Apply(w, users)
 		}},
 		{"it leaves, and keeps what was applied", func(w *world) { w.leaves(uid) }},
-		{"it comes back, and nothing is made anew", func(w *world) {
+		{"it comes back by hand, and nothing is made anew", func(w *world) {
 			w.say("two")
-			w.join()
+			w.rejoinByHand()
 			if got := w.settings("two").GetUID(); got != uid {
 				w.Error("the object was made anew")
 			}
@@ -91,12 +92,17 @@ func TestAClusterJoinsLeavesAndComesBack(t *testing.T) {
 		}},
 		{"it is lost, and the hub lets go of it", (*world).isLost},
 		{"it is found again, and nothing is made anew", func(w *world) {
-			w.join()
+			w.rejoin() // with the image that it has
+			for _, container := range w.spoke.Get(w, "deployments.apps", stack.AgentNamespace+"/kronvoy-agent").List("spec.template.spec.containers") {
+				if got := container.Text("image"); got != "registry.example/kronvoy-spoke:dev" {
+					w.Errorf("the agent runs %s", got)
+				}
+			}
 			w.say("three")
 			if got := w.settings("three").GetUID(); got != uid {
 				w.Error("the object was made anew")
 			}
-			if at := w.hub.Get(w, managedClusters, east).GetAnnotations()["kronvoy.io/detached"]; at != "" {
+			if at := w.hub.Get(w, managedClusters, euWest).GetAnnotations()["kronvoy.io/detached"]; at != "" {
 				w.Errorf("it is detached since %s", at)
 			}
 		}},
@@ -113,7 +119,7 @@ func TestAClusterJoinsLeavesAndComesBack(t *testing.T) {
 }
 
 func (w *world) becomesAHub() {
-	if _, err := w.try(w.hub, "", "hub", "token", "--cluster", east); err == nil || !strings.Contains(err.Error(), "kronvoy hub init") {
+	if _, err := w.try(w.hub, "", "hub", "token", "--cluster", euWest); err == nil || !strings.Contains(err.Error(), "kronvoy hub init") {
 		w.Errorf("a token of what is no hub: %v", err)
 	}
 	for _, option := range [][]string{{"--dry-run"}, nil, nil} {
@@ -125,61 +131,64 @@ func (w *world) becomesAHub() {
 }
 
 func (w *world) isAccepted() {
-	token := w.run(w.hub, "", "hub", "token", "--cluster", east, "--approval", "manual")
-	w.run(w.east, token, "join", "--image", "registry.example/kronvoy-spoke:test", "--wait=false", "--request-labels", "region=west")
+	token := w.run(w.hub, "", "hub", "token", "--cluster", euWest, "--approval", "manual")
+	if _, err := w.try(w.spoke, token, "join"); err == nil || !strings.Contains(err.Error(), "--image is needed") {
+		w.Errorf("joining with no image: %v", err)
+	}
+	w.run(w.spoke, token, "join", "--image", image, "--wait=false", "--request-labels", "region=us")
 	if found := w.installed(); len(found) != 6 {
 		w.Errorf("of the agent there is only %v", found)
 	}
 	w.startAgent()
-	_, err := w.try(w.east, token, "join", "--without-agent", "--request-labels", "region=west", "--timeout", "3s")
-	if err == nil || !strings.Contains(err.Error(), "Error: cluster east has not joined yet: the hub has not approved") || !strings.Contains(err.Error(), "kronvoy accept "+east) {
+	_, err := w.try(w.spoke, token, "join", "--without-agent", "--request-labels", "region=us", "--timeout", "3s")
+	if err == nil || !strings.Contains(err.Error(), "Error: cluster "+euWest+" has not joined yet: the hub has not approved") || !strings.Contains(err.Error(), "kronvoy accept "+euWest) {
 		w.Errorf("joining before it is accepted: %v", err)
 	}
-	if shown := w.run(w.hub, "", "accept", east, "--dry-run"); !strings.Contains(shown, "region=west") {
+	if shown := w.run(w.hub, "", "accept", euWest, "--dry-run"); !strings.Contains(shown, "region=us") {
 		w.Errorf("who accepts is shown %s", shown)
 	}
-	w.run(w.hub, "", "accept", east, "--labels", "region=east")
-	joined := w.result(w.east, token, "join", "--without-agent", "--request-labels", "region=west")
+	w.run(w.hub, "", "accept", euWest, "--labels", "region=eu")
+	joined := w.result(w.spoke, token, "join", "--without-agent", "--request-labels", "region=us")
 	if joined["joined"] != true {
 		w.Errorf("joining says %v", joined)
 	}
 	probe.Eventually(w, "the cluster to have joined", func() error {
-		c := w.hub.Get(w, managedClusters, east)
+		c := w.hub.Get(w, managedClusters, euWest)
 		if joined := c.Condition("ManagedClusterJoined"); joined.Status != "True" {
 			return fmt.Errorf("ManagedClusterJoined is %v", joined)
 		}
-		if got := c.GetLabels()["region"]; got != "east" {
+		if got := c.GetLabels()["region"]; got != "eu" {
 			return fmt.Errorf("its region is %q", got)
 		}
 		return nil
 	})
-	w.hub.Patch(w, managedClusters, east, `{"spec":{"leaseDurationSeconds":1}}`)
+	w.hub.Patch(w, managedClusters, euWest, `{"spec":{"leaseDurationSeconds":1}}`)
 }
 
 // hasUsers checks that nobody has taken what is the users'.
 func (w *world) hasUsers() {
 	w.Helper()
-	if w.east.Get(w, "configmaps", "shop/users") == nil || w.east.Get(w, "clusterroles.rbac.authorization.k8s.io", "users-aggregated") == nil {
+	if w.spoke.Get(w, "configmaps", "shop/users") == nil || w.spoke.Get(w, "clusterroles.rbac.authorization.k8s.io", "users-aggregated") == nil {
 		w.Error("objects of users were deleted")
 	}
 }
 
 func (w *world) leaves(uid types.UID) {
 	w.endAgent()
-	left := w.result(w.east, "", "unjoin")
-	if left["cluster"] != east || left["kept"] != 1.0 || left["deleted"] != 0.0 {
+	left := w.result(w.spoke, "", "unjoin")
+	if left["cluster"] != euWest || left["kept"] != 1.0 || left["deleted"] != 0.0 {
 		w.Errorf("leaving says %v", left)
 	}
 	if found := w.installed(); len(found) > 0 {
 		w.Errorf("of the agent there is still %v", found)
 	}
-	object := w.east.Get(w, "configmaps", "shop/settings")
+	object := w.spoke.Get(w, "configmaps", "shop/settings")
 	if object == nil || object.GetUID() != uid || len(object.GetOwnerReferences()) > 0 {
 		w.Errorf("what was applied is now %v", object)
 	}
 	w.hasUsers()
 	// Run again it finds nothing to do.
-	if again := w.result(w.east, "", "unjoin"); again["works"] != 0.0 {
+	if again := w.result(w.spoke, "", "unjoin"); again["works"] != 0.0 {
 		w.Errorf("leaving again says %v", again)
 	}
 }
@@ -188,15 +197,15 @@ func (w *world) leaves(uid types.UID) {
 // reaches.
 func (w *world) isLost() {
 	w.endAgent()
-	if _, err := w.try(w.hub, "", "detach", east); err == nil || !strings.Contains(err.Error(), "--yes") && !strings.Contains(err.Error(), "is alive") {
+	if _, err := w.try(w.hub, "", "detach", euWest); err == nil || !strings.Contains(err.Error(), "--yes") && !strings.Contains(err.Error(), "is alive") {
 		w.Errorf("detaching without a word: %v", err)
 	}
 	w.unheard()
-	detached := w.result(w.hub, "", "detach", east, "--yes")
-	if detached["cluster"] != east || detached["detached"] == "" || detached["gone"] == true {
+	detached := w.result(w.hub, "", "detach", euWest, "--yes")
+	if detached["cluster"] != euWest || detached["detached"] == "" || detached["gone"] == true {
 		w.Errorf("detaching says %v", detached)
 	}
-	if left := w.hub.List(w, "manifestworks.work.open-cluster-management.io", east); len(left) > 0 {
+	if left := w.hub.List(w, "manifestworks.work.open-cluster-management.io", euWest); len(left) > 0 {
 		w.Errorf("%d works are left", len(left))
 	}
 	probe.Eventually(w, "the instance to be nowhere", func() error {
@@ -205,7 +214,7 @@ func (w *world) isLost() {
 		}
 		return nil
 	})
-	if w.east.Get(w, "configmaps", "shop/settings") == nil {
+	if w.spoke.Get(w, "configmaps", "shop/settings") == nil {
 		w.Error("what was applied is gone")
 	}
 }
@@ -213,7 +222,7 @@ func (w *world) isLost() {
 func (w *world) unheard() {
 	w.Helper()
 	probe.Eventually(w, "the hub to hear nothing of the cluster", func() error {
-		if available := w.hub.Get(w, managedClusters, east).Condition("ManagedClusterConditionAvailable"); available.Status != "Unknown" {
+		if available := w.hub.Get(w, managedClusters, euWest).Condition("ManagedClusterConditionAvailable"); available.Status != "Unknown" {
 			return fmt.Errorf("Available is %v", available)
 		}
 		return nil
@@ -222,24 +231,24 @@ func (w *world) unheard() {
 
 func (w *world) leavesWithAll() {
 	w.endAgent()
-	left := w.result(w.east, "", "unjoin", "--delete-workloads")
+	left := w.result(w.spoke, "", "unjoin", "--delete-workloads")
 	if left["kept"] != 0.0 || left["deleted"] != 1.0 {
 		w.Errorf("leaving says %v", left)
 	}
 	if found := w.installed(); len(found) > 0 {
 		w.Errorf("of the agent there is still %v", found)
 	}
-	if object := w.east.Get(w, "configmaps", "shop/settings"); object != nil {
+	if object := w.spoke.Get(w, "configmaps", "shop/settings"); object != nil {
 		w.Errorf("what was applied is there: %v", object)
 	}
 	w.hasUsers()
 	// Nobody is left to clean up, so that a deletion waits for a word.
 	w.unheard()
-	w.hub.Delete(w, managedClusters, east)
-	if detached := w.result(w.hub, "", "detach", east, "--yes"); detached["gone"] != true {
+	w.hub.Delete(w, managedClusters, euWest)
+	if detached := w.result(w.hub, "", "detach", euWest, "--yes"); detached["gone"] != true {
 		w.Errorf("detaching says %v", detached)
 	}
-	if c := w.hub.Get(w, managedClusters, east); c != nil {
+	if c := w.hub.Get(w, managedClusters, euWest); c != nil {
 		w.Errorf("the cluster is still there: %v", c)
 	}
 }

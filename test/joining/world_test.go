@@ -18,8 +18,8 @@ import (
 	"github.com/kronvoy/kronvoy/test/stack"
 )
 
-// east is the cluster.
-const east = "east"
+// euWest is the cluster.
+const euWest = "eu-west"
 
 // Resources as kubectl names them.
 const (
@@ -27,21 +27,24 @@ const (
 	appliedWorks    = "appliedmanifestworks.work.open-cluster-management.io"
 )
 
+// image is what the agent's Deployment is to run.
+const image = "registry.example/kronvoy-spoke:test"
+
 // world is a hub and a cluster on which nothing is installed. They have no
 // nodes: the Deployments that the commands apply run nothing, and the hub and
 // the agent are processes beside them, with the same rights.
 type world struct {
 	*testing.T
-	stack     *stack.Stack
-	kronvoy   string
-	hub, east *probe.Cluster
+	stack      *stack.Stack
+	kronvoy    string
+	hub, spoke *probe.Cluster
 }
 
 func start(t *testing.T) *world {
 	t.Helper()
 	dir := t.TempDir()
 	s, err := stack.Start(t.Context(), stack.Options{
-		Fleet:        fleet.Options{Name: "joining", Dir: filepath.Join(dir, "fleet"), Spokes: []fleet.ClusterOptions{{Name: east}}},
+		Fleet:        fleet.Options{Name: "joining", Dir: filepath.Join(dir, "fleet"), Spokes: []fleet.ClusterOptions{{Name: euWest}}},
 		LeaseSeconds: 1, Bare: true, Progress: t.Output(),
 	})
 	if err != nil {
@@ -61,7 +64,7 @@ func start(t *testing.T) *world {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the command: %v\n%s", err, out)
 	}
-	w.hub, w.east = w.open(fleet.HubName), w.open(east)
+	w.hub, w.spoke = w.open(fleet.HubName), w.open(euWest)
 	return w
 }
 
@@ -75,7 +78,7 @@ func (w *world) open(cluster string) *probe.Cluster {
 }
 
 func (w *world) logs() {
-	processes := []*fleet.Process{w.stack.Hub, w.stack.Agents[east]}
+	processes := []*fleet.Process{w.stack.Hub, w.stack.Agents[euWest]}
 	for _, p := range processes {
 		if p != nil {
 			w.Logf("the log of %s ends with:\n%s", p.Name(), probe.Tail(p.Log(), 20))
@@ -120,25 +123,61 @@ func (w *world) result(on *probe.Cluster, input string, args ...string) map[stri
 // startAgent does what the Deployment would do on a cluster with nodes.
 func (w *world) startAgent() {
 	w.Helper()
-	if err := w.stack.RunAgent(w.Context(), w.stack.Fleet.Cluster(east)); err != nil {
+	if err := w.stack.RunAgent(w.Context(), w.stack.Fleet.Cluster(euWest)); err != nil {
 		w.Fatal(err)
 	}
 }
 
 func (w *world) endAgent() {
 	w.Helper()
-	if err := w.stack.Agents[east].Stop(w.Context()); err != nil {
+	if err := w.stack.Agents[euWest].Stop(w.Context()); err != nil {
 		w.Fatal(err)
 	}
 }
 
-// join takes the cluster into the fleet, by a token that is accepted at once.
-func (w *world) join() {
+// rejoin takes the cluster into the fleet again, by a token that is accepted at
+// once, with the agent that it has.
+func (w *world) rejoin() {
 	w.Helper()
-	token := w.run(w.hub, "", "hub", "token", "--cluster", east, "--labels", "region=east", "--rejoin")
-	w.run(w.east, token, "join", "--image", "registry.example/kronvoy-spoke:test", "--wait=false")
+	token := w.run(w.hub, "", "hub", "token", "--cluster", euWest, "--labels", "region=eu", "--rejoin")
+	w.run(w.spoke, token, "join", "--wait=false")
 	w.startAgent()
-	w.run(w.east, token, "join", "--without-agent")
+	w.run(w.spoke, token, "join", "--without-agent")
+}
+
+// rejoinByHand does what docs/join.md says, letter for letter.
+func (w *world) rejoinByHand() {
+	w.Helper()
+	text, err := os.ReadFile(filepath.Join(w.stack.Root(), "docs", "join.md"))
+	if err != nil {
+		w.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## By hand\n")
+	var scripts []string
+	for _, block := range strings.Split(section, "```sh\n")[1:] {
+		script, _, _ := strings.Cut(block, "```")
+		scripts = append(scripts, script)
+	}
+	if len(scripts) != 3 {
+		w.Fatalf("the section has %d scripts, not those for the hub, for a token and for the cluster", len(scripts))
+	}
+	dir := w.TempDir()
+	if err := os.Symlink(w.stack.Config(), filepath.Join(dir, "config")); err != nil {
+		w.Fatal(err)
+	}
+	w.script(dir, w.hub, scripts[1])
+	w.script(dir, w.spoke, scripts[2])
+	w.startAgent()
+}
+
+func (w *world) script(dir string, on *probe.Cluster, script string) {
+	w.Helper()
+	cmd := exec.CommandContext(w.Context(), "bash", "-euo", "pipefail", "-c", script)
+	path := filepath.Dir(w.stack.Fleet.Kubectl()) + string(os.PathListSeparator) + os.Getenv("PATH")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "KUBECONFIG="+on.Kubeconfig, "PATH="+path)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.Fatalf("%s\n%v\n%s", script, err, out)
+	}
 }
 
 // installed are the objects of the agent that are on the cluster.
@@ -153,7 +192,7 @@ func (w *world) installed() []string {
 		{"clusterrolebindings.rbac.authorization.k8s.io", "kronvoy-agent"},
 		{"customresourcedefinitions.apiextensions.k8s.io", appliedWorks},
 	} {
-		if w.east.Get(w, o.resource, o.name) != nil {
+		if w.spoke.Get(w, o.resource, o.name) != nil {
 			found = append(found, o.resource+" "+o.name)
 		}
 	}
@@ -166,7 +205,7 @@ func (w *world) settings(text string) *probe.Object {
 	w.Helper()
 	var object *probe.Object
 	probe.Eventually(w, "the instance to be on the cluster with "+text, func() error {
-		object = w.east.Get(w, "configmaps", "shop/settings")
+		object = w.spoke.Get(w, "configmaps", "shop/settings")
 		if got := object.Text("data.text"); got != text {
 			return fmt.Errorf("it says %q", got)
 		}

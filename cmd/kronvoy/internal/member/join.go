@@ -80,6 +80,19 @@ func (j *Joining) mayJoin(ctx context.Context, to *join.Bootstrap) error {
 		now.Server, now.Cluster, to.Server, to.Cluster)
 }
 
+// Image is what the agent that is installed runs; empty where none is.
+func Image(ctx context.Context, cluster client.Client) (string, error) {
+	d := &appsv1.Deployment{}
+	err := cluster.Get(ctx, client.ObjectKey{Namespace: install.AgentNamespace, Name: install.AgentDeployment}, d)
+	if client.IgnoreNotFound(err) != nil {
+		return "", fmt.Errorf("looking for the agent's Deployment: %w", err)
+	}
+	for _, container := range d.Spec.Template.Spec.Containers {
+		return container.Image, nil
+	}
+	return "", nil
+}
+
 func (j *Joining) identity(ctx context.Context) (*join.Joined, error) {
 	secret, err := j.hubSecret(ctx)
 	if err != nil || secret == nil {
