@@ -49,14 +49,12 @@ var unseen = map[string]string{
 	"managedclustersets/join.cluster.open-cluster-management.io":             "admission asks for it when a token's labels name a set",
 	"managedclusters/clientcertificates.register.open-cluster-management.io": "RBAC asks for it when the hub grants it to a cluster",
 	"signers.certificates.k8s.io":                                            "admission asks for it when a certificate is approved",
-	"certificatesigningrequests/approval.certificates.k8s.io":                "no cluster joins during the attacks",
 	"*/finalizers.kro.run":                                                   "admission plugin OwnerReferencesPermissionEnforcement, where it is on",
 	"manifestworks/finalizers.work.open-cluster-management.io":               "the same",
 	"managedclusters/finalizers.cluster.open-cluster-management.io":          "the same",
 	"placements/finalizers.cluster.open-cluster-management.io":               "the same",
-	"distributions/status.kronvoy.io":                                        "no Distribution is made during the attacks",
-	"serviceaccounts.":                                                       "no token is made during the attacks",
-	"subjectaccessreviews.authorization.k8s.io":                              "no certificate is renewed during the attacks",
+	"serviceaccounts.":                          "no token is made during the attacks",
+	"subjectaccessreviews.authorization.k8s.io": "no certificate is renewed during the attacks",
 }
 
 // TestTheHubHasNoRightsOnKindsThatItDoesNotTouch reads in the audit log what the
