@@ -123,7 +123,7 @@ func (s *Stack) Identify(ctx context.Context, spoke *fleet.Cluster, namespace st
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(s.Fleet.Dir(), spoke.Name+"-identity")
+	dir := s.file(spoke.Name + "-identity")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}

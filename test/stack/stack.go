@@ -67,6 +67,7 @@ type Stack struct {
 	root    string
 	options Options
 	mu      sync.Mutex
+	files   []string
 }
 
 // Start builds what is missing, starts the fleet, installs Kronvoy and waits
@@ -86,7 +87,7 @@ func Start(ctx context.Context, options Options) (_ *Stack, err error) {
 	}
 	defer func() {
 		if err != nil && s.Fleet != nil {
-			err = errors.Join(err, s.Fleet.Stop(context.WithoutCancel(ctx)))
+			err = errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 		}
 	}()
 	if err != nil {
@@ -123,8 +124,27 @@ func newStack(root string, options Options) *Stack {
 	return &Stack{root: root, options: options, Agents: map[string]*fleet.Process{}}
 }
 
-// Stop ends everything.
-func (s *Stack) Stop(ctx context.Context) error { return s.Fleet.Stop(ctx) }
+// Stop ends everything, and leaves nothing.
+func (s *Stack) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, path := range s.files {
+		errs = append(errs, os.RemoveAll(path))
+	}
+	return errors.Join(append(errs, s.Fleet.Stop(ctx))...)
+}
+
+// file is a path in the fleet's folder that goes with the stack.
+func (s *Stack) file(name string) string {
+	path := filepath.Join(s.Fleet.Dir(), name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(s.files, path) {
+		s.files = append(s.files, path)
+	}
+	return path
+}
 
 func (s *Stack) say(format string, args ...any) {
 	fmt.Fprintf(s.options.Progress, format+"\n", args...)
@@ -224,7 +244,7 @@ func (s *Stack) installAgent(ctx context.Context, cluster *fleet.Cluster, bootst
 
 // StartHub starts the hub where it is installed, and waits until it is ready.
 func (s *Stack) StartHub(ctx context.Context) error {
-	kubeconfig := filepath.Join(s.Fleet.Dir(), "kronvoy-hub.kubeconfig")
+	kubeconfig := s.file("kronvoy-hub.kubeconfig")
 	if err := s.Fleet.Hub().ServiceAccountKubeconfig(ctx, HubNamespace, "kronvoy-hub", kubeconfig); err != nil {
 		return fmt.Errorf("making the hub's identity: %w", err)
 	}
@@ -270,7 +290,7 @@ func (s *Stack) Serve(ctx context.Context, spoke *fleet.Cluster, args ...string)
 // onHub is the kubeconfig with which a cluster's agent first comes to the hub;
 // its name is that of the agent's link in a proxy.
 func (s *Stack) onHub(spoke *fleet.Cluster) string {
-	return filepath.Join(s.Fleet.Dir(), spoke.Name+"-on-hub.kubeconfig")
+	return s.file(spoke.Name + "-on-hub.kubeconfig")
 }
 
 func (s *Stack) startAgent(ctx context.Context, spoke *fleet.Cluster, extra []string) error {
@@ -289,7 +309,7 @@ func (s *Stack) RunAgent(ctx context.Context, spoke *fleet.Cluster) error {
 }
 
 func (s *Stack) runAgent(ctx context.Context, spoke *fleet.Cluster, extra []string) (agent *fleet.Process, port int, err error) {
-	local := filepath.Join(s.Fleet.Dir(), spoke.Name+"-agent.kubeconfig")
+	local := s.file(spoke.Name + "-agent.kubeconfig")
 	if err := spoke.ServiceAccountKubeconfig(ctx, AgentNamespace, "kronvoy-agent", local); err != nil {
 		return nil, 0, fmt.Errorf("making the agent's identity on %s: %w", spoke.Name, err)
 	}
