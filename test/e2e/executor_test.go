@@ -204,7 +204,7 @@ resources:
 // What README says an administrator does for a tenant is all that an ordinary
 // application needs.
 func TestTheBindingsOfTheReadmeAreEnough(t *testing.T) {
-	s := &scene{T: t, world: theWorld(t), ns: "shop"}
+	s := &scene{T: t, world: shared.Get(t), ns: "shop"}
 	for cluster, spoke := range s.spokes {
 		s.account(cluster, "deployer")
 		for _, command := range []string{

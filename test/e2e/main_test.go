@@ -5,10 +5,8 @@ package e2e
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -38,32 +36,9 @@ type world struct {
 	dir    string
 }
 
-var (
-	shared    *world
-	sharedErr error
-	once      sync.Once
-)
+var shared = probe.Shared[*world]{Start: start, Stop: (*world).stop}
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	code := m.Run()
-	if err := shared.stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return max(code, 1)
-	}
-	return code
-}
-
-// theWorld starts everything for the first test that asks.
-func theWorld(t *testing.T) *world {
-	t.Helper()
-	once.Do(func() { shared, sharedErr = start() })
-	if sharedErr != nil {
-		t.Fatal(sharedErr)
-	}
-	return shared
-}
+func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
 func start() (*world, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
@@ -110,9 +85,6 @@ func (w *world) open(c *fleet.Cluster) (*probe.Cluster, error) {
 }
 
 func (w *world) stop() error {
-	if w == nil {
-		return nil
-	}
 	var err error
 	if w.stack != nil {
 		err = w.stack.Stop(context.Background())

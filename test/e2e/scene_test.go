@@ -35,7 +35,7 @@ func begin(t *testing.T, namespace string) *scene {
 // beginTenant is begin for a namespace that nothing is allowed.
 func beginTenant(t *testing.T, namespace string) *scene {
 	t.Helper()
-	s := &scene{T: t, world: theWorld(t), ns: namespace}
+	s := &scene{T: t, world: shared.Get(t), ns: namespace}
 	s.hub.Apply(t, fmt.Sprintf(`
 apiVersion: v1
 kind: Namespace

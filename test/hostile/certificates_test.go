@@ -16,7 +16,7 @@ import (
 // cluster's works. The policies do not see what is inside of a request: the hub
 // does. Whoever approves without looking has them signed.
 func TestCertificates(t *testing.T) {
-	w := theWorld(t)
+	w := shared.Get(t)
 	for i, c := range []struct {
 		name, user string
 		groups     []string

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,34 +32,14 @@ type world struct {
 	actors     map[string]*actor
 }
 
-var (
-	shared    *world
-	sharedErr error
-	once      sync.Once
-)
+var shared = probe.Shared[*world]{Start: start, Stop: (*world).stop}
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	code := m.Run()
-	if err := shared.stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = max(code, 1)
-	}
+func TestMain(m *testing.M) {
+	code := shared.Run(m)
 	if told := tally.String(); told != "" {
 		fmt.Println(told)
 	}
-	return code
-}
-
-// theWorld starts everything for the first test that asks.
-func theWorld(t *testing.T) *world {
-	t.Helper()
-	once.Do(func() { shared, sharedErr = start() })
-	if sharedErr != nil {
-		t.Fatal(sharedErr)
-	}
-	return shared
+	os.Exit(code)
 }
 
 func start() (*world, error) {
@@ -107,9 +86,6 @@ func (w *world) begin(ctx context.Context) error {
 }
 
 func (w *world) stop() error {
-	if w == nil {
-		return nil
-	}
 	var err error
 	if w.stack != nil {
 		err = w.stack.Stop(context.Background())

@@ -252,7 +252,7 @@ func byPeople() []attack {
 // where the policy that it is about must refuse it; and as everything is
 // installed.
 func TestRequests(t *testing.T) {
-	w := theWorld(t)
+	w := shared.Get(t)
 	attacks := append(append(byAgents(), byJoiners()...), byPeople()...)
 	w.hub.Apply(t, `{apiVersion: certificates.k8s.io/v1, kind: CertificateSigningRequest, metadata: {name: c1-pending}, spec: {request: `+
 		csr("system:open-cluster-management:c1:agent", "system:open-cluster-management:c1")+`, signerName: kubernetes.io/kube-apiserver-client, usages: [client auth]}}

@@ -148,7 +148,7 @@ func scenes() []scene {
 // what came of it on the good cluster is looked at. In between the guard is taken
 // away and set up again.
 func TestScenes(t *testing.T) {
-	w := theWorld(t)
+	w := shared.Get(t)
 	w.spoke.Apply(t, deployment)
 	w.spoke.Apply(t, sight)
 	w.hub.Apply(t, placed("tenant-a", "deployer"))

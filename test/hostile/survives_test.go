@@ -23,7 +23,7 @@ const (
 // TestTheHubSurvives floods the hub with what a cluster may write, and then has
 // it serve a good instance on a good cluster.
 func TestTheHubSurvives(t *testing.T) {
-	w := theWorld(t)
+	w := shared.Get(t)
 	w.spoke.Apply(t, deployment)
 	w.hub.Apply(t, placed("tenant-a", "deployer"))
 	answer := `{status: {values: [` + strings.Repeat(`{name: a, path: data, value: "`+strings.Repeat("x", 60<<10)+`"},`, 6) + `], observedHash: h%d}}`

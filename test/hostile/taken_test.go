@@ -12,7 +12,7 @@ import (
 
 // TestTakenObjects has an instance render an object of another's.
 func TestTakenObjects(t *testing.T) {
-	w := theWorld(t)
+	w := shared.Get(t)
 	w.spoke.Apply(t, deployment)
 	w.hub.Apply(t, placed("tenant-a", "deployer"))
 	house := func(kind string) *scene {
@@ -92,7 +92,7 @@ spec: {instances: {apiVersion: kro.run/v1alpha1, kind: Squatter}, serviceAccount
 // TestTakenKinds has a definition generate a kind that is another's. Whose a
 // CustomResourceDefinition is, is in its labels.
 func TestTakenKinds(t *testing.T) {
-	w := theWorld(t)
+	w := shared.Get(t)
 	const crds = "customresourcedefinitions.apiextensions.k8s.io"
 	for _, c := range []struct{ name, kind, labels, says string }{
 		{"take over a kind that somebody else made", "Castle", `app.kubernetes.io/managed-by: somebody`, "was not made from a definition"},

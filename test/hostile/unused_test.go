@@ -61,7 +61,7 @@ var unseen = map[string]string{
 // hub asked for, and compares that with what config/hub grants it. Verbs that were
 // not used are shown for review: some are for rare moments.
 func TestTheHubHasNoRightsOnKindsThatItDoesNotTouch(t *testing.T) {
-	w := theWorld(t)
+	w := shared.Get(t)
 	used := w.used(t)
 	var verbs []string
 	for r, role := range w.granted(t) {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,11 +26,7 @@ type world struct {
 	dir     string
 }
 
-var (
-	shared    *world
-	sharedErr error
-	once      sync.Once
-)
+var shared = probe.Shared[*world]{Start: start, Stop: (*world).stop}
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -42,22 +37,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	code := m.Run()
-	if err := shared.stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return max(code, 1)
-	}
-	return code
-}
-
-// theWorld starts everything for the first test that asks.
-func theWorld(t *testing.T) *world {
-	t.Helper()
-	once.Do(func() { shared, sharedErr = start() })
-	if sharedErr != nil {
-		t.Fatal(sharedErr)
-	}
-	return shared
+	return shared.Run(m)
 }
 
 func start() (*world, error) {
@@ -90,9 +70,6 @@ func start() (*world, error) {
 }
 
 func (w *world) stop() error {
-	if w == nil {
-		return nil
-	}
 	var err error
 	if w.stack != nil {
 		err = w.stack.Stop(context.Background())

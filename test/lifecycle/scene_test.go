@@ -23,7 +23,7 @@ type scene struct {
 // begin makes a namespace; the caller defers end.
 func begin(t *testing.T, namespace string) *scene {
 	t.Helper()
-	s := &scene{T: t, world: theWorld(t), ns: namespace, defined: map[string]string{}}
+	s := &scene{T: t, world: shared.Get(t), ns: namespace, defined: map[string]string{}}
 	s.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: " + namespace + "}")
 	return s
 }
