@@ -17,6 +17,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -129,7 +130,7 @@ func TestWhoWasAwayTooLongKeepsItsClusterAndComesBackByANewToken(t *testing.T) {
 	w.settled("one")
 	r.kept("one")
 	// Nobody renews: the agent sees its certificate end.
-	r.rule(func(*certificatesv1.CertificateSigningRequest) verdict { return wait })
+	r.rule(func(*certificatesv1.CertificateSigningRequest) verdict { return ignore })
 	ended := w.live(settings).GetUID()
 	w.eventually("the token to be forgotten", func() error {
 		return r.admin.CoreV1().ServiceAccounts(kronvoyv1alpha1.JoinNamespace).Delete(w.ctx, w.cluster, metav1.DeleteOptions{})
@@ -224,7 +225,7 @@ func TestWhatKeepsAClusterFromJoiningIsSaidAndMended(t *testing.T) {
 		"a token that is none":            {token: func(*registrar) string { return "none" }, reason: "BootstrapRefused"},
 		"an identity that may not join":   {token: func(r *registrar) string { return r.token("default") }, reason: "BootstrapForbidden"},
 		"a request that is denied":        {token: func(r *registrar) string { return r.token(kronvoyv1alpha1.JoinNamespace) }, rule: deny, reason: "RequestRefused"},
-		"a request that is not looked at": {token: func(r *registrar) string { return r.token(kronvoyv1alpha1.JoinNamespace) }, rule: wait, reason: "WaitingForApproval"},
+		"a request that is not looked at": {token: func(r *registrar) string { return r.token(kronvoyv1alpha1.JoinNamespace) }, rule: ignore, reason: "WaitingForApproval"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -257,12 +258,12 @@ func TestARenewalThatIsDeniedIsToldToTheHub(t *testing.T) {
 	r.serve()
 	r.says("Joined", true)
 	r.rule(func(*certificatesv1.CertificateSigningRequest) verdict { return deny })
-	deadline := time.Now().Add(19 * time.Second)
-	for w.rotated() == nil || w.rotated().Status != metav1.ConditionFalse {
-		if time.Now().After(deadline) {
-			t.Fatalf("the condition is %v", w.rotated())
-		}
-		time.Sleep(50 * time.Millisecond)
+	err := wait.PollUntilContextTimeout(w.ctx, 50*time.Millisecond, 19*time.Second, true, func(context.Context) (bool, error) {
+		c := w.rotated()
+		return c != nil && c.Status == metav1.ConditionFalse, nil
+	})
+	if err != nil {
+		t.Fatalf("the condition is %v: %v", w.rotated(), err)
 	}
 	if c := w.rotated(); !strings.Contains(c.Message, "Denied") || !strings.Contains(c.Message, "ends") {
 		t.Errorf("the condition says %q", c.Message)
@@ -377,12 +378,11 @@ func (r *registrar) joinOnce(plan *crashPlan) (crashed bool) {
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
-		for ctx.Err() == nil {
-			if c := r.w.rotated(); c != nil && c.Status == metav1.ConditionTrue {
-				return
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
+		// That the time is up is seen below.
+		_ = wait.PollUntilContextCancel(ctx, 20*time.Millisecond, true, func(context.Context) (bool, error) {
+			c := r.w.rotated()
+			return c != nil && c.Status == metav1.ConditionTrue, nil
+		})
 	}()
 	select {
 	case <-plan.dead:

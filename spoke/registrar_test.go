@@ -55,7 +55,7 @@ type verdict int
 const (
 	approve verdict = iota
 	deny
-	wait
+	ignore
 )
 
 // newRegistrar signs certificates of that life until the test ends.
@@ -122,7 +122,7 @@ func (r *registrar) sign(ctx context.Context) error {
 		}
 		kind := certificatesv1.CertificateApproved
 		switch decide(csr) {
-		case wait:
+		case ignore:
 			continue
 		case deny:
 			kind = certificatesv1.CertificateDenied
