@@ -17,8 +17,8 @@ import (
 const (
 	dialTimeout = 30 * time.Second
 	keepAlive   = 30 * time.Second
-	// idleTimeout ends a connection that nobody uses: two clients that begin at the
-	// same moment make one each, and share the first from then on.
+	// idleTimeout ends a connection that nobody uses, so that one is left after
+	// some clients began at the same time.
 	idleTimeout = 15 * time.Second
 	// maxDrain is how long requests may go on over a connection whose certificate
 	// was replaced; watches are resumed over the new one then.
