@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,8 +38,9 @@ type heartbeat struct {
 	changed func()
 
 	alive atomic.Bool
-	// version is the lease's after the last renewal.
+	// version and renewed are the lease's after the last renewal.
 	version string
+	renewed time.Time
 }
 
 // errRestored ends the agent, to be started anew: what it knows of the hub is of
@@ -85,37 +84,63 @@ func pause(ctx context.Context, c clock.Clock, d time.Duration) bool {
 }
 
 // renew writes the lease; one patch, unless the hub has not made it. It is then
-// made by an apply, which, unlike a create, can be granted by name.
+// made by an apply, which, unlike a create, can be granted by name. The patch is
+// for the version that the last one made: another one is somebody else's, or
+// from before it. Versions alone do not tell, for a hub that was restored may
+// have written more since than it has forgotten.
 func (h *heartbeat) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: h.name, Name: leaseName}}
-	now := metav1.NewMicroTime(h.clock.Now())
-	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"renewTime": now}})
+	lease, now := h.lease(), metav1.NewMicroTime(h.clock.Now())
+	patch := map[string]any{"spec": map[string]any{"renewTime": now}}
+	if h.version != "" {
+		patch["metadata"] = map[string]any{"resourceVersion": h.version}
+	}
+	content, err := json.Marshal(patch)
 	if err != nil {
 		return err
 	}
-	err = h.hub.Patch(ctx, lease, client.RawPatch(types.MergePatchType, patch))
-	if apierrors.IsNotFound(err) {
-		err = h.create(ctx, now)
+	err = h.hub.Patch(ctx, lease, client.RawPatch(types.MergePatchType, content))
+	switch {
+	case apierrors.IsNotFound(err):
+		lease = h.lease()
+		err = h.create(ctx, lease, now)
+	case apierrors.IsConflict(err):
+		if err := h.compare(ctx); err != nil {
+			return err
+		}
+		h.version = ""
+		return h.renew(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("renewing the lease: %w", err)
 	}
-	if order, err := resourceversion.CompareResourceVersion(lease.ResourceVersion, h.version); err == nil && order < 0 {
-		return errRestored
-	}
-	h.version = cmp.Or(lease.ResourceVersion, h.version) // it is not known of one that was made anew
+	h.version, h.renewed = lease.ResourceVersion, now.Time
 	return nil
 }
 
-func (h *heartbeat) create(ctx context.Context, now metav1.MicroTime) error {
-	lease := &coordinationv1.Lease{
-		TypeMeta:   metav1.TypeMeta{APIVersion: coordinationv1.SchemeGroupVersion.String(), Kind: "Lease"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: h.name, Name: leaseName},
-		Spec: coordinationv1.LeaseSpec{
-			HolderIdentity: ptr.To(leaseName), LeaseDurationSeconds: ptr.To(int32(h.every / time.Second)), RenewTime: &now,
-		},
+func (h *heartbeat) lease() *coordinationv1.Lease {
+	return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: h.name, Name: leaseName}}
+}
+
+// compare looks at a lease that is not the one last written: one that was renewed
+// earlier than that is from before.
+func (h *heartbeat) compare(ctx context.Context) error {
+	lease := h.lease()
+	if err := h.hub.Get(ctx, client.ObjectKeyFromObject(lease), lease); err != nil {
+		return fmt.Errorf("looking who wrote the lease: %w", err)
+	}
+	// The time travels in microseconds.
+	if renewed := lease.Spec.RenewTime; renewed == nil || renewed.Time.Before(h.renewed.Truncate(time.Microsecond)) {
+		return errRestored
+	}
+	return nil
+}
+
+func (h *heartbeat) create(ctx context.Context, lease *coordinationv1.Lease, now metav1.MicroTime) error {
+	lease.TypeMeta = metav1.TypeMeta{APIVersion: coordinationv1.SchemeGroupVersion.String(), Kind: "Lease"}
+	lease.Spec = coordinationv1.LeaseSpec{
+		HolderIdentity: ptr.To(leaseName), LeaseDurationSeconds: ptr.To(int32(h.every / time.Second)), RenewTime: &now,
 	}
 	content, err := json.Marshal(lease)
 	if err != nil {

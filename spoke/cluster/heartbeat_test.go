@@ -2,28 +2,65 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
-func TestAHubWhoseVersionsGoBackIsNotBelieved(t *testing.T) {
+// sameVersion refuses a patch for another version, as an API server does and the
+// fake one does not.
+func sameVersion(ctx context.Context, c client.Client, obj client.Object, patch client.Patch) error {
+	var wanted, live metav1.PartialObjectMetadata
+	data, err := patch.Data(obj)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, &wanted); err != nil || wanted.ResourceVersion == "" {
+		return err
+	}
+	live.SetGroupVersionKind(coordinationv1.SchemeGroupVersion.WithKind("Lease"))
+	if err := c.Get(ctx, client.ObjectKeyFromObject(obj), &live); err != nil {
+		return err
+	}
+	if live.ResourceVersion != wanted.ResourceVersion {
+		return apierrors.NewConflict(coordinationv1.Resource("leases"), obj.GetName(), errors.New("the object has been modified"))
+	}
+	return nil
+}
+
+// TestAHubThatHasForgottenARenewalIsNotBelieved: each case is what became of the
+// lease between two renewals.
+func TestAHubThatHasForgottenARenewalIsNotBelieved(t *testing.T) {
+	began := time.Unix(1000, 987654321)
+	renewed := func(at time.Time) func(*coordinationv1.Lease) {
+		return func(lease *coordinationv1.Lease) { lease.Spec.RenewTime = ptr.To(metav1.NewMicroTime(at)) }
+	}
 	tests := map[string]struct {
-		versions []string
+		change   func(*coordinationv1.Lease)
+		delete   bool
 		restored bool
 	}{
-		"versions go up":              {[]string{"7", "9", "10"}, false},
-		"nothing was written between": {[]string{"7", "7"}, false},
-		"a version goes back":         {[]string{"9", "10", "8"}, true},
-		"versions that mean nothing":  {[]string{"b", "a"}, false},
-		"of an answer without one":    {[]string{"10", "", "8"}, true},
+		"nothing":                        {},
+		"it was deleted":                 {delete: true},
+		"an answer to the agent is lost": {change: renewed(began.Add(time.Second))},
+		"somebody labelled it": {change: func(lease *coordinationv1.Lease) {
+			lease.Labels = map[string]string{"seen": "yes"}
+		}},
+		"it is from before": {change: renewed(began.Add(-time.Minute)), restored: true},
+		"it is from before any renewal": {change: func(lease *coordinationv1.Lease) {
+			lease.Spec.RenewTime = nil
+		}, restored: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -31,24 +68,54 @@ func TestAHubWhoseVersionsGoBackIsNotBelieved(t *testing.T) {
 			if err := coordinationv1.AddToScheme(scheme); err != nil {
 				t.Fatal(err)
 			}
-			next := 0
+			patches := 0
 			hub := interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).Build(), interceptor.Funcs{
-				Patch: func(_ context.Context, _ client.WithWatch, obj client.Object, _ client.Patch, _ ...client.PatchOption) error {
-					obj.SetResourceVersion(test.versions[next])
-					next++
-					return nil
+				Patch: func(ctx context.Context, c client.WithWatch, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+					patches++
+					if err := sameVersion(ctx, c, obj, patch); err != nil {
+						return err
+					}
+					return c.Patch(ctx, obj, patch, opts...)
 				},
 			})
-			h := &heartbeat{name: "eu-west", hub: hub, every: time.Minute, clock: clocktesting.NewFakeClock(time.Unix(0, 0))}
-			var err error
-			for range test.versions {
-				if err != nil {
-					t.Fatalf("renewal %d: %v", next, err)
+			clock := clocktesting.NewFakeClock(began)
+			h := &heartbeat{name: "eu-west", hub: hub, every: time.Minute, clock: clock}
+			for range 2 { // the first one makes it
+				if err := h.renew(t.Context()); err != nil {
+					t.Fatal(err)
 				}
-				err = h.renew(t.Context())
 			}
-			if errors.Is(err, errRestored) != test.restored {
-				t.Errorf("the error is %v", err)
+			lease := h.lease()
+			if err := hub.Get(t.Context(), client.ObjectKeyFromObject(lease), lease); err != nil {
+				t.Fatal(err)
+			}
+			if test.change != nil {
+				test.change(lease)
+				if err := hub.Update(t.Context(), lease); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.delete {
+				if err := hub.Delete(t.Context(), lease); err != nil {
+					t.Fatal(err)
+				}
+			}
+			clock.Step(time.Minute)
+			patches = 0
+			if err := h.renew(t.Context()); errors.Is(err, errRestored) != test.restored || !test.restored && err != nil {
+				t.Fatalf("the error is %v", err)
+			}
+			if test.restored {
+				return
+			}
+			if test.change == nil && !test.delete && patches != 1 {
+				t.Errorf("a renewal takes %d writes, not 1", patches)
+			}
+			if err := hub.Get(t.Context(), client.ObjectKeyFromObject(lease), lease); err != nil {
+				t.Fatal(err)
+			}
+			if got := lease.Spec.RenewTime; got == nil || !got.Time.Equal(clock.Now().Truncate(time.Microsecond)) {
+				t.Errorf("the lease says %v", got)
 			}
 		})
 	}
