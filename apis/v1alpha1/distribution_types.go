@@ -2,12 +2,14 @@ package v1alpha1
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // Distribution says how the instances that it selects, in its own namespace,
-// are carried to their clusters: what becomes of changes made there by others,
-// of objects that exist already and of those that leave, and in whose name the
-// agents act. An instance without a Distribution has the defaults.
+// are carried to their clusters: to which, with which values on each, what
+// becomes of changes made there by others, of objects that exist already, of
+// those that leave and of clusters that leave, and in whose name the agents act.
+// An instance without a Distribution has the defaults.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -38,6 +40,19 @@ type DistributionSpec struct {
 	// name gets it.
 	// +required
 	Instances InstanceSelector `json:"instances"`
+	// Placement says where the instances run. Without it the label
+	// kronvoy.io/placement of each says so; with it that label counts for nothing,
+	// and the instance's condition PlacementShadowed is True.
+	// +optional
+	Placement *DistributionPlacement `json:"placement,omitempty"`
+	// Overrides change the instances' spec on some of the clusters, in order:
+	// later ones win. What comes of it must be valid as the spec of the instance
+	// itself; a cluster for which it is not keeps what it has, and the others go
+	// on.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Overrides []Override `json:"overrides,omitempty"`
 	// Policies say what agents do about drift, about what exists already and
 	// about what leaves. For each resource and each of drift, takeover and
 	// deletion the first entry counts that says something about it. Entries with
@@ -48,6 +63,22 @@ type DistributionSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	Policies []DistributionPolicy `json:"policies,omitempty"`
+	// Removal says what becomes of the instances on clusters that leave their
+	// placement.
+	// +optional
+	Removal Removal `json:"removal,omitzero"`
+	// Aggregate holds expressions over all clusters of an instance, by name. Their
+	// values are shown in its status, in fleet.aggregates, such as
+	//   readyTotal: ${clusters.filter(c, c.ready).map(c, c.status.replicas).sum()}
+	// over the list clusters, whose entries have name, labels, group, revision,
+	// ready (a bool) and status (the author's fields on that cluster). One that
+	// reads what a cluster has not given has no value. Where the author's schema
+	// has a field of that name and type, the aggregate is its value. They come
+	// beside those in the definition's annotation kronvoy.io/aggregate, and before
+	// them where names are the same.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	Aggregate map[string]string `json:"aggregate,omitempty"`
 	// ServiceAccountName is the ServiceAccount, in the instance's namespace on
 	// each cluster, in whose name the agent acts there. The cluster's
 	// administrator allows that by binding ClusterRole kronvoy-agent-executor to
@@ -58,6 +89,118 @@ type DistributionSpec struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
+}
+
+// DistributionPlacement says on which clusters instances run.
+// +kubebuilder:validation:XValidation:rule="has(self.refs) != has(self.clusterSelector)",message="a placement has either refs or clusterSelector"
+type DistributionPlacement struct {
+	// Refs are Placements of this namespace, in order. An instance runs on all
+	// clusters that any of them selects; a cluster that several select is in the
+	// decision group of the first.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Refs []PlacementReference `json:"refs,omitempty"`
+	// ClusterSelector of the ManagedClusters' labels. The hub keeps a Placement of
+	// its own for it; a ManagedClusterSetBinding in this namespace says, as for any
+	// Placement, which clusters it may choose from.
+	// +optional
+	ClusterSelector *metav1.LabelSelector `json:"clusterSelector,omitempty"`
+}
+
+// PlacementReference names a Placement of the same namespace.
+type PlacementReference struct {
+	// Name of the Placement.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// Override changes an instance's spec on some clusters.
+// +kubebuilder:validation:XValidation:rule="has(self.spec) || has(self.expressions)",message="an override has spec, expressions or both"
+type Override struct {
+	// ClusterSelector of the ManagedClusters' labels; without one the override is
+	// for all clusters.
+	// +optional
+	ClusterSelector *metav1.LabelSelector `json:"clusterSelector,omitempty"`
+	// Spec is merged into the instance's spec: objects field by field, and all
+	// else, lists too, is replaced (a JSON merge patch, RFC 7386). To remove a
+	// field set it to null.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	Spec *runtime.RawExtension `json:"spec,omitempty"`
+	// Expressions set fields of the spec, after Spec is merged. Keys are paths in
+	// the spec, as in host or ingress.host; values are text with ${} as in a
+	// definition, over cluster and over schema, the instance as it is without
+	// overrides:
+	//   host: ${schema.metadata.name}.${cluster.name}.example.com
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=32
+	Expressions map[string]string `json:"expressions,omitempty"`
+}
+
+// RemovalPolicy is what becomes of an instance's objects on a cluster that left
+// its placement.
+// +kubebuilder:validation:Enum=Delete;Orphan
+type RemovalPolicy string
+
+// The removal policies.
+const (
+	// RemovalDelete: they are deleted, or left, as the deletion policy of each
+	// says.
+	RemovalDelete RemovalPolicy = "Delete"
+	// RemovalOrphan: all of them are left on the cluster.
+	RemovalOrphan RemovalPolicy = "Orphan"
+)
+
+// UnreachableRemoval is what becomes of an instance on a cluster that left its
+// placement and cannot be reached.
+// +kubebuilder:validation:Enum=Keep;Remove
+type UnreachableRemoval string
+
+// What becomes of a cluster that cannot be reached.
+const (
+	// UnreachableKeep: it keeps its works until it can be reached.
+	UnreachableKeep UnreachableRemoval = "Keep"
+	// UnreachableRemove: its works are deleted on the hub; the agent removes the
+	// objects when it is back.
+	UnreachableRemove UnreachableRemoval = "Remove"
+)
+
+// Removal says what becomes of instances on clusters that leave their placement.
+// It is not about instances that are deleted: those leave all their clusters at
+// once.
+type Removal struct {
+	// Policy is Delete, or Orphan, which leaves all objects on the cluster and lets
+	// go of them.
+	// +optional
+	// +kubebuilder:default=Delete
+	Policy RemovalPolicy `json:"policy,omitempty"`
+	// GracePeriod is how long a cluster keeps the instance after it left, as in
+	// 30s or 5m; one that comes back meanwhile has lost nothing. The hub's
+	// --removal-grace-period when it is not set.
+	// +optional
+	GracePeriod *metav1.Duration `json:"gracePeriod,omitempty"`
+	// MaxPercent is the largest part of an instance's clusters, but at least one,
+	// that may leave without being asked for, and the most that is taken down at a
+	// time. A decision that removes more, or all, is held until somebody approves
+	// its ApprovalRequest (condition RemovalHeld).
+	// +optional
+	// +kubebuilder:default=30
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	MaxPercent *int32 `json:"maxPercent,omitempty"`
+	// OnUnreachable is what becomes of the instance on a cluster that left and
+	// cannot be reached: Keep, or Remove.
+	// +optional
+	// +kubebuilder:default=Keep
+	OnUnreachable UnreachableRemoval `json:"onUnreachable,omitempty"`
 }
 
 // InstanceSelector selects instances of one kind.

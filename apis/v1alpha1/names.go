@@ -74,6 +74,9 @@ const (
 	// values of Secrets that its expressions read come from a cluster to the hub,
 	// and back into works for the same cluster.
 	AnnotationSecretValues = "kronvoy.io/secret-values"
+	// AnnotationAggregate on a definition holds the author's default for the
+	// aggregates of its instances, as a JSON object: see DistributionSpec.Aggregate.
+	AnnotationAggregate = "kronvoy.io/aggregate"
 	// AnnotationInstanceReconcile on an instance suspends it on all clusters,
 	// see Suspended; the name is kro's.
 	AnnotationInstanceReconcile = "kro.run/reconcile"

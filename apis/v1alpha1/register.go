@@ -15,6 +15,7 @@ func AddToScheme(s *runtime.Scheme) error {
 		&Target{}, &TargetList{},
 		&WorkReport{}, &WorkReportList{},
 		&Distribution{}, &DistributionList{},
+		&ApprovalRequest{}, &ApprovalRequestList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

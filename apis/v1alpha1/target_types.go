@@ -49,6 +49,26 @@ type TargetSpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Distribution string `json:"distribution,omitempty"`
+	// Removal is set while the cluster is not in the instance's placement any
+	// more.
+	// +optional
+	Removal *TargetRemoval `json:"removal,omitempty"`
+}
+
+// TargetRemoval is what is to become of an instance on a cluster that left its
+// placement.
+type TargetRemoval struct {
+	// Since is when the hub found that the cluster had left.
+	// +required
+	Since metav1.Time `json:"since"`
+	// Policy is what becomes of the objects.
+	// +optional
+	Policy RemovalPolicy `json:"policy,omitempty"`
+	// Held says why the instance is not removed although the grace period is
+	// over; empty if it is.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Held string `json:"held,omitempty"`
 }
 
 // InstanceReference names an instance on the hub.
