@@ -1,0 +1,98 @@
+//go:build integration
+
+package regions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/kronvoy/kronvoy/test/fleet"
+	"github.com/kronvoy/kronvoy/test/probe"
+	"github.com/kronvoy/kronvoy/test/stack"
+)
+
+// The regions; the clusters are <region>-1 and <region>-2.
+const (
+	euWest  = "eu-west"
+	usEast  = "us-east"
+	apSouth = "ap-south"
+)
+
+// The clusters.
+const (
+	euWest1, euWest2   = euWest + "-1", euWest + "-2"
+	usEast1, usEast2   = usEast + "-1", usEast + "-2"
+	apSouth1, apSouth2 = apSouth + "-1", apSouth + "-2"
+)
+
+// leaseSeconds is how often agents say that they are alive; the hub counts one
+// as gone after five times that.
+const leaseSeconds = 2
+
+// world is what all tests share.
+type world struct {
+	stack  *stack.Stack
+	hub    *probe.Cluster
+	spokes map[string]*probe.Cluster
+	dir    string
+}
+
+var shared = probe.Shared[*world]{Start: start, Stop: (*world).stop}
+
+func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
+
+// start makes clusters without nodes: what runs on them is not what is tested.
+// In each region the label tier is gold for the first and silver for the second.
+func start() (*world, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "kronvoy-regions")
+	if err != nil {
+		return nil, err
+	}
+	w := &world{dir: dir, spokes: map[string]*probe.Cluster{}}
+	var spokes []fleet.ClusterOptions
+	labels := map[string]map[string]string{}
+	for _, region := range []string{euWest, usEast, apSouth} {
+		for i, tier := range []string{"gold", "silver"} {
+			name := fmt.Sprintf("%s-%d", region, i+1)
+			spokes = append(spokes, fleet.ClusterOptions{Name: name, Region: region})
+			labels[name] = map[string]string{"tier": tier}
+		}
+	}
+	w.stack, err = stack.Start(ctx, stack.Options{
+		Fleet:        fleet.Options{Name: "regions", Dir: filepath.Join(dir, "fleet"), Spokes: spokes},
+		Labels:       labels,
+		LeaseSeconds: leaseSeconds,
+		Progress:     os.Stderr,
+	})
+	if err != nil {
+		return nil, errors.Join(err, w.stop())
+	}
+	if w.hub, err = w.open(w.stack.Fleet.Hub()); err != nil {
+		return nil, errors.Join(err, w.stop())
+	}
+	for _, spoke := range w.stack.Fleet.Spokes() {
+		if w.spokes[spoke.Name], err = w.open(spoke); err != nil {
+			return nil, errors.Join(err, w.stop())
+		}
+	}
+	return w, nil
+}
+
+func (w *world) open(c *fleet.Cluster) (*probe.Cluster, error) {
+	return probe.Open(c.Name, c.Kubeconfig(), w.stack.Fleet.Kubectl())
+}
+
+func (w *world) stop() error {
+	var err error
+	if w.stack != nil {
+		err = w.stack.Stop(context.Background())
+	}
+	return errors.Join(err, os.RemoveAll(w.dir))
+}
