@@ -64,6 +64,13 @@ type TargetRemoval struct {
 	// Policy is what becomes of the objects.
 	// +optional
 	Policy RemovalPolicy `json:"policy,omitempty"`
+	// Approved is the plan hash of the ApprovalRequest with which the removal was
+	// approved; empty where it was not, or did not have to be. It is kept here since
+	// an approval counts for all its clusters, which are taken down one batch after
+	// the other.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Approved string `json:"approved,omitempty"`
 	// Held says why the instance is not removed although the grace period is
 	// over; empty if it is.
 	// +optional
