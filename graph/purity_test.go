@@ -86,6 +86,23 @@ func TestTheDomainIsPure(t *testing.T) {
 	}
 }
 
+// leaves are what the hub shares with the command line: pure, too, but they know
+// API types.
+var leaves = []string{
+	module + "/hub/convert", module + "/hub/nested", module + "/hub/plan", module + "/hub/policy", module + "/hub/status", module + "/hub/work",
+}
+
+func TestTheHubsLeavesAreClientsOfNobody(t *testing.T) {
+	packages := listPackages(t, leaves...)
+	for _, leaf := range leaves {
+		for _, prefix := range []string{"k8s.io/client-go/", "sigs.k8s.io/controller-runtime/", "sigs.k8s.io/multicluster-runtime/"} {
+			if chain := findImport(packages, leaf, prefix); chain != nil {
+				t.Errorf("%s: values in, values out: the callers gather and write", strings.Join(chain, " → "))
+			}
+		}
+	}
+}
+
 // TestTheExceptionsAreNeeded also shows that the search finds what it looks for.
 func TestTheExceptionsAreNeeded(t *testing.T) {
 	packages := listPackages(t, module+"/graph/...")

@@ -35,18 +35,18 @@ const (
 func authored(s *scope, now kronvoyv1alpha1.TargetStatus) ([]kronvoyv1alpha1.TargetCondition, []string) {
 	old := s.target.Status
 	switch {
-	case s.target.DeletionTimestamp != nil || s.blocked != "":
+	case s.target.DeletionTimestamp != nil || s.plan.Blocked != "":
 		return old.Conditions, old.Issues
-	case !s.graph.HasConditions():
-		return nil, statusIssues(s.issues)
+	case !s.in.Graph.HasConditions():
+		return nil, statusIssues(s.plan.Issues)
 	}
 	judged := s.target.DeepCopy()
 	judged.Status = now
-	bindings := s.bindings
-	for _, c := range status.OnOneCluster(judged, s.suspended) {
+	bindings := s.plan.Bindings
+	for _, c := range status.OnOneCluster(judged, s.in.Suspended) {
 		bindings.Conditions = append(bindings.Conditions, graph.Condition{Type: c.Type, Status: string(c.Status), Reason: c.Reason, Message: c.Message})
 	}
-	evaluation, issues := s.graph.Evaluate(bindings)
+	evaluation, issues := s.in.Graph.Evaluate(bindings)
 	conditions, refused := bounded(evaluation.Conditions)
 	if evaluation.ConditionsIncomplete {
 		conditions = keep(conditions, old.Conditions)

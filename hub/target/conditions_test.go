@@ -9,6 +9,7 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/graph/schema/builtin"
+	"github.com/kronvoy/kronvoy/hub/plan"
 )
 
 // judged is a scope whose one node is a ConfigMap, with conditions in the
@@ -26,10 +27,10 @@ func judged(t *testing.T, conditions ...any) *scope {
 	if g == nil {
 		t.Fatal(issues.Err())
 	}
-	return &scope{target: &kronvoyv1alpha1.Target{}, graph: g, bindings: graph.Bindings{Instance: map[string]any{
+	return &scope{target: &kronvoyv1alpha1.Target{}, in: plan.Input{Graph: g}, plan: plan.Plan{Bindings: graph.Bindings{Instance: map[string]any{
 		"apiVersion": "kro.run/v1alpha1", "kind": "Shop",
 		"metadata": map[string]any{"name": "shop", "namespace": "shop"}, "spec": map[string]any{"n": int64(1)},
-	}}}
+	}}}}
 }
 
 const (
@@ -79,7 +80,7 @@ func TestTheAuthorsConditionsOfACluster(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := judged(t, tc.conditions...)
-			s.suspended, s.target.Status.Conditions = tc.suspended, tc.old
+			s.in.Suspended, s.target.Status.Conditions = tc.suspended, tc.old
 			got, issues := authored(s, kronvoyv1alpha1.TargetStatus{State: tc.state})
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -93,7 +94,7 @@ func TestTheAuthorsConditionsOfACluster(t *testing.T) {
 
 func TestWhereNothingIsDecidedTheAuthorsConditionsStay(t *testing.T) {
 	s := judged(t, mirror)
-	s.blocked = "no"
+	s.plan.Blocked = "no"
 	s.target.Status.Conditions = []kronvoyv1alpha1.TargetCondition{{Type: "Up", Status: "True"}}
 	s.target.Status.Issues = []string{"x"}
 	conditions, issues := authored(s, kronvoyv1alpha1.TargetStatus{})

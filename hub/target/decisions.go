@@ -14,8 +14,8 @@ import (
 // dropDecisions forgets what was decided about drift and has had its effect. It
 // replaces only the very list that was judged: people add to it at any time.
 func (r *Reconciler) dropDecisions(ctx context.Context, s *scope) error {
-	standing, err := work.Standing(s.decisions, s.plan.Works, s.works, s.reports)
-	if err != nil || len(standing) == len(s.decisions) {
+	standing, err := work.Standing(s.in.Decisions, s.plan.Works.Works, s.in.Works, s.in.Reports)
+	if err != nil || len(standing) == len(s.in.Decisions) {
 		return err
 	}
 	before := s.target.DeepCopy()

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/plan"
 )
 
 func decide(t *testing.T, names ...string) map[string]string {
@@ -60,9 +61,9 @@ func TestDecisionsAboutWhatLeftAreDroppedUnlessSomebodyDecidedMeanwhile(t *testi
 					t.Fatal(err)
 				}
 			}
-			s := &scope{target: target, works: []*workv1.ManifestWork{work}}
+			s := &scope{target: target, in: plan.Input{Works: []*workv1.ManifestWork{work}}}
 			var err error
-			if s.decisions, err = kronvoyv1alpha1.ParseDriftDecisions(target.Annotations); err != nil {
+			if s.in.Decisions, err = kronvoyv1alpha1.ParseDriftDecisions(target.Annotations); err != nil {
 				t.Fatal(err)
 			}
 			if err := (&Reconciler{Client: c}).dropDecisions(t.Context(), s); apierrors.IsConflict(err) != tc.conflict || err != nil && !tc.conflict {

@@ -23,11 +23,11 @@ import (
 // with the hash of what is really there, so that a work edited by hand is
 // repaired, and writes nothing that is the same.
 func (r *Reconciler) distribute(ctx context.Context, s *scope) error {
-	live := make(map[string]*workv1.ManifestWork, len(s.works))
-	for _, w := range s.works {
+	live := make(map[string]*workv1.ManifestWork, len(s.in.Works))
+	for _, w := range s.in.Works {
 		live[w.Name] = w
 	}
-	for _, works := range [][]*workv1.ManifestWork{s.plan.Works, s.plan.Donors} {
+	for _, works := range [][]*workv1.ManifestWork{s.plan.Works.Works, s.plan.Works.Donors} {
 		// What leaves a work may be on its way into one that was not written: after
 		// an error nothing leaves.
 		if err := r.writeAll(ctx, s, works, live); err != nil {
@@ -35,7 +35,7 @@ func (r *Reconciler) distribute(ctx context.Context, s *scope) error {
 		}
 	}
 	var errs *multierror.Error
-	for _, name := range s.plan.Delete {
+	for _, name := range s.plan.Works.Delete {
 		w := live[name]
 		preconditions := client.Preconditions{UID: &w.UID, ResourceVersion: &w.ResourceVersion}
 		if err := r.Client.Delete(ctx, w, preconditions); client.IgnoreNotFound(err) != nil {
@@ -94,7 +94,7 @@ func (r *Reconciler) write(ctx context.Context, w, live *workv1.ManifestWork) er
 // ensureReport creates the object that the agent answers in beyond the work's
 // status; it goes with its work.
 func (r *Reconciler) ensureReport(ctx context.Context, s *scope, w, live *workv1.ManifestWork) error {
-	if s.reports[w.Name] != nil || !s.agent.Reports {
+	if s.in.Reports[w.Name] != nil || !s.in.Agent.Reports {
 		return nil
 	}
 	owner := w

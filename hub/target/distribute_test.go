@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/plan"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
 
@@ -56,7 +57,7 @@ func TestAReportIsMadeForNoWorkThatIsGone(t *testing.T) {
 			}
 			c := builder.Build()
 			r := &Reconciler{Client: c, Reader: c, Clock: clocktesting.NewFakeClock(time.Unix(0, 0))}
-			err := r.ensureReport(t.Context(), &scope{agent: work.Capabilities{Reports: true}}, made("a"), test.cached)
+			err := r.ensureReport(t.Context(), &scope{in: plan.Input{Agent: work.Capabilities{Reports: true}}}, made("a"), test.cached)
 			if err != nil {
 				t.Fatal(err)
 			}

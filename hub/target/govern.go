@@ -20,33 +20,21 @@ import (
 	"github.com/kronvoy/kronvoy/hub/work"
 )
 
-// govern finds out what is to be done about the instance's objects, and in whose
-// name; while it is suspended nothing is. wait is true when an event that is on
-// its way will bring what is missing.
+// govern gathers what says what is to be done about the instance's objects, and
+// in whose name; while it is suspended nothing is. wait is true when an event that
+// is on its way will bring what is missing.
 func (r *Reconciler) govern(ctx context.Context, s *scope) (wait bool, err error) {
-	if s.suspended {
+	if s.in.Suspended {
 		return false, nil
 	}
-	d, wait, err := r.distribution(ctx, s.target)
-	if wait || err != nil {
+	if s.in.SecretValuesTravel, err = r.secretValuesTravel(ctx, s); err != nil {
+		return false, err
+	}
+	if s.in.Distribution, wait, err = r.distribution(ctx, s.target); wait || err != nil {
 		return wait, err
 	}
-	if d != nil {
-		if s.policies, err = policy.On(&d.Spec, s.cluster.Labels); err != nil {
-			s.blocked, s.reason = fmt.Sprintf("Distribution %s cannot be used: %v", d.Name, err), kronvoyv1alpha1.ReasonInvalidDistribution
-			return false, nil
-		}
-	}
-	identity, wait, err := r.actsFor(ctx, s)
-	if wait || err != nil {
-		return wait, err
-	}
-	// Where agents use their own rights for everybody, there are no tenants.
-	s.confined = !identity.AllowAgent
-	if s.executor, err = identity.Decide(); err != nil {
-		s.blocked, s.reason = err.Error(), kronvoyv1alpha1.ReasonNoServiceAccount
-	}
-	return false, nil
+	s.in.ActsFor, wait, err = r.actsFor(ctx, s)
+	return wait, err
 }
 
 // distribution is the one that owns a Target's instance; nil for none. One that
@@ -74,7 +62,7 @@ func (r *Reconciler) actsFor(ctx context.Context, s *scope) (identity policy.Ide
 	if err != nil {
 		return policy.Identity{}, false, err
 	}
-	if _, marked := kronvoyv1alpha1.ParseNestedMark(s.identity.Reference(), s.instance.GetAnnotations()); marked && outermost == s.target {
+	if _, marked := kronvoyv1alpha1.ParseNestedMark(s.in.Identity.Reference(), s.in.Instance.GetAnnotations()); marked && outermost == s.target {
 		// The Target that it was made for is gone, and comes back, or the instance
 		// goes too.
 		return policy.Identity{}, true, nil
@@ -119,9 +107,9 @@ func (r *Reconciler) allowsAgent(ctx context.Context, s *scope) (bool, error) {
 	switch {
 	case r.AgentIdentity == policy.AgentIdentityTrue:
 		return true, nil
-	case r.AgentIdentity == policy.AgentIdentityFalse || s.target.Namespace != kronvoyv1alpha1.LocalCluster:
+	case r.AgentIdentity == policy.AgentIdentityFalse || s.in.ClusterName != kronvoyv1alpha1.LocalCluster:
 		return false, nil
-	case slices.ContainsFunc(s.works, func(w *workv1.ManifestWork) bool { return w.Spec.Executor == nil }):
+	case slices.ContainsFunc(s.in.Works, func(w *workv1.ManifestWork) bool { return w.Spec.Executor == nil }):
 		// To accept a second cluster must not turn what runs un-Ready.
 		return true, nil
 	}
@@ -134,16 +122,16 @@ func (r *Reconciler) allowsAgent(ctx context.Context, s *scope) (bool, error) {
 // Distribution gone, as when all is deleted at once, what was shipped counts.
 func (r *Reconciler) restate(ctx context.Context, s *scope) (bool, error) {
 	d, _, err := r.distribution(ctx, s.target)
-	if err != nil || d == nil || s.cluster.Name == "" {
+	if err != nil || d == nil || s.in.Cluster.Name == "" {
 		return false, err
 	}
-	policies, err := policy.On(&d.Spec, s.cluster.Labels)
+	policies, err := policy.On(&d.Spec, s.in.Cluster.Labels)
 	if err != nil {
 		return false, nil //nolint:nilerr // its condition says so, and what was shipped stays in force
 	}
-	s.plan, err = work.Restate(s.works, policies, s.agent)
+	s.plan.Works, err = work.Restate(s.in.Works, policies, s.in.Agent)
 	if err != nil {
-		return false, fmt.Errorf("taking %s down on cluster %s: %w", s.identity, s.target.Namespace, err)
+		return false, fmt.Errorf("taking %s down on cluster %s: %w", s.in.Identity, s.target.Namespace, err)
 	}
-	return len(s.plan.Works) > 0, r.distribute(ctx, s)
+	return len(s.plan.Works.Works) > 0, r.distribute(ctx, s)
 }

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/plan"
 	"github.com/kronvoy/kronvoy/hub/policy"
 )
 
@@ -45,7 +46,7 @@ func TestWhereAgentsMayUseTheirOwnRights(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			r := &Reconciler{Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(tc.clusters...).Build(), AgentIdentity: tc.identity}
-			s := &scope{target: &kronvoyv1alpha1.Target{ObjectMeta: metav1.ObjectMeta{Namespace: tc.cluster}}, works: tc.works}
+			s := &scope{in: plan.Input{ClusterName: tc.cluster, Works: tc.works}}
 			got, err := r.allowsAgent(t.Context(), s)
 			if err != nil {
 				t.Fatal(err)

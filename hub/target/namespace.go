@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -15,52 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
-	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
-
-// reservedPrefixes are of namespaces that hold a cluster together, or agents: a
-// service account there may do what no tenant may.
-var reservedPrefixes = []string{"kube-", "kronvoy-", "open-cluster-management"}
-
-// refuseNamespace says why an instance in this namespace is not shipped to a
-// cluster. On the hub's own the instance is in that namespace already.
-func (r *Reconciler) refuseNamespace(cluster, namespace string) string {
-	if cluster == kronvoyv1alpha1.LocalCluster {
-		return ""
-	}
-	reserved := namespace == "default" || namespace == r.Namespace || slices.ContainsFunc(reservedPrefixes, func(prefix string) bool {
-		return strings.HasPrefix(namespace, prefix)
-	})
-	if !reserved || slices.Contains(r.AllowedNamespaces, namespace) {
-		return ""
-	}
-	return fmt.Sprintf("namespace %s is reserved on every cluster: move the instance to another one, or start the hub with --allow-namespace=%s", namespace, namespace)
-}
-
-// needsNamespace is true when the instance's namespace must be brought to the
-// cluster: unless it is the hub's own, or the graph itself renders it.
-func needsNamespace(s *scope) bool {
-	if s.target.Namespace == kronvoyv1alpha1.LocalCluster || s.identity.Namespace == "" || s.identity.Namespace == "default" {
-		return false
-	}
-	for _, node := range s.evaluation.Nodes {
-		for _, object := range node.Objects {
-			if isNamespace(s.graph.Node(node.ID), object, s.identity.Namespace) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func isNamespace(node *graph.Node, object map[string]any, name string) bool {
-	if node.GVK.Group != "" || node.GVK.Kind != "Namespace" {
-		return false
-	}
-	metadata, _ := object["metadata"].(map[string]any)
-	return metadata["name"] == name
-}
 
 // ensureNamespace keeps the work that carries a namespace to a cluster. All
 // instances in the namespace share it; the namespace is only ever created, and

@@ -3,7 +3,6 @@ package target
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
@@ -21,7 +20,6 @@ import (
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/nested"
-	"github.com/kronvoy/kronvoy/hub/work"
 	"github.com/kronvoy/kronvoy/internal/managedfields"
 )
 
@@ -29,55 +27,30 @@ import (
 // serves: nothing tells when one does.
 const unservedRetry = 2 * time.Second
 
-// parent is the instance on this cluster, as its nested ones know it.
-func (s *scope) parent() nested.Parent {
-	p := nested.Parent{Identity: s.identity, Cluster: s.target.Namespace, Confined: s.confined, Made: map[nested.Key]bool{}}
-	for _, ref := range s.target.Status.Children {
-		if !ref.ReadOnly && s.confined {
-			p.Made[nested.KeyOf(ref)] = true
-		}
-	}
-	if s.instance != nil {
-		p.UID = string(s.instance.GetUID())
-		p.Depth = nested.DepthOf(s.identity.Reference(), s.instance.GetAnnotations())
-	}
-	return p
-}
-
-// calledAs is the name that expressions see, where that is not the instance's:
-// a nested one, made for this cluster.
-func (s *scope) calledAs() string {
-	mark, nested := kronvoyv1alpha1.ParseNestedMark(s.identity.Reference(), s.instance.GetAnnotations())
-	if !nested || mark.Cluster != s.target.Namespace {
-		return ""
-	}
-	return mark.Name
-}
-
 // listed are the instances that the Target is to list.
 func (s *scope) listed() []kronvoyv1alpha1.ChildReference {
-	if s.nested == nil {
+	if s.plan.Nested == nil {
 		return s.target.Status.Children
 	}
-	return s.nested.Children
+	return s.plan.Nested.Children
 }
 
 // look reads listed instances that were not read yet. What the cache does not
 // show is asked of the server: it may have been made a moment ago.
 func (r *Reconciler) look(ctx context.Context, s *scope, refs []kronvoyv1alpha1.ChildReference) error {
-	if s.live == nil {
-		s.live = nested.Live{}
+	if s.in.Live == nil {
+		s.in.Live = nested.Live{}
 	}
 	for _, ref := range refs {
 		key := nested.KeyOf(ref)
-		if _, read := s.live[key]; read {
+		if _, read := s.in.Live[key]; read {
 			continue
 		}
 		found, err := r.child(ctx, ref)
 		if err != nil {
 			return fmt.Errorf("reading %s %s/%s: %w", ref.Kind, ref.Namespace, ref.Name, err)
 		}
-		s.live[key] = found
+		s.in.Live[key] = found
 	}
 	return nil
 }
@@ -103,12 +76,12 @@ func (r *Reconciler) child(ctx context.Context, ref kronvoyv1alpha1.ChildReferen
 	return nil, nil
 }
 
-// nest decides about the instances of generated kinds that the graph asks for.
+// nest looks for the instances of generated kinds that the graph asks for.
 // wait is true while it is not known whether their kinds are served.
 func (r *Reconciler) nest(ctx context.Context, s *scope) (wait bool, err error) {
-	wants := nested.Wanted(s.graph, s.evaluation, s.parent())
+	wants := s.plan.Wants
 	for _, id := range wants.Nodes() {
-		unserved, wait, err := r.unserved(ctx, s.graph.Node(id))
+		unserved, wait, err := r.unserved(ctx, s.in.Graph.Node(id))
 		if err != nil || wait {
 			return wait, err
 		}
@@ -117,15 +90,7 @@ func (r *Reconciler) nest(ctx context.Context, s *scope) (wait bool, err error) 
 			s.retryAfter(unservedRetry)
 		}
 	}
-	if err := r.look(ctx, s, wants.References()); err != nil {
-		return false, err
-	}
-	plan := nested.Decide(wants, s.target.Status.Children, s.live, s.parent())
-	s.nested = &plan
-	for id, failure := range plan.Failures {
-		s.fail(id, failure)
-	}
-	return false, nil
+	return false, r.look(ctx, s, wants.References())
 }
 
 // unserved says why no instances of a node's kind can be made or watched. wait
@@ -150,38 +115,20 @@ func (r *Reconciler) unserved(ctx context.Context, node *graph.Node) (reason str
 	return fmt.Sprintf("definition %s does not serve %s: its conditions say why", node.Definition, node.GVK.Kind), false, nil
 }
 
-// fail marks a node that cannot be carried out on the hub.
-func (s *scope) fail(id, message string) {
-	s.feedback.Failures[id] = message
-	for i := range s.evaluation.Nodes {
-		if s.evaluation.Nodes[i].ID == id {
-			s.evaluation.Nodes[i].State = graph.Failed
-		}
-	}
-}
-
-// elsewhere is what works must know of nested instances.
-func (s *scope) elsewhere() work.Elsewhere {
-	if s.nested == nil {
-		return work.Elsewhere{}
-	}
-	return work.Elsewhere{Leaving: s.nested.Waves(), Unsettled: s.nested.Unsettled}
-}
-
 // applyChildren lists what is going to be made, and then makes it: after a crash
 // in between, nothing is there that is not in the list.
 func (r *Reconciler) applyChildren(ctx context.Context, s *scope) error {
-	if s.nested == nil {
+	if s.plan.Nested == nil {
 		return nil
 	}
 	if err := r.listChildren(ctx, s); err != nil {
 		return err
 	}
 	var errs *multierror.Error
-	for _, w := range s.nested.Apply {
+	for _, w := range s.plan.Nested.Apply {
 		err := r.applyChild(ctx, w)
 		if refusedForGood(err) {
-			s.fail(w.Node, fmt.Sprintf("the hub refuses %s %s/%s: %v", w.Kind, w.Namespace, w.Name, err))
+			s.plan.Fail(w.Node, fmt.Sprintf("the hub refuses %s %s/%s: %v", w.Kind, w.Namespace, w.Name, err))
 			s.retryAfter(blockedRetry)
 		} else if err != nil {
 			errs = multierror.Append(errs, fmt.Errorf("applying %s %s/%s: %w", w.Kind, w.Namespace, w.Name, err))
@@ -230,11 +177,11 @@ func refusedForGood(err error) bool {
 
 // listChildren writes the instances that are the Target's.
 func (r *Reconciler) listChildren(ctx context.Context, s *scope) error {
-	if equality.Semantic.DeepEqual(s.target.Status.Children, s.nested.Children) {
+	if equality.Semantic.DeepEqual(s.target.Status.Children, s.plan.Nested.Children) {
 		return nil
 	}
 	before := s.target.DeepCopy()
-	s.target.Status.Children = s.nested.Children
+	s.target.Status.Children = s.plan.Nested.Children
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.Client.Status().Patch(ctx, s.target, patch, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub)); err != nil {
 		return fmt.Errorf("listing the instances of target %s/%s: %w", s.target.Namespace, s.target.Name, err)
@@ -245,16 +192,16 @@ func (r *Reconciler) listChildren(ctx context.Context, s *scope) error {
 // deleteChildren deletes the instances of the wave that leaves. They go as any
 // instance does, and the next wave waits for them.
 func (r *Reconciler) deleteChildren(ctx context.Context, s *scope) error {
-	if s.nested == nil || !s.plan.Leaves {
+	if s.plan.Nested == nil || !s.plan.Works.Leaves {
 		return nil
 	}
 	var errs *multierror.Error
-	for _, leaving := range s.nested.Leaving {
-		if int(leaving.Wave) != s.plan.Wave {
+	for _, leaving := range s.plan.Nested.Leaving {
+		if int(leaving.Wave) != s.plan.Works.Wave {
 			continue
 		}
-		if s.plan.Withheld == "" {
-			s.plan.Withheld = leaving.String() + " is still being deleted"
+		if s.plan.Works.Withheld == "" {
+			s.plan.Works.Withheld = leaving.String() + " is still being deleted"
 		}
 		if leaving.Terminating {
 			continue
@@ -265,7 +212,7 @@ func (r *Reconciler) deleteChildren(ctx context.Context, s *scope) error {
 		// Not another one of that name.
 		err := r.Client.Delete(ctx, object, client.Preconditions{UID: &leaving.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
 		if apierrors.IsForbidden(err) {
-			s.plan.Withheld = fmt.Sprintf("the hub cannot delete %s: %v", leaving, err)
+			s.plan.Works.Withheld = fmt.Sprintf("the hub cannot delete %s: %v", leaving, err)
 			s.retryAfter(blockedRetry)
 		} else if client.IgnoreNotFound(err) != nil {
 			errs = multierror.Append(errs, fmt.Errorf("deleting %s: %w", leaving, err))
@@ -287,9 +234,4 @@ func (s *scope) orRetry(result reconcile.Result) reconcile.Result {
 		result.RequeueAfter = s.retry
 	}
 	return result
-}
-
-// nests is true when the Target has, or may want, instances on the hub.
-func (s *scope) nests() bool {
-	return len(s.target.Status.Children) > 0 || s.graph != nil && slices.ContainsFunc(s.graph.Nodes(), func(n *graph.Node) bool { return n.Definition != "" })
 }

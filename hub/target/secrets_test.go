@@ -1,7 +1,6 @@
 package target
 
 import (
-	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,9 +11,10 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/graph/schema/builtin"
+	"github.com/kronvoy/kronvoy/hub/plan"
 )
 
-func TestValuesOfSecretsStayOnTheirCluster(t *testing.T) {
+func TestTheDefinitionSaysWhetherValuesOfSecretsTravel(t *testing.T) {
 	object := func(kind string, data map[string]any) map[string]any {
 		return map[string]any{"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": "copy"}, "data": data}
 	}
@@ -38,37 +38,24 @@ func TestValuesOfSecretsStayOnTheirCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct {
-		kind, cluster string
-		annotations   map[string]string
-		suspended     bool
-		blocked       bool
+		annotations map[string]string
+		gone        bool
+		want        bool
 	}{
-		"another cluster":               {kind: "Secret", cluster: "eu-west", blocked: true},
-		"the hub's own":                 {kind: "Secret", cluster: kronvoyv1alpha1.LocalCluster},
-		"no Secret":                     {kind: "ConfigMap", cluster: "eu-west"},
-		"the definition allows it":      {kind: "Secret", cluster: "eu-west", annotations: map[string]string{key: kronvoyv1alpha1.SecretValuesTravel}},
-		"the definition says something": {kind: "Secret", cluster: "eu-west", annotations: map[string]string{key: "true"}, blocked: true},
-		"it is suspended":               {kind: "Secret", cluster: "eu-west", suspended: true},
+		"it says nothing":        {},
+		"it allows it":           {annotations: map[string]string{key: kronvoyv1alpha1.SecretValuesTravel}, want: true},
+		"it says something else": {annotations: map[string]string{key: "true"}},
+		"it is gone":             {gone: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rgd := &krov1alpha1.ResourceGraphDefinition{ObjectMeta: metav1.ObjectMeta{Name: "app", Annotations: tc.annotations}}
-			r := &Reconciler{Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(rgd).Build()}
-			s := &scope{graph: compiled(tc.kind), suspended: tc.suspended, target: &kronvoyv1alpha1.Target{ObjectMeta: metav1.ObjectMeta{Namespace: tc.cluster}}}
-			if err := r.keepSecrets(t.Context(), s); err != nil {
-				t.Fatal(err)
+			builder := fake.NewClientBuilder().WithScheme(scheme)
+			if !tc.gone {
+				builder.WithObjects(&krov1alpha1.ResourceGraphDefinition{ObjectMeta: metav1.ObjectMeta{Name: "app", Annotations: tc.annotations}})
 			}
-			if blocked := s.blocked != ""; blocked != tc.blocked || blocked && s.reason != kronvoyv1alpha1.ReasonSecretValues {
-				t.Errorf("blocked: %q, reason %q", s.blocked, s.reason)
-			}
-			if tc.blocked && !strings.Contains(s.blocked, "spec.resources[1].template.data.key reads it.data.key") {
-				t.Errorf("it does not say where: %s", s.blocked)
+			got, err := (&Reconciler{Client: builder.Build()}).secretValuesTravel(t.Context(), &scope{in: plan.Input{Graph: compiled("Secret"), ClusterName: "eu-west"}})
+			if err != nil || got != tc.want {
+				t.Errorf("%t, %v; want %t", got, err, tc.want)
 			}
 		})
-	}
-	// Without its definition, too.
-	r := &Reconciler{Client: fake.NewClientBuilder().WithScheme(scheme).Build()}
-	s := &scope{graph: compiled("Secret"), target: &kronvoyv1alpha1.Target{ObjectMeta: metav1.ObjectMeta{Namespace: "eu-west"}}}
-	if err := r.keepSecrets(t.Context(), s); err != nil || s.blocked == "" {
-		t.Errorf("blocked: %q, %v", s.blocked, err)
 	}
 }

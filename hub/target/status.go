@@ -69,22 +69,22 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 	status := kronvoyv1alpha1.TargetStatus{
 		ObservedGeneration: s.target.Generation,
 		Revision:           s.target.Spec.Revision,
-		Drift:              s.feedback.Drift,
+		Drift:              s.plan.Feedback.Drift,
 		Clocks:             old.Clocks,
 		Nodes:              nodes(s),
 		Children:           s.listed(),
 	}
 	status.Suspended = s.suspension()
 	status.Ineffective = s.ineffective()
-	status.Reason = s.reason
+	status.Reason = s.plan.Reason
 	status.State, status.Message = summarize(s, status.Nodes)
 	status.Message = shorten(status.Message)
 	switch {
-	case s.blocked != "":
+	case s.plan.Blocked != "":
 		// Nothing was decided: what was known stays.
 		status.Revision, status.Nodes, status.Drift = old.Revision, old.Nodes, old.Drift
 		status.Ineffective = old.Ineffective
-	case s.suspended:
+	case s.in.Suspended:
 		// Nothing was shipped, and policies were not looked at.
 		status.Revision, status.Ineffective = old.Revision, old.Ineffective
 	}
@@ -106,10 +106,10 @@ func (s *scope) suspension() string {
 	switch {
 	case s.frozen != "":
 		why = s.frozen
-	case s.suspended:
+	case s.in.Suspended:
 		why = "the instance is suspended by the annotation " + kronvoyv1alpha1.AnnotationInstanceReconcile
 	}
-	if why != "" && s.described && !s.agent.Reports {
+	if why != "" && s.in.Described && !s.in.Agent.Reports {
 		why += "; the cluster's agent is OCM's, which goes on applying what was shipped before"
 	}
 	return shorten(why)
@@ -118,14 +118,14 @@ func (s *scope) suspension() string {
 // ineffective says which policies an agent of OCM's own does not follow: it puts
 // right and takes over what it can without force.
 func (s *scope) ineffective() string {
-	if !s.described || s.agent.Reports {
+	if !s.in.Described || s.in.Agent.Reports {
 		return ""
 	}
 	var kinds []string
-	if slices.ContainsFunc(s.policies, func(p kronvoyv1alpha1.DistributionPolicy) bool { return p.Drift != "" }) {
+	if slices.ContainsFunc(s.plan.Policies, func(p kronvoyv1alpha1.DistributionPolicy) bool { return p.Drift != "" }) {
 		kinds = append(kinds, "drift")
 	}
-	if slices.ContainsFunc(s.policies, func(p kronvoyv1alpha1.DistributionPolicy) bool { return p.Takeover != "" }) {
+	if slices.ContainsFunc(s.plan.Policies, func(p kronvoyv1alpha1.DistributionPolicy) bool { return p.Takeover != "" }) {
 		kinds = append(kinds, "takeover")
 	}
 	if len(kinds) == 0 {
@@ -139,17 +139,17 @@ func (s *scope) ineffective() string {
 func summarize(s *scope, nodes []kronvoyv1alpha1.NodeStatus) (kronvoyv1alpha1.TargetState, string) {
 	switch {
 	case s.target.DeletionTimestamp != nil:
-		message := fmt.Sprintf("%d objects left", s.plan.Remaining)
-		if s.plan.Withheld != "" {
-			message += ": " + s.plan.Withheld
+		message := fmt.Sprintf("%d objects left", s.plan.Works.Remaining)
+		if s.plan.Works.Withheld != "" {
+			message += ": " + s.plan.Works.Withheld
 		}
 		return kronvoyv1alpha1.TargetDeleting, message
-	case s.blocked != "":
-		return kronvoyv1alpha1.TargetFailed, s.blocked
+	case s.plan.Blocked != "":
+		return kronvoyv1alpha1.TargetFailed, s.plan.Blocked
 	case s.unreachable:
 		return kronvoyv1alpha1.TargetUnreachable, "the cluster's agent does not report; its objects stay as they are"
-	case len(s.plan.TooLarge) > 0:
-		return kronvoyv1alpha1.TargetFailed, s.plan.TooLarge[0].Error()
+	case len(s.plan.Works.TooLarge) > 0:
+		return kronvoyv1alpha1.TargetFailed, s.plan.Works.TooLarge[0].Error()
 	}
 	for _, node := range nodes {
 		if node.State == string(graph.Failed) {
@@ -159,7 +159,7 @@ func summarize(s *scope, nodes []kronvoyv1alpha1.NodeStatus) (kronvoyv1alpha1.Ta
 	if s.waiting != "" {
 		return kronvoyv1alpha1.TargetPending, "waits for " + s.waiting
 	}
-	if s.suspended && len(s.works) == 0 && len(s.listed()) == 0 && len(nodes) > 0 {
+	if s.in.Suspended && len(s.in.Works) == 0 && len(s.listed()) == 0 && len(nodes) > 0 {
 		return kronvoyv1alpha1.TargetPending, "nothing is shipped while reconciliation is suspended"
 	}
 	for _, node := range nodes {
@@ -172,10 +172,10 @@ func summarize(s *scope, nodes []kronvoyv1alpha1.NodeStatus) (kronvoyv1alpha1.Ta
 			return kronvoyv1alpha1.TargetProgressing, node.ID + " waits for " + strings.Join(node.WaitsFor, ", ")
 		}
 	}
-	if s.plan.Remaining > 0 {
-		message := fmt.Sprintf("%d objects are leaving", s.plan.Remaining)
-		if s.plan.Withheld != "" {
-			message += ": " + s.plan.Withheld
+	if s.plan.Works.Remaining > 0 {
+		message := fmt.Sprintf("%d objects are leaving", s.plan.Works.Remaining)
+		if s.plan.Works.Withheld != "" {
+			message += ": " + s.plan.Works.Withheld
 		}
 		return kronvoyv1alpha1.TargetProgressing, message
 	}
@@ -186,8 +186,8 @@ func nodes(s *scope) []kronvoyv1alpha1.NodeStatus {
 	if s.target.DeletionTimestamp != nil {
 		return s.target.Status.Nodes
 	}
-	out := make([]kronvoyv1alpha1.NodeStatus, 0, len(s.evaluation.Nodes))
-	for _, result := range s.evaluation.Nodes {
+	out := make([]kronvoyv1alpha1.NodeStatus, 0, len(s.plan.Evaluation.Nodes))
+	for _, result := range s.plan.Evaluation.Nodes {
 		node := kronvoyv1alpha1.NodeStatus{ID: result.ID, State: string(result.State)}
 		for _, wait := range result.WaitsFor {
 			if len(node.WaitsFor) < maxWaits && !slices.Contains(node.WaitsFor, wait.Path) {
@@ -197,10 +197,10 @@ func nodes(s *scope) []kronvoyv1alpha1.NodeStatus {
 		switch {
 		case result.Issue != nil:
 			node.Message = shorten(result.Issue.Error())
-		case s.feedback.Failures[result.ID] != "":
-			node.State, node.Message = string(graph.Failed), shorten(s.feedback.Failures[result.ID])
-		case s.feedback.Terminating[result.ID] != "" && result.State != graph.Excluded:
-			node.State, node.Message = kronvoyv1alpha1.NodeDeleting, shorten(s.feedback.Terminating[result.ID])
+		case s.plan.Feedback.Failures[result.ID] != "":
+			node.State, node.Message = string(graph.Failed), shorten(s.plan.Feedback.Failures[result.ID])
+		case s.plan.Feedback.Terminating[result.ID] != "" && result.State != graph.Excluded:
+			node.State, node.Message = kronvoyv1alpha1.NodeDeleting, shorten(s.plan.Feedback.Terminating[result.ID])
 		}
 		out = append(out, node)
 	}
@@ -210,10 +210,10 @@ func nodes(s *scope) []kronvoyv1alpha1.NodeStatus {
 // values are the author's status fields on this cluster. What is blocked,
 // unreachable or leaving keeps the last ones.
 func values(s *scope, old kronvoyv1alpha1.TargetStatus) *runtime.RawExtension {
-	if s.target.DeletionTimestamp != nil || s.blocked != "" || s.unreachable {
+	if s.target.DeletionTimestamp != nil || s.plan.Blocked != "" || s.unreachable {
 		return old.Values
 	}
-	shown := s.graph.WithoutSecrets(s.evaluation.Status)
+	shown := s.in.Graph.WithoutSecrets(s.plan.Evaluation.Status)
 	if len(shown) == 0 {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/hub/plan"
 	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
@@ -22,28 +23,29 @@ func TestTheStateOfATargetAndItsSentence(t *testing.T) {
 		want  string
 	}{
 		"the first node that waits": {
-			scope: scope{evaluation: graph.Evaluation{Nodes: []graph.NodeResult{waits, web}}},
+			scope: scope{plan: plan.Plan{Evaluation: graph.Evaluation{Nodes: []graph.NodeResult{waits, web}}}},
 			state: kronvoyv1alpha1.TargetProgressing, want: "db waits for db to be ready",
 		},
 		"an object that somebody deleted is told before what waits": {
-			scope: scope{evaluation: graph.Evaluation{Nodes: []graph.NodeResult{waits, web}}, feedback: going},
+			scope: scope{plan: plan.Plan{Evaluation: graph.Evaluation{Nodes: []graph.NodeResult{waits, web}}, Feedback: going}},
 			state: kronvoyv1alpha1.TargetProgressing, want: "web: Deployment shop/web is being deleted",
 		},
 		"a failure is told before that": {
-			scope: scope{evaluation: graph.Evaluation{Nodes: []graph.NodeResult{waits, web}},
-				feedback: work.Feedback{Terminating: going.Terminating, Failures: map[string]string{"db": "forbidden"}}},
+			scope: scope{plan: plan.Plan{Evaluation: graph.Evaluation{Nodes: []graph.NodeResult{waits, web}},
+				Feedback: work.Feedback{Terminating: going.Terminating, Failures: map[string]string{"db": "forbidden"}}}},
 			state: kronvoyv1alpha1.TargetFailed, want: "db: forbidden",
 		},
 		"an excluded node has no object to wait for": {
-			scope: scope{evaluation: graph.Evaluation{Nodes: []graph.NodeResult{{ID: "web", State: graph.Excluded}}}, feedback: going},
+			scope: scope{plan: plan.Plan{Evaluation: graph.Evaluation{Nodes: []graph.NodeResult{{ID: "web", State: graph.Excluded}}}, Feedback: going}},
 			state: kronvoyv1alpha1.TargetReady,
 		},
 		"suspended before anything was shipped": {
-			scope: scope{suspended: true, evaluation: graph.Evaluation{Nodes: []graph.NodeResult{web}}},
+			scope: scope{in: plan.Input{Suspended: true}, plan: plan.Plan{Evaluation: graph.Evaluation{Nodes: []graph.NodeResult{web}}}},
 			state: kronvoyv1alpha1.TargetPending, want: "nothing is shipped while reconciliation is suspended",
 		},
 		"suspended later": {
-			scope: scope{suspended: true, works: []*workv1.ManifestWork{{}}, evaluation: graph.Evaluation{Nodes: []graph.NodeResult{web}}},
+			scope: scope{in: plan.Input{Suspended: true, Works: []*workv1.ManifestWork{{}}},
+				plan: plan.Plan{Evaluation: graph.Evaluation{Nodes: []graph.NodeResult{web}}}},
 			state: kronvoyv1alpha1.TargetProgressing, want: "web waits for web to be applied",
 		},
 	}
@@ -70,15 +72,15 @@ func TestATargetNamesThePoliciesThatItsAgentDoesNotFollow(t *testing.T) {
 		"takeover":      {policies: policy.Policies{takeover}, want: "policies of Distribution web about takeover" + why},
 		"both":          {policies: policy.Policies{takeover, drift, drift}, want: "policies of Distribution web about drift and takeover" + why},
 		"deletion":      {policies: policy.Policies{{Deletion: kronvoyv1alpha1.DeletionOrphan}}},
-		"another agent": {policies: policy.Policies{drift}, change: func(s *scope) { s.agent.Reports = true }},
-		"unknown agent": {policies: policy.Policies{drift}, change: func(s *scope) { s.described = false }},
-		"suspended":     {change: func(s *scope) { s.suspended = true }, want: "as it was"},
-		"blocked":       {change: func(s *scope) { s.blocked = "no revision" }, want: "as it was"},
+		"another agent": {policies: policy.Policies{drift}, change: func(s *scope) { s.in.Agent.Reports = true }},
+		"unknown agent": {policies: policy.Policies{drift}, change: func(s *scope) { s.in.Described = false }},
+		"suspended":     {change: func(s *scope) { s.in.Suspended = true }, want: "as it was"},
+		"blocked":       {change: func(s *scope) { s.plan.Blocked = "no revision" }, want: "as it was"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := judged(t, mirror)
-			s.described, s.agent, s.policies = true, work.Capabilities{}, tc.policies
+			s.in.Described, s.in.Agent, s.plan.Policies = true, work.Capabilities{}, tc.policies
 			s.target.Spec.Distribution, s.target.Status.Ineffective = "web", "as it was"
 			if tc.change != nil {
 				tc.change(s)
@@ -92,12 +94,12 @@ func TestATargetNamesThePoliciesThatItsAgentDoesNotFollow(t *testing.T) {
 
 func TestASuspendedTargetHasTheRevisionThatItHad(t *testing.T) {
 	s := judged(t, mirror)
-	s.suspended = true
+	s.in.Suspended = true
 	s.target.Spec.Revision, s.target.Status.Revision = "r2", "r1"
 	if got := decideStatus(s, metav1.Time{}).Revision; got != "r1" {
 		t.Errorf("it says that it has %s", got)
 	}
-	s.suspended = false
+	s.in.Suspended = false
 	if got := decideStatus(s, metav1.Time{}).Revision; got != "r2" {
 		t.Errorf("it says that it has %s", got)
 	}
