@@ -293,8 +293,11 @@ const (
 	// Reasons: Accepted, InvalidPath, InvalidSelector, TooLarge.
 	ConditionAccepted = "Accepted"
 	// ConditionResolved: what the spec names is there. While it is False,
-	// everything else is in force. Reasons: Resolved, NoInstances (True: it may
-	// come), UnknownKind, UnknownNode, NodeWithoutPolicies.
+	// everything else is in force, and instances stay on the clusters that they
+	// are on if it is about the placement. Reasons: Resolved, NoInstances (True: it
+	// may come), UnknownKind, UnknownNode, NodeWithoutPolicies, PlacementNotFound,
+	// PlacementPending, PlacementMisconfigured, PlacementTaken,
+	// NoClusterSetBinding, NoClusters.
 	ConditionResolved = "Resolved"
 	// ConditionConflicted: another Distribution owns instances that this one
 	// selects; the message names it. Reasons: OwnedByAnother, NoConflict.
@@ -318,6 +321,23 @@ const (
 	// ReasonNodeWithoutPolicies: a policy names an external reference, or an
 	// instance of another definition.
 	ReasonNodeWithoutPolicies = "NodeWithoutPolicies"
+
+	// ReasonPlacementNotFound: a Placement that is named is not there, or on its
+	// way out.
+	ReasonPlacementNotFound = "PlacementNotFound"
+	// ReasonPlacementPending: a Placement has no decision yet.
+	ReasonPlacementPending = "PlacementPending"
+	// ReasonPlacementMisconfigured: a Placement's own condition says what is wrong
+	// with it. A decision from before stands.
+	ReasonPlacementMisconfigured = "PlacementMisconfigured"
+	// ReasonPlacementTaken: the name of the Placement that the hub would keep for
+	// spec.placement.clusterSelector is somebody else's.
+	ReasonPlacementTaken = "PlacementTaken"
+	// ReasonNoClusterSetBinding: no cluster set, or none that a Placement names, is
+	// bound to the namespace.
+	ReasonNoClusterSetBinding = "NoClusterSetBinding"
+	// ReasonNoClusters: no cluster is selected.
+	ReasonNoClusters = "NoClusters"
 
 	ReasonOwnedByAnother = "OwnedByAnother"
 	ReasonNoConflict     = "NoConflict"

@@ -64,9 +64,15 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 	}
 	// Where it runs is part of what is summed up.
 	if err := c.Watch(source.TypedKind(mgr.GetCache(), &clusterv1beta1.PlacementDecision{},
-		handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, d *clusterv1beta1.PlacementDecision) []kinds.Request {
-			return rollout.PlacedBy(ctx, r.Client, d)
-		}))); err != nil {
+		handler.TypedEnqueueRequestsFromMapFunc(rollout.OnDecision(r.Client)))); err != nil {
+		return err
+	}
+	if err := c.Watch(source.TypedKind(mgr.GetCache(), &clusterv1beta1.Placement{},
+		handler.TypedEnqueueRequestsFromMapFunc(rollout.OnPlacement(r.Client)), rollout.Placements())); err != nil {
+		return err
+	}
+	if err := c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.Distribution{},
+		handler.TypedEnqueueRequestsFromMapFunc(rollout.OnDistribution(r.Client)), index.IgnoreStatus[*kronvoyv1alpha1.Distribution]())); err != nil {
 		return err
 	}
 	if err := c.Watch(source.TypedKind(mgr.GetCache(), &clusterv1.ManagedCluster{},
@@ -103,9 +109,11 @@ type scope struct {
 	identity work.Identity
 	instance *unstructured.Unstructured
 	targets  []kronvoyv1alpha1.Target
-	serving  definition.Serving
-	served   bool
-	newest   *appsv1.ControllerRevision
+	// owner is nil where no Distribution owns the instance; read-only.
+	owner   *kronvoyv1alpha1.Distribution
+	serving definition.Serving
+	served  bool
+	newest  *appsv1.ControllerRevision
 }
 
 // Reconcile runs load, teardown or finalizer, revision and status, in this
@@ -155,7 +163,10 @@ func (r *Reconciler) load(ctx context.Context, req kinds.Request) (*scope, error
 		s.instance = instance
 	}
 	s.serving, s.served = r.Store.Serving(req.GVK().GroupKind())
-	s.targets, err = index.Targets(ctx, r.Client, s.identity)
+	if s.targets, err = index.Targets(ctx, r.Client, s.identity); err != nil || s.instance == nil {
+		return s, err
+	}
+	s.owner, err = rollout.Owner(ctx, r.Client, s.instance, s.targets)
 	return s, err
 }
 

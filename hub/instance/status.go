@@ -32,7 +32,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 			return reconcile.Result{RequeueAfter: definition.UnjudgedRecheck}, err
 		}
 	}
-	decision, err := r.Placer.Decide(ctx, s.instance)
+	decision, err := r.Placer.Decide(ctx, s.instance, s.owner)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -49,9 +49,15 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 		PlacedReason:  decision.Reason,
 		PlacedMessage: decision.Message,
 	}
-	if decision.Decided && len(decision.Clusters) == 0 && len(s.targets) > 0 {
-		in.PlacedReason = rollout.ReasonRemovalHeld
+	if decision.Shadowed != "" {
+		in.Shadowed = fmt.Sprintf("the label %s names Placement %s, which counts for nothing, for %s says where this instance runs: take the label away, or spec.placement there",
+			kronvoyv1alpha1.LabelPlacement, decision.Shadowed, decision.By)
+	}
+	if !in.Placed && len(s.targets) > 0 {
 		in.PlacedMessage = decision.Message + "; the instance is kept where it is"
+		if decision.Decided {
+			in.PlacedReason = rollout.ReasonRemovalHeld
+		}
 	}
 	if s.newest != nil {
 		in.Revision = s.newest.Name

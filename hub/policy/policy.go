@@ -48,6 +48,11 @@ func On(spec *kronvoyv1alpha1.DistributionSpec, cluster map[string]string) (Poli
 	if _, err := Selects(spec, nil); err != nil {
 		return nil, err
 	}
+	if spec.Placement != nil {
+		if _, err := selects("spec.placement.clusterSelector", spec.Placement.ClusterSelector, nil); err != nil {
+			return nil, err
+		}
+	}
 	var chosen Policies
 	size := 0
 	for i, p := range spec.Policies {

@@ -5,34 +5,85 @@ import (
 	"fmt"
 	"slices"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/policy"
 )
 
 // Decision is where an instance should run, as far as that is decided.
 type Decision struct {
 	// Clusters by name; meaningless unless Decided.
 	Clusters []string
+	// Places says how each of Clusters was chosen, if a Placement did it.
+	Places map[string]Place
+	// By is who decided, or should have.
+	By Authority
 	// Decided is false while nothing may be concluded, least of all a removal.
 	Decided bool
-	// Reason and Message say what is missing: NoPlacement, PlacementNotFound,
-	// PlacementPending, NotPinned.
+	// Reason and Message say what is missing, or what is wrong with a decision
+	// that stands all the same.
 	Reason, Message string
+	// Shadowed is the Placement that the instance's label names and that counts
+	// for nothing, since its Distribution says where it runs.
+	Shadowed string
 }
 
-// Reasons of the condition Placed.
+// Place is how a cluster was chosen.
+type Place struct {
+	// Placement that selected the cluster; of several the first.
+	Placement string
+	// Group is the name of the cluster's decision group there, and GroupIndex its
+	// number: groups need no names (OCM's labels decision-group-name and
+	// decision-group-index).
+	Group      string
+	GroupIndex int
+}
+
+// Authority is who says where an instance runs.
+type Authority struct {
+	Kind AuthorityKind
+	// Name of the Distribution, of the label's Placement, or of the cluster whose
+	// instance it is a resource of; the default has none.
+	Name string
+}
+
+// AuthorityKind is how an instance came to its clusters.
+type AuthorityKind string
+
+// Who may say where an instance runs. The first that says something counts.
 const (
-	ReasonPlaced            = "Placed"
-	ReasonNoPlacement       = "NoPlacement"
-	ReasonPlacementNotFound = "PlacementNotFound"
-	ReasonPlacementPending  = "PlacementPending"
-	ReasonNoClusters        = "NoClusters"
-	ReasonRemovalHeld       = "RemovalHeld"
-	ReasonNotPinned         = "NotPinned"
+	// ByParent: the hub made the instance, for one cluster.
+	ByParent AuthorityKind = "Parent"
+	// ByDistribution: its Distribution has a placement.
+	ByDistribution AuthorityKind = "Distribution"
+	// ByLabel: its label kronvoy.io/placement names a Placement.
+	ByLabel AuthorityKind = "Label"
+	// ByDefault: the hub's --default-placement.
+	ByDefault AuthorityKind = "Default"
+)
+
+// String says it in words, as in "Distribution shop".
+func (a Authority) String() string {
+	switch a.Kind {
+	case ByParent:
+		return "the instance on cluster " + a.Name + " that it is a resource of"
+	case ByDistribution:
+		return "Distribution " + a.Name
+	case ByLabel:
+		return "label " + kronvoyv1alpha1.LabelPlacement + ": " + a.Name
+	}
+	return "the hub's default"
+}
+
+// Reasons of the condition Placed, besides those that a Distribution's condition
+// Resolved has too.
+const (
+	ReasonPlaced      = "Placed"
+	ReasonNoPlacement = "NoPlacement"
+	ReasonRemovalHeld = "RemovalHeld"
+	ReasonNotPinned   = "NotPinned"
 )
 
 // Placer finds out where instances run.
@@ -43,46 +94,56 @@ type Placer struct {
 	Default      DefaultPlacement
 }
 
-// Decide reads what the instance's Placement decided, or applies the default
-// where it names none. An instance that the hub made runs where it was made for.
-func (p Placer) Decide(ctx context.Context, instance *unstructured.Unstructured) (Decision, error) {
+// Decide says where an instance runs that the given Distribution owns, nil for
+// none; see Owner. An instance that the hub made runs where it was made for. For
+// any other the Distribution's placement counts, then the instance's label, then
+// the hub's default. A Distribution that cannot be used says nothing that could
+// be followed, and what it would say is not known: nothing changes.
+func (p Placer) Decide(ctx context.Context, instance *unstructured.Unstructured, owner *kronvoyv1alpha1.Distribution) (Decision, error) {
 	if decision, known, err := p.pinned(ctx, instance); known || err != nil {
 		return decision, err
 	}
 	name := instance.GetLabels()[kronvoyv1alpha1.LabelPlacement]
+	if owner != nil {
+		decision, known, err := p.byOwner(ctx, owner)
+		if known && owner.Spec.Placement != nil {
+			decision.Shadowed = name
+		}
+		if known || err != nil {
+			return decision, err
+		}
+	}
 	if name == "" {
 		return p.unplaced(ctx, instance)
 	}
-	c, namespace := p.Reader, RevisionNamespace(instance, p.HubNamespace)
-	var placement clusterv1beta1.Placement
-	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &placement)
-	if apierrors.IsNotFound(err) {
-		return Decision{Reason: ReasonPlacementNotFound, Message: fmt.Sprintf("there is no Placement %s in namespace %s", name, namespace)}, nil
+	label := reference{name: name, at: "label " + kronvoyv1alpha1.LabelPlacement}
+	decision, err := p.read(ctx, RevisionNamespace(instance, p.HubNamespace), label)
+	decision.By = Authority{ByLabel, name}
+	return decision, err
+}
+
+// byOwner is what a Distribution says; known is false when it leaves that to
+// others.
+func (p Placer) byOwner(ctx context.Context, d *kronvoyv1alpha1.Distribution) (decision Decision, known bool, err error) {
+	if _, err := policy.On(&d.Spec, nil); err != nil {
+		return Decision{
+			By: Authority{ByDistribution, d.Name}, Reason: kronvoyv1alpha1.ReasonInvalidDistribution,
+			Message: fmt.Sprintf("Distribution %s cannot be used: %v", d.Name, err),
+		}, true, nil
 	}
-	if err != nil {
-		return Decision{}, fmt.Errorf("reading placement %s/%s: %w", namespace, name, err)
+	if d.Spec.Placement == nil {
+		return Decision{}, false, nil
 	}
-	var pages clusterv1beta1.PlacementDecisionList
-	if err := c.List(ctx, &pages, client.InNamespace(namespace), client.MatchingLabels{clusterv1beta1.PlacementLabel: name}); err != nil {
-		return Decision{}, fmt.Errorf("listing decisions of placement %s/%s: %w", namespace, name, err)
-	}
-	if len(pages.Items) == 0 {
-		return Decision{Reason: ReasonPlacementPending, Message: fmt.Sprintf("Placement %s has no decision yet", name)}, nil
-	}
-	decision := Decision{Decided: true, Reason: ReasonPlaced}
-	for i := range pages.Items {
-		for _, d := range pages.Items[i].Status.Decisions {
-			if d.ClusterName != "" {
-				decision.Clusters = append(decision.Clusters, d.ClusterName)
-			}
-		}
-	}
-	slices.Sort(decision.Clusters)
-	decision.Clusters = slices.Compact(decision.Clusters)
-	if len(decision.Clusters) == 0 {
-		decision.Reason, decision.Message = ReasonNoClusters, fmt.Sprintf("Placement %s selects no cluster", name)
-	}
-	return decision, nil
+	decision, err = p.ByDistribution(ctx, d)
+	return decision, true, err
+}
+
+// ByDistribution says where the instances of a Distribution run that has a
+// placement.
+func (p Placer) ByDistribution(ctx context.Context, d *kronvoyv1alpha1.Distribution) (Decision, error) {
+	decision, err := p.read(ctx, d.Namespace, references(d)...)
+	decision.By = Authority{ByDistribution, d.Name}
+	return decision, err
 }
 
 // wanted is what every Target of an instance is to say.

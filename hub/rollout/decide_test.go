@@ -62,7 +62,7 @@ func TestDecide(t *testing.T) {
 			targets:  []kronvoyv1alpha1.Target{target("a", "r2")},
 		},
 		"nothing is concluded from a decision that is not there": {
-			decision: Decision{Reason: ReasonPlacementNotFound},
+			decision: Decision{Reason: kronvoyv1alpha1.ReasonPlacementNotFound},
 			targets:  []kronvoyv1alpha1.Target{target("a", "r1")},
 			want:     outcome{Update: []string{"a"}},
 		},

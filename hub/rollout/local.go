@@ -45,17 +45,18 @@ func ParseDefaultPlacement(text string) (DefaultPlacement, error) {
 	return "", fmt.Errorf("default placement %q: it is one of %s, %s, %s", text, DefaultAuto, DefaultLocal, DefaultNone)
 }
 
-// unplaced decides for an instance that names no Placement.
+// unplaced decides for an instance for which nobody names a Placement.
 func (p Placer) unplaced(ctx context.Context, instance *unstructured.Unstructured) (Decision, error) {
 	local, err := p.byDefault(ctx, instance)
 	if err != nil {
 		return Decision{}, err
 	}
 	if local {
-		return Decision{Decided: true, Reason: ReasonPlaced, Clusters: []string{kronvoyv1alpha1.LocalCluster}}, nil
+		return Decision{Decided: true, By: Authority{Kind: ByDefault}, Reason: ReasonPlaced, Clusters: []string{kronvoyv1alpha1.LocalCluster}}, nil
 	}
-	return Decision{Reason: ReasonNoPlacement, Message: fmt.Sprintf(
-		"nothing says where this instance runs: label it %s=<name of a Placement in its namespace>", kronvoyv1alpha1.LabelPlacement)}, nil
+	return Decision{By: Authority{Kind: ByDefault}, Reason: ReasonNoPlacement, Message: fmt.Sprintf(
+		"nothing says where this instance runs: label it %s=<name of a Placement in its namespace>, or select it with a Distribution that has spec.placement",
+		kronvoyv1alpha1.LabelPlacement)}, nil
 }
 
 func (p Placer) byDefault(ctx context.Context, instance *unstructured.Unstructured) (local bool, err error) {

@@ -28,13 +28,13 @@ func (p Placer) pinned(ctx context.Context, instance *unstructured.Unstructured)
 		return Decision{}, false, err
 	}
 	if parent != nil {
-		return Decision{Decided: true, Reason: ReasonPlaced, Clusters: []string{parent.Namespace}}, true, nil
+		return Decision{Decided: true, By: Authority{ByParent, parent.Namespace}, Reason: ReasonPlaced, Clusters: []string{parent.Namespace}}, true, nil
 	}
 	mark, marked := kronvoyv1alpha1.ParseNestedMark(identity.Reference(), instance.GetAnnotations())
 	if !marked {
 		return Decision{}, false, nil
 	}
-	return Decision{Reason: ReasonNotPinned, Message: fmt.Sprintf(
+	return Decision{By: Authority{ByParent, mark.Cluster}, Reason: ReasonNotPinned, Message: fmt.Sprintf(
 		"the annotation %s says that this was made for %s %s/%s on cluster %s, which does not know of it: remove the annotation to place it otherwise",
 		kronvoyv1alpha1.AnnotationNested, mark.Parent.Kind, mark.Parent.Namespace, mark.Parent.Name, mark.Cluster)}, true, nil
 }

@@ -7,14 +7,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	clusterv1 "open-cluster-management.io/api/cluster/v1"
-	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
-	"github.com/kronvoy/kronvoy/hub/index"
 )
 
 func TestOnlyATargetThatListsAnInstancePinsIt(t *testing.T) {
@@ -39,7 +34,7 @@ func TestOnlyATargetThatListsAnInstancePinsIt(t *testing.T) {
 		Clusters []string
 	}
 	pinned, refused := outcome{true, ReasonPlaced, []string{"eu-west"}}, outcome{Reason: ReasonNotPinned}
-	byPlacement := outcome{Reason: ReasonPlacementNotFound}
+	byPlacement := outcome{Reason: kronvoyv1alpha1.ReasonPlacementNotFound}
 	tests := map[string]struct {
 		mark    string
 		targets []client.Object
@@ -66,15 +61,7 @@ func TestOnlyATargetThatListsAnInstancePinsIt(t *testing.T) {
 			if test.mark != "" {
 				instance.SetAnnotations(map[string]string{kronvoyv1alpha1.AnnotationNested: test.mark})
 			}
-			scheme := runtime.NewScheme()
-			for _, add := range []func(*runtime.Scheme) error{kronvoyv1alpha1.AddToScheme, clusterv1.Install, clusterv1beta1.Install} {
-				if err := add(scheme); err != nil {
-					t.Fatal(err)
-				}
-			}
-			reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(test.targets...).
-				WithIndex(&kronvoyv1alpha1.Target{}, index.Child, index.Children).Build()
-			decision, err := Placer{Reader: reader}.Decide(context.Background(), instance)
+			decision, err := Placer{Reader: reader(t, test.targets...)}.Decide(context.Background(), instance, distribution("shop", refs("elsewhere")))
 			if err != nil {
 				t.Fatal(err)
 			}

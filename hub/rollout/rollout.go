@@ -28,7 +28,6 @@ import (
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
-	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
@@ -73,13 +72,15 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 		return err
 	}
 	if err := c.Watch(source.TypedKind(mgr.GetCache(), &clusterv1beta1.PlacementDecision{},
-		handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, obj *clusterv1beta1.PlacementDecision) []kinds.Request {
-			return PlacedBy(ctx, r.Client, obj)
-		}))); err != nil {
+		handler.TypedEnqueueRequestsFromMapFunc(OnDecision(r.Client)))); err != nil {
+		return err
+	}
+	if err := c.Watch(source.TypedKind(mgr.GetCache(), &clusterv1beta1.Placement{},
+		handler.TypedEnqueueRequestsFromMapFunc(OnPlacement(r.Client)), Placements())); err != nil {
 		return err
 	}
 	if err := c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.Distribution{},
-		handler.TypedEnqueueRequestsFromMapFunc(r.onDistribution), index.IgnoreStatus[*kronvoyv1alpha1.Distribution]())); err != nil {
+		handler.TypedEnqueueRequestsFromMapFunc(OnDistribution(r.Client)), index.IgnoreStatus[*kronvoyv1alpha1.Distribution]())); err != nil {
 		return err
 	}
 	if err := c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.Target{},
@@ -106,17 +107,6 @@ func (r *Reconciler) onCluster(ctx context.Context, c *clusterv1.ManagedCluster)
 	return requests
 }
 
-// onDistribution are the instances that a Distribution may select.
-func (r *Reconciler) onDistribution(ctx context.Context, d *kronvoyv1alpha1.Distribution) []kinds.Request {
-	var revisions appsv1.ControllerRevisionList
-	if err := r.Client.List(ctx, &revisions, client.InNamespace(d.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing revisions", "namespace", d.Namespace)
-		return nil
-	}
-	kind := policy.KindOf(d)
-	return slices.DeleteFunc(owners(revisions.Items), func(req kinds.Request) bool { return req.GVK().GroupKind() != kind })
-}
-
 // RequestForTarget is the instance a Target belongs to.
 func RequestForTarget(t *kronvoyv1alpha1.Target) kinds.Request {
 	i := work.IdentityOf(t.Spec.Instance)
@@ -134,21 +124,6 @@ func ofOwner(r *appsv1.ControllerRevision) []kinds.Request {
 	}
 	gvk := schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind)
 	return []kinds.Request{{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: r.Namespace, Name: owner.Name}}
-}
-
-// PlacedBy are the instances that a decision speaks of: those with Targets
-// already, and those whose revision waits for a placement.
-func PlacedBy(ctx context.Context, c client.Reader, decision *clusterv1beta1.PlacementDecision) []kinds.Request {
-	name := decision.Labels[clusterv1beta1.PlacementLabel]
-	if name == "" {
-		return nil
-	}
-	var revisions appsv1.ControllerRevisionList
-	if err := c.List(ctx, &revisions, client.InNamespace(decision.Namespace)); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing revisions", "namespace", decision.Namespace)
-		return nil
-	}
-	return owners(revisions.Items)
 }
 
 // owners are the instances that revisions belong to, each once.
@@ -182,19 +157,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, req kinds.Request) (reconcil
 	if err != nil || newest == nil {
 		return reconcile.Result{}, err
 	}
-	decision, err := r.Placer.Decide(ctx, instance)
-	if err != nil {
-		return reconcile.Result{}, err
-	}
 	targets, err := index.Targets(ctx, r.Client, identity)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	owner, err := r.owner(ctx, instance, targets)
+	owner, err := Owner(ctx, r.Client, instance, targets)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	plan := decide(decision, targets, wanted{revision: newest.Name, distribution: owner}, r.unreachable(ctx))
+	decision, err := r.Placer.Decide(ctx, instance, owner)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	w := wanted{revision: newest.Name}
+	if owner != nil {
+		w.distribution = owner.Name
+	}
+	plan := decide(decision, targets, w, r.unreachable(ctx))
 	return index.Settle(reconcile.Result{}, r.write(ctx, identity, plan))
 }
 
@@ -206,19 +185,6 @@ func (r *Reconciler) newestRevision(ctx context.Context, instance *unstructured.
 		return nil, fmt.Errorf("listing revisions of %s: %w", identity, err)
 	}
 	return revision.Newest(revision.Own(revisions.Items, instance)), nil
-}
-
-// owner is the name of the Distribution that owns an instance.
-func (r *Reconciler) owner(ctx context.Context, instance *unstructured.Unstructured, targets []kronvoyv1alpha1.Target) (string, error) {
-	if instance.GetNamespace() == "" {
-		return "", nil
-	}
-	var distributions kronvoyv1alpha1.DistributionList
-	if err := r.Client.List(ctx, &distributions, client.InNamespace(instance.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
-		return "", fmt.Errorf("listing distributions in namespace %s: %w", instance.GetNamespace(), err)
-	}
-	kind := instance.GroupVersionKind().GroupKind()
-	return policy.Owner(policy.Instance{Kind: kind, Labels: instance.GetLabels()}, distributions.Items, policy.Recorded(targets)), nil
 }
 
 // RevisionNamespace is where an instance's revisions live.

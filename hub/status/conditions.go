@@ -21,7 +21,13 @@ const (
 	Progressing   = "Progressing"
 	Drifted       = "Drifted"
 	StatusDiffers = "StatusDiffers"
+	// PlacementShadowed is True while the instance's label names a Placement and
+	// its Distribution says where it runs; it is not there otherwise.
+	PlacementShadowed = "PlacementShadowed"
 )
+
+// ReasonDistributionPlaces is the reason of PlacementShadowed.
+const ReasonDistributionPlaces = "DistributionPlaces"
 
 // Reasons of ResourcesReady, as in kro.
 const (
@@ -56,7 +62,7 @@ func OnOneCluster(target *kronvoyv1alpha1.Target, suspended bool) []metav1.Condi
 
 // summarizeConditions are kro's InstanceManaged, GraphResolved,
 // ResourcesReady and Ready, with Kronvoy's Placed, Progressing, Drifted and,
-// when there is something to say, StatusDiffers.
+// when there is something to say, PlacementShadowed and StatusDiffers.
 func summarizeConditions(in Input, targets []kronvoyv1alpha1.Target, c counters, differing []string) []metav1.Condition {
 	managed := condition(InstanceManaged, true, "Managed", "the instance has its finalizer")
 	graph := condition(GraphResolved, in.GraphMessage == "", "Resolved", "the definition is compiled")
@@ -85,6 +91,9 @@ func summarizeConditions(in Input, targets []kronvoyv1alpha1.Target, c counters,
 	drifted := drift(targets)
 	ready := root(managed, graph, placed, resources)
 	conditions := []metav1.Condition{managed, graph, placed, resources, progressing, drifted, ready}
+	if in.Shadowed != "" {
+		conditions = append(conditions, condition(PlacementShadowed, true, ReasonDistributionPlaces, in.Shadowed))
+	}
 	if len(differing) > 0 {
 		conditions = append(conditions, condition(StatusDiffers, true, "ClustersDisagree",
 			"clusters give different values, so these fields are left out: "+join(differing, 10)))

@@ -39,7 +39,10 @@ type Input struct {
 	// nowhere; Placed is whether that is settled.
 	Placed                      bool
 	PlacedReason, PlacedMessage string
-	Targets                     []kronvoyv1alpha1.Target
+	// Shadowed says that the instance's label names a Placement that counts for
+	// nothing; empty when it does not.
+	Shadowed string
+	Targets  []kronvoyv1alpha1.Target
 	// Regions of the clusters, by name.
 	Regions map[string]string
 	// FleetField is where the fleet's summary goes: fleet, or kronvoyFleet

@@ -39,6 +39,12 @@ func input(targets ...kronvoyv1alpha1.Target) Input {
 	return Input{Generation: 3, Revision: "r1", Placed: true, PlacedReason: "Placed", Targets: targets, Now: noon}
 }
 
+// shadowed has a label that counts for nothing.
+func shadowed(in Input) Input {
+	in.Shadowed = "the label counts for nothing"
+	return in
+}
+
 // conditionsOf are a status's conditions by type, as status and reason.
 func conditionsOf(status map[string]any) map[string]string {
 	out := map[string]string{}
@@ -68,7 +74,11 @@ func TestStateAndConditions(t *testing.T) {
 		},
 		"ready everywhere": {
 			in: input(target("a", ready, ""), target("b", ready, "")), state: Active,
-			conditions: map[string]string{"Ready": "True/Ready", "Progressing": "False/Complete", "Placed": "True/Placed", "Drifted": "False/InSync"},
+			conditions: map[string]string{"Ready": "True/Ready", "Progressing": "False/Complete", "Placed": "True/Placed", "Drifted": "False/InSync", "PlacementShadowed": ""},
+		},
+		"its label counts for nothing": {
+			in: shadowed(input(target("a", ready, ""))), state: Active,
+			conditions: map[string]string{"Ready": "True/Ready", "PlacementShadowed": "True/DistributionPlaces"},
 		},
 		"one cluster is on its way": {
 			in: input(target("a", ready, ""), target("b", progressing, "")), state: InProgress,
