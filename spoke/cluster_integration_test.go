@@ -184,7 +184,7 @@ func TestWhatTheAgentSaysOfItsCluster(t *testing.T) {
 	w.start()
 	w.available(c, metav1.ConditionTrue, "ManagedClusterAvailable")
 	w.says(c, map[string]string{
-		kronvoyv1alpha1.ClaimFeatures: kronvoyv1alpha1.FeatureWorkReport,
+		kronvoyv1alpha1.ClaimFeatures: "WorkReport,Health",
 		"id.k8s.io":                   string(system.UID), "product.open-cluster-management.io": "Talos", "platform.open-cluster-management.io": "BareMetal",
 		"region.kronvoy.io": "eu", "zone.kronvoy.io": "", "nodes.kronvoy.io/total": "2", "osimages.kronvoy.io": "Talos (v1.12.4)=2",
 		"version.talos.dev": "v1.12.4", "versions.talos.dev": "v1.12.4=2", "upgrading.talos.dev": "false", "extensions.talos.dev/iscsi-tools": "v0.2.0",
@@ -293,7 +293,7 @@ func TestBesideOCMsRegistrationAgentOnlyTheAgentIsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.start()
-	w.says(c, map[string]string{kronvoyv1alpha1.ClaimFeatures: kronvoyv1alpha1.FeatureWorkReport, "id.k8s.io": "theirs", "kubeversion.open-cluster-management.io": ""})
+	w.says(c, map[string]string{kronvoyv1alpha1.ClaimFeatures: "WorkReport,Health", "id.k8s.io": "theirs", "kubeversion.open-cluster-management.io": ""})
 	if got := w.managed(c).Status; len(got.Conditions) != 1 || got.Version.Kubernetes == "" {
 		t.Errorf("its status is %v", got)
 	}

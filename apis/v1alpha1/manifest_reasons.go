@@ -39,3 +39,14 @@ const (
 	// ReasonRuleStale: the live object does not carry this manifest's hash.
 	ReasonRuleStale = "ConditionRuleStale"
 )
+
+// Reasons of ConditionManifestHealthy. Where an object's own conditions say why
+// it is not healthy, their reason stands in their place.
+const (
+	// ReasonHealthy: nothing in the object's status says otherwise.
+	ReasonHealthy = "Healthy"
+	// ReasonInProgress: the object is not yet what its specification asks for.
+	ReasonInProgress = "InProgress"
+	// ReasonFailed: the object will not become so by itself.
+	ReasonFailed = "Failed"
+)

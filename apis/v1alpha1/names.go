@@ -141,6 +141,9 @@ const (
 	// AnnotationReconcile and AnnotationManifestPolicies. What comes later, and a
 	// hub must know of, gets a name of its own.
 	FeatureWorkReport = "WorkReport"
+	// FeatureHealth: the agent judges the health of what it applies, in
+	// ConditionManifestHealthy.
+	FeatureHealth = "Health"
 )
 
 // ReasonAgentLacks begins the reason why an instance is not shipped to a cluster;
@@ -185,6 +188,12 @@ const FieldManagerPrefix = "work-agent-kronvoy-"
 const (
 	// ConditionManifestReady is the verdict on a node's readyWhen.
 	ConditionManifestReady = "Ready"
+	// ConditionManifestHealthy is the agent's judgement of the object by its own
+	// status, whatever readyWhen says: True where it is healthy, False where it
+	// has failed, and Unknown where it is under way to either. It certifies the
+	// object with the FeedbackHash beside it, and is on manifests with
+	// AnnotationHash alone that are not only read.
+	ConditionManifestHealthy = "Healthy"
 	// ConditionManifestObserved, with an agent that has no WorkReports, certifies
 	// the feedback values beside it: they are of an object that carries this
 	// manifest, and were read for the work's generation that it names.

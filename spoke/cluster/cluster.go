@@ -46,7 +46,7 @@ const (
 )
 
 // features is what this agent can do beyond OCM's.
-const features = kronvoyv1alpha1.FeatureWorkReport
+const features = kronvoyv1alpha1.FeatureWorkReport + "," + kronvoyv1alpha1.FeatureHealth
 
 // Options of a Speaker.
 type Options struct {

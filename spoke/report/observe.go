@@ -15,6 +15,7 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/spoke/apply"
 	"github.com/kronvoy/kronvoy/spoke/feedback"
+	"github.com/kronvoy/kronvoy/spoke/health"
 )
 
 // Reasons of OCM's agent, which its tools know.
@@ -76,6 +77,8 @@ type judgement struct {
 	valuesErr       error
 	verdicts        []feedback.Verdict
 	observed        []feedback.Field
+	// health has no status where it is not judged.
+	health health.Verdict
 }
 
 // NewObserver gives an observer that judges with an evaluator.
@@ -109,7 +112,7 @@ func (o *Observer) Observe(changes *apply.ChangeSet) *Observation {
 	size := 0
 	for i := range changes.Outcomes {
 		outcome := &changes.Outcomes[i]
-		j := o.judge(outcome, known)
+		j := o.judge(work, outcome, known)
 		judged[outcome.Item] = j
 		// Observed fields count as absent only in a report of this generation; what
 		// is to be put right ends when nothing is reported of it.
@@ -147,8 +150,8 @@ func (o *Observer) ObserveDeletion(work *apply.Work, changes *apply.ChangeSet, d
 	return obs
 }
 
-// judge reads values and verdicts off the live object, once per state of it.
-func (o *Observer) judge(outcome *apply.Outcome, known map[*apply.Item]judgement) judgement {
+// judge reads values, verdicts and health off the live object, once per state of it.
+func (o *Observer) judge(work *apply.Work, outcome *apply.Outcome, known map[*apply.Item]judgement) judgement {
 	if outcome.Live == nil {
 		return judgement{}
 	}
@@ -163,7 +166,16 @@ func (o *Observer) judge(outcome *apply.Outcome, known map[*apply.Item]judgement
 	j.valuesErr = errors.Join(j.valuesErr, err)
 	j.observed, err = feedback.Observed(object, item.Observe)
 	j.valuesErr = errors.Join(j.valuesErr, err)
+	if judgesHealth(work, item) {
+		j.health = health.Judge(object)
+	}
 	return j
+}
+
+// judgesHealth of what Kronvoy's hub ships: others do not ask for it, and every
+// verdict that changes is a write. What is only read is somebody else's.
+func judgesHealth(work *apply.Work, item *apply.Item) bool {
+	return work.Hash != "" && !item.ReadOnly()
 }
 
 // writable leaves out the rules whose conditions a status cannot hold, which
@@ -236,6 +248,12 @@ func manifestStatus(work *apply.Work, outcome *apply.Outcome, j judgement) workv
 		set(conditionFeedback, true, reasonNoSync, "")
 	default:
 		set(conditionFeedback, outcome.Live != nil, reasonSynced, "")
+	}
+	if j.health.Status != "" {
+		status.Conditions = append(status.Conditions, metav1.Condition{
+			Type: kronvoyv1alpha1.ConditionManifestHealthy, Status: j.health.Status, ObservedGeneration: work.Generation,
+			Reason: j.health.Reason, Message: j.health.Message,
+		})
 	}
 	for _, verdict := range j.verdicts {
 		if verdict.Condition == workv1.ManifestComplete && outcome.Completed {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
 
@@ -32,7 +33,26 @@ func workStatus(obs *Observation, before *workv1.ManifestWorkStatus, now time.Ti
 		manifest.Conditions = mergeConditions(old, manifest.Conditions, now, func(metav1.Condition) bool { return false })
 		after.ResourceStatus.Manifests = append(after.ResourceStatus.Manifests, manifest)
 	}
-	return after, !equality.Semantic.DeepEqual(before, after)
+	return after, !equality.Semantic.DeepEqual(before, after) && !onlyWording(before, after)
+}
+
+// onlyWording is true when nothing differs but what is said of objects whose
+// health is the same: some controllers count in their messages.
+func onlyWording(before, after *workv1.ManifestWorkStatus) bool {
+	said := map[workv1.ManifestResourceMeta]metav1.Condition{}
+	for _, manifest := range before.ResourceStatus.Manifests {
+		if c := apimeta.FindStatusCondition(manifest.Conditions, kronvoyv1alpha1.ConditionManifestHealthy); c != nil {
+			said[identity(manifest.ResourceMeta)] = *c
+		}
+	}
+	reworded := after.DeepCopy()
+	for _, manifest := range reworded.ResourceStatus.Manifests {
+		c := apimeta.FindStatusCondition(manifest.Conditions, kronvoyv1alpha1.ConditionManifestHealthy)
+		if c != nil {
+			c.Message = said[identity(manifest.ResourceMeta)].Message
+		}
+	}
+	return equality.Semantic.DeepEqual(before, reworded)
 }
 
 // identity is what stays when manifests are re-ordered.

@@ -81,6 +81,7 @@ func TestATransitionTimeChangesOnlyWithItsStatus(t *testing.T) {
 		{workv1.ManifestApplied, metav1.ConditionFalse, 2, now.Unix()},
 		{workv1.ManifestAvailable, metav1.ConditionTrue, 2, before.Unix()},
 		{conditionFeedback, metav1.ConditionTrue, 2, before.Unix()},
+		{kronvoyv1alpha1.ConditionManifestHealthy, metav1.ConditionTrue, 2, before.Unix()},
 	}
 	if diff := cmp.Diff(want, rows(second.ResourceStatus.Manifests[0].Conditions)); diff != "" {
 		t.Errorf("conditions of the manifest (-want +got):\n%s", diff)
