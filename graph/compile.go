@@ -103,7 +103,9 @@ func (c *compiler) compile() *Graph {
 	if len(c.issues) > 0 {
 		return nil
 	}
-	return c.assemble(order, crd)
+	g := c.assemble(order, crd)
+	g.aggregates, c.issues = g.CompileAggregates(c.src.Aggregates, AggregatesPath)
+	return g
 }
 
 // issue records what is wrong; beyond a bound only the fact that there is more.
@@ -224,6 +226,7 @@ func (c *compiler) assemble(order dag.Order, crd *apiextensionsv1.CustomResource
 	g := &Graph{
 		name: c.src.Name, hash: hash.Of(normalize(c.src)), gvk: c.src.Schema.GroupVersionKind(), scope: c.scope(), crd: crd,
 		index: make(map[string]int, len(c.nodes)), instance: c.instance, cluster: c.cluster, status: c.status, conditions: c.conditions,
+		statusProps: c.statusProps,
 	}
 	_, g.clusterShadowed = c.byID["cluster"]
 	for _, i := range order.Nodes {

@@ -28,7 +28,10 @@ type Graph struct {
 	clusterShadowed bool
 	status          *statusPlan
 	conditions      []conditionPlan
-	secretUses      []SecretUse
+	// statusProps is the schema of the author's status; nil for none.
+	statusProps *apiextensionsv1.JSONSchemaProps
+	aggregates  *Aggregates
+	secretUses  []SecretUse
 	// secrets are the expressions that read values of Secrets, with the texts that
 	// stand in them as they are.
 	secrets map[*expr.Expr]map[string]bool

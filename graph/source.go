@@ -11,6 +11,9 @@ type Source struct {
 	Schema SchemaSource
 	// Nodes in the order of the file: ties in the topological order are broken by it.
 	Nodes []NodeSource
+	// Aggregates are expressions over all clusters of an instance, by name. No
+	// cluster gets anything of them, so they are not part of the hash.
+	Aggregates map[string]string `json:"-"`
 }
 
 // Scope of the generated kind.

@@ -69,7 +69,21 @@ func Validate(props *apiextensionsv1.JSONSchemaProps, v any, at string) []Fault 
 	return c.faults
 }
 
-type validator struct{ faults []Fault }
+// ValidatePatch judges a JSON merge patch (RFC 7386) of a value: null takes a
+// field away, and what is required may be there already.
+func ValidatePatch(props *apiextensionsv1.JSONSchemaProps, patch any, at string) []Fault {
+	c := &validator{patch: true}
+	c.value(props, patch, at, 0)
+	sort.SliceStable(c.faults, func(i, j int) bool { return c.faults[i].Path < c.faults[j].Path })
+	return c.faults
+}
+
+type validator struct {
+	faults []Fault
+	// patch is true as long as the value is merged into another one, field by
+	// field: in a list it is not any more.
+	patch bool
+}
 
 func (c *validator) fault(at, reason, format string, args ...any) *Fault {
 	if len(c.faults) >= maxFaults {
@@ -80,7 +94,7 @@ func (c *validator) fault(at, reason, format string, args ...any) *Fault {
 }
 
 func (c *validator) value(props *apiextensionsv1.JSONSchemaProps, v any, at string, depth int) {
-	if depth > maxDepth || v == nil && props.Nullable {
+	if depth > maxDepth || v == nil && (props.Nullable || c.patch) {
 		return
 	}
 	if v == nil && props.Type != "" {
@@ -128,7 +142,7 @@ func (c *validator) typed(props *apiextensionsv1.JSONSchemaProps, at, got string
 
 func (c *validator) object(props *apiextensionsv1.JSONSchemaProps, v map[string]any, at string, depth int) {
 	for _, name := range props.Required {
-		if _, given := v[name]; !given {
+		if _, given := v[name]; !given && !c.patch {
 			c.fault(path.Key(at, name), "MissingField", "this field is required")
 		}
 	}
@@ -156,9 +170,12 @@ func (c *validator) list(props *apiextensionsv1.JSONSchemaProps, v []any, at str
 	if props.Items == nil || props.Items.Schema == nil {
 		return
 	}
+	patch := c.patch
+	c.patch = false
 	for i, item := range v {
 		c.value(props.Items.Schema, item, path.Index(at, i), depth+1)
 	}
+	c.patch = patch
 }
 
 func (c *validator) text(props *apiextensionsv1.JSONSchemaProps, v, at string) {
