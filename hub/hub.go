@@ -146,8 +146,11 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		}).SetupWithManager(local, watched),
 		(&rollout.Reconciler{Client: c, Namespace: opts.Namespace, Placer: placer, Store: store}).SetupWithManager(local, watched),
 		(&target.Reconciler{
-			Client: c, Reader: reader, Cache: local.GetCache(), Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
-			AllowedNamespaces: opts.AllowedNamespaces, DefaultServiceAccount: opts.DefaultServiceAccount, AgentIdentity: opts.AgentIdentity,
+			Gatherer: target.Gatherer{
+				Cached: c, Reader: reader, Namespaces: local.GetCache(), Store: store, Namespace: opts.Namespace,
+				AllowedNamespaces: opts.AllowedNamespaces, DefaultServiceAccount: opts.DefaultServiceAccount, AgentIdentity: opts.AgentIdentity,
+			},
+			Client: c, Clock: opts.Clock,
 		}).SetupWithManager(mgr, watched),
 		(&distribution.Reconciler{Client: c, Store: store, Clock: opts.Clock}).SetupWithManager(local, watched),
 		(&target.Orphans{Client: c, Reader: reader, Clock: opts.Clock}).SetupWithManager(local, watched),

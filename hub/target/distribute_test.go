@@ -56,7 +56,7 @@ func TestAReportIsMadeForNoWorkThatIsGone(t *testing.T) {
 				builder = builder.WithObjects(test.stored)
 			}
 			c := builder.Build()
-			r := &Reconciler{Client: c, Reader: c, Clock: clocktesting.NewFakeClock(time.Unix(0, 0))}
+			r := &Reconciler{Client: c, Gatherer: Gatherer{Reader: c}, Clock: clocktesting.NewFakeClock(time.Unix(0, 0))}
 			err := r.ensureReport(t.Context(), &scope{in: plan.Input{Agent: work.Capabilities{Reports: true}}}, made("a"), test.cached)
 			if err != nil {
 				t.Fatal(err)

@@ -23,29 +23,29 @@ import (
 // govern gathers what says what is to be done about the instance's objects, and
 // in whose name; while it is suspended nothing is. wait is true when an event that
 // is on its way will bring what is missing.
-func (r *Reconciler) govern(ctx context.Context, s *scope) (wait bool, err error) {
+func (g *Gatherer) govern(ctx context.Context, s *scope) (wait bool, err error) {
 	if s.in.Suspended {
 		return false, nil
 	}
-	if s.in.SecretValuesTravel, err = r.secretValuesTravel(ctx, s); err != nil {
+	if s.in.SecretValuesTravel, err = g.secretValuesTravel(ctx, s); err != nil {
 		return false, err
 	}
-	if s.in.Distribution, wait, err = r.distribution(ctx, s.target); wait || err != nil {
+	if s.in.Distribution, wait, err = g.distribution(ctx, s.target); wait || err != nil {
 		return wait, err
 	}
-	s.in.ActsFor, wait, err = r.actsFor(ctx, s)
+	s.in.ActsFor, wait, err = g.actsFor(ctx, s)
 	return wait, err
 }
 
 // distribution is the one that owns a Target's instance; nil for none. One that
 // is gone from under a Target is waited for: hub/rollout names another or none.
-func (r *Reconciler) distribution(ctx context.Context, t *kronvoyv1alpha1.Target) (d *kronvoyv1alpha1.Distribution, wait bool, err error) {
+func (g *Gatherer) distribution(ctx context.Context, t *kronvoyv1alpha1.Target) (d *kronvoyv1alpha1.Distribution, wait bool, err error) {
 	if t.Spec.Distribution == "" {
 		return nil, false, nil
 	}
 	d = &kronvoyv1alpha1.Distribution{}
 	key := client.ObjectKey{Namespace: t.Spec.Instance.Namespace, Name: t.Spec.Distribution}
-	err = r.Client.Get(ctx, key, d)
+	err = g.Cached.Get(ctx, key, d)
 	if apierrors.IsNotFound(err) {
 		return nil, true, nil
 	}
@@ -57,8 +57,8 @@ func (r *Reconciler) distribution(ctx context.Context, t *kronvoyv1alpha1.Target
 
 // actsFor gathers what decides in whose name the instance is applied: that of
 // the outermost one which it is a resource of, for its text is that one's.
-func (r *Reconciler) actsFor(ctx context.Context, s *scope) (identity policy.Identity, wait bool, err error) {
-	outermost, err := r.outermost(ctx, s.target)
+func (g *Gatherer) actsFor(ctx context.Context, s *scope) (identity policy.Identity, wait bool, err error) {
+	outermost, err := g.outermost(ctx, s.target)
 	if err != nil {
 		return policy.Identity{}, false, err
 	}
@@ -67,29 +67,29 @@ func (r *Reconciler) actsFor(ctx context.Context, s *scope) (identity policy.Ide
 		// goes too.
 		return policy.Identity{}, true, nil
 	}
-	d, wait, err := r.distribution(ctx, outermost)
+	d, wait, err := g.distribution(ctx, outermost)
 	if wait || err != nil {
 		return policy.Identity{}, wait, err
 	}
 	namespace := outermost.Spec.Instance.Namespace
-	identity = policy.Identity{Namespace: namespace, Marked: cmp.Or(namespace, r.Namespace), Default: r.DefaultServiceAccount}
+	identity = policy.Identity{Namespace: namespace, Marked: cmp.Or(namespace, g.Namespace), Default: g.DefaultServiceAccount}
 	if d != nil {
 		identity.Distribution, identity.ServiceAccountName = d.Name, d.Spec.ServiceAccountName
 	}
 	marked := &corev1.Namespace{}
-	if err := r.Cache.Get(ctx, client.ObjectKey{Name: identity.Marked}, marked); err != nil {
+	if err := g.Namespaces.Get(ctx, client.ObjectKey{Name: identity.Marked}, marked); err != nil {
 		return policy.Identity{}, apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	}
 	identity.Annotations, identity.Cluster = marked.Annotations, marked.Labels[clusterv1.ClusterNameLabelKey]
-	identity.AllowAgent, err = r.allowsAgent(ctx, s)
+	identity.AllowAgent, err = g.allowsAgent(ctx, s)
 	return identity, false, err
 }
 
 // outermost is the Target of the instance that nobody made but a user. It is
 // shared with the cache.
-func (r *Reconciler) outermost(ctx context.Context, t *kronvoyv1alpha1.Target) (*kronvoyv1alpha1.Target, error) {
+func (g *Gatherer) outermost(ctx context.Context, t *kronvoyv1alpha1.Target) (*kronvoyv1alpha1.Target, error) {
 	for range nested.MaxDepth {
-		parent, err := rollout.Parent(ctx, r.Client, work.IdentityOf(t.Spec.Instance))
+		parent, err := rollout.Parent(ctx, g.Cached, work.IdentityOf(t.Spec.Instance))
 		if err != nil {
 			return nil, err
 		}
@@ -103,17 +103,17 @@ func (r *Reconciler) outermost(ctx context.Context, t *kronvoyv1alpha1.Target) (
 
 // allowsAgent is true where agents may use their own rights unless something
 // else is said.
-func (r *Reconciler) allowsAgent(ctx context.Context, s *scope) (bool, error) {
+func (g *Gatherer) allowsAgent(ctx context.Context, s *scope) (bool, error) {
 	switch {
-	case r.AgentIdentity == policy.AgentIdentityTrue:
+	case g.AgentIdentity == policy.AgentIdentityTrue:
 		return true, nil
-	case r.AgentIdentity == policy.AgentIdentityFalse || s.in.ClusterName != kronvoyv1alpha1.LocalCluster:
+	case g.AgentIdentity == policy.AgentIdentityFalse || s.in.ClusterName != kronvoyv1alpha1.LocalCluster:
 		return false, nil
 	case slices.ContainsFunc(s.in.Works, func(w *workv1.ManifestWork) bool { return w.Spec.Executor == nil }):
 		// To accept a second cluster must not turn what runs un-Ready.
 		return true, nil
 	}
-	local, others, err := clusters.Accepted(ctx, r.Client)
+	local, others, err := clusters.Accepted(ctx, g.Cached)
 	return local && others == 0, err
 }
 

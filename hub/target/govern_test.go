@@ -45,7 +45,7 @@ func TestWhereAgentsMayUseTheirOwnRights(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			r := &Reconciler{Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(tc.clusters...).Build(), AgentIdentity: tc.identity}
+			r := &Gatherer{Cached: fake.NewClientBuilder().WithScheme(scheme).WithObjects(tc.clusters...).Build(), AgentIdentity: tc.identity}
 			s := &scope{in: plan.Input{ClusterName: tc.cluster, Works: tc.works}}
 			got, err := r.allowsAgent(t.Context(), s)
 			if err != nil {

@@ -37,7 +37,7 @@ func (s *scope) listed() []kronvoyv1alpha1.ChildReference {
 
 // look reads listed instances that were not read yet. What the cache does not
 // show is asked of the server: it may have been made a moment ago.
-func (r *Reconciler) look(ctx context.Context, s *scope, refs []kronvoyv1alpha1.ChildReference) error {
+func (g *Gatherer) look(ctx context.Context, s *scope, refs []kronvoyv1alpha1.ChildReference) error {
 	if s.in.Live == nil {
 		s.in.Live = nested.Live{}
 	}
@@ -46,7 +46,7 @@ func (r *Reconciler) look(ctx context.Context, s *scope, refs []kronvoyv1alpha1.
 		if _, read := s.in.Live[key]; read {
 			continue
 		}
-		found, err := r.child(ctx, ref)
+		found, err := g.child(ctx, ref)
 		if err != nil {
 			return fmt.Errorf("reading %s %s/%s: %w", ref.Kind, ref.Namespace, ref.Name, err)
 		}
@@ -56,10 +56,10 @@ func (r *Reconciler) look(ctx context.Context, s *scope, refs []kronvoyv1alpha1.
 }
 
 // child reads one instance; nil if it does not exist.
-func (r *Reconciler) child(ctx context.Context, ref kronvoyv1alpha1.ChildReference) (*unstructured.Unstructured, error) {
+func (g *Gatherer) child(ctx context.Context, ref kronvoyv1alpha1.ChildReference) (*unstructured.Unstructured, error) {
 	gvk := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind)
-	readers := []client.Reader{r.Client, r.Reader}
-	if _, watched := r.Store.Serving(gvk.GroupKind()); !watched {
+	readers := []client.Reader{g.Cached, g.Reader}
+	if _, watched := g.Store.Serving(gvk.GroupKind()); !watched {
 		// The cache would start to watch it, and nobody would end that.
 		readers = readers[1:]
 	}

@@ -13,12 +13,12 @@ import (
 // secretValuesTravel asks the definition, where that matters, whether values of
 // Secrets may leave their cluster. The annotation counts as it is now, also for an
 // earlier revision.
-func (r *Reconciler) secretValuesTravel(ctx context.Context, s *scope) (bool, error) {
+func (g *Gatherer) secretValuesTravel(ctx context.Context, s *scope) (bool, error) {
 	if len(s.in.Graph.SecretUses()) == 0 || s.in.ClusterName == kronvoyv1alpha1.LocalCluster {
 		return false, nil
 	}
 	rgd := &krov1alpha1.ResourceGraphDefinition{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: s.in.Graph.Name()}, rgd); client.IgnoreNotFound(err) != nil {
+	if err := g.Cached.Get(ctx, client.ObjectKey{Name: s.in.Graph.Name()}, rgd); client.IgnoreNotFound(err) != nil {
 		return false, fmt.Errorf("reading definition %s: %w", s.in.Graph.Name(), err)
 	}
 	return rgd.Annotations[kronvoyv1alpha1.AnnotationSecretValues] == kronvoyv1alpha1.SecretValuesTravel, nil

@@ -52,7 +52,7 @@ func TestTheDefinitionSaysWhetherValuesOfSecretsTravel(t *testing.T) {
 			if !tc.gone {
 				builder.WithObjects(&krov1alpha1.ResourceGraphDefinition{ObjectMeta: metav1.ObjectMeta{Name: "app", Annotations: tc.annotations}})
 			}
-			got, err := (&Reconciler{Client: builder.Build()}).secretValuesTravel(t.Context(), &scope{in: plan.Input{Graph: compiled("Secret"), ClusterName: "eu-west"}})
+			got, err := (&Gatherer{Cached: builder.Build()}).secretValuesTravel(t.Context(), &scope{in: plan.Input{Graph: compiled("Secret"), ClusterName: "eu-west"}})
 			if err != nil || got != tc.want {
 				t.Errorf("%t, %v; want %t", got, err, tc.want)
 			}

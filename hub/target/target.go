@@ -9,12 +9,9 @@ import (
 	"fmt"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
-	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -22,36 +19,18 @@ import (
 	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
-	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
-	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/pace"
 	"github.com/kronvoy/kronvoy/hub/plan"
-	"github.com/kronvoy/kronvoy/hub/policy"
-	"github.com/kronvoy/kronvoy/hub/revision"
-	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
 
 // Reconciler handles one Target at a time.
 type Reconciler struct {
+	Gatherer
 	Client client.Client
-	// Reader bypasses the cache before a Target is let go of.
-	Reader client.Reader
-	// Cache holds namespaces: annotations of the hub's own can freeze the fleet,
-	// those of an instance's say in whose name it is applied.
-	Cache     client.Reader
-	Store     *definition.Store
-	Namespace string
-	Clock     clock.Clock
-	// AllowedNamespaces are reserved namespaces that instances may use all the
-	// same.
-	AllowedNamespaces []string
-	// DefaultServiceAccount is in whose name agents act where nothing else says
-	// so; AgentIdentity is where they may use their own rights.
-	DefaultServiceAccount policy.ServiceAccount
-	AgentIdentity         policy.AgentIdentity
+	Clock  clock.Clock
 
 	hashes  hashes
 	written index.Written[mcreconcile.Request]
@@ -92,10 +71,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 		r.forget(req)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	s := &scope{target: target, in: plan.Input{
-		Identity: work.IdentityOf(target.Spec.Instance), RevisionName: target.Spec.Revision, ClusterName: target.Namespace,
-		Reserved: plan.Reserved{Hub: r.Namespace, Allowed: r.AllowedNamespaces}, Children: target.Status.Children,
-	}}
+	s := r.scope(target)
 	if r.Store.Yielded(schema.GroupKind{Group: s.in.Identity.Group, Kind: s.in.Identity.Kind}) {
 		return reconcile.Result{RequeueAfter: definition.YieldedRecheck}, nil
 	}
@@ -135,85 +111,6 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 		s.retryAfter(blockedRetry)
 	}
 	return s.orRetry(result), err
-}
-
-// load gathers everything a decision depends on. wait is true when an event
-// that is on its way will bring what is missing.
-func (r *Reconciler) load(ctx context.Context, s *scope) (wait bool, err error) {
-	ref := s.in.Identity
-	s.in.Instance = kinds.Object(kinds.Request{Group: ref.Group, Version: ref.Version, Kind: ref.Kind}.GVK())
-	err = r.Client.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, s.in.Instance)
-	if apierrors.IsNotFound(err) {
-		// hub/instance deletes the Target.
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("reading instance %s: %w", ref, err)
-	}
-	s.in.Suspended = rollout.Suspended(s.in.Instance)
-	// Without them what was accepted would be put right.
-	if s.in.Decisions, err = kronvoyv1alpha1.ParseDriftDecisions(s.target.Annotations); s.blockedBy(err) {
-		return false, nil
-	}
-	stored := &appsv1.ControllerRevision{}
-	key := client.ObjectKey{Namespace: rollout.RevisionNamespace(s.in.Instance, r.Namespace), Name: s.target.Spec.Revision}
-	err = r.Client.Get(ctx, key, stored)
-	if apierrors.IsNotFound(err) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("reading revision %s: %w", key, err)
-	}
-	if s.in.Revision, err = revision.ParseInstance(stored); s.blockedBy(err) {
-		return false, nil
-	}
-	var unusable *definition.UnusableError
-	s.in.Graph, err = r.Store.Graph(ctx, s.in.Revision.Definition)
-	switch {
-	case errors.As(err, &unusable):
-		s.blockedBy(err)
-		return false, nil
-	case err != nil:
-		return false, err
-	}
-	err = r.loadCluster(ctx, s)
-	switch {
-	case apierrors.IsNotFound(err):
-		s.blockedBy(err)
-		return false, nil
-	case err != nil:
-		return false, err
-	}
-	if wait, err := r.govern(ctx, s); wait || err != nil {
-		return wait, err
-	}
-	return false, r.look(ctx, s, s.in.Children)
-}
-
-// loadCluster looks at the cluster, and at whether it may be written to.
-func (r *Reconciler) loadCluster(ctx context.Context, s *scope) error {
-	s.in.Cluster = &clusterv1.ManagedCluster{}
-	err := r.Client.Get(ctx, client.ObjectKey{Name: s.target.Namespace}, s.in.Cluster)
-	s.in.Agent, s.in.Described = plan.Meet(s.in.Cluster, s.in.Reports)
-	if err != nil {
-		return fmt.Errorf("reading cluster %s: %w", s.target.Namespace, err)
-	}
-	hub := &corev1.Namespace{}
-	if err := r.Cache.Get(ctx, client.ObjectKey{Name: r.Namespace}, hub); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("looking whether the fleet is frozen: %w", err)
-	}
-	s.unreachable, s.frozen = clusters.Unreachable(s.in.Cluster), clusters.Frozen(s.in.Cluster, hub)
-	s.in.Suspended = s.in.Suspended || s.frozen != ""
-	return nil
-}
-
-// blockedBy keeps an error as what is wrong with this Target: an event, or at
-// the latest another look, may find it gone.
-func (s *scope) blockedBy(err error) bool {
-	if err != nil {
-		s.plan.Blocked = err.Error()
-	}
-	return err != nil
 }
 
 // ship writes nested instances, and the works after the namespace they need is

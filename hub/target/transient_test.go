@@ -81,15 +81,18 @@ func TestOnlyWhatIsItsOwnFaultFailsATarget(t *testing.T) {
 				}
 				return builtin.Resolver().Resolve(gvk)
 			})
+			answers := answering(func(obj client.Object) error {
+				if _, reads := obj.(*clusterv1.ManagedCluster); reads {
+					return test.cluster
+				}
+				return nil
+			})
 			r := &Reconciler{
-				Client: answering(func(obj client.Object) error {
-					if _, reads := obj.(*clusterv1.ManagedCluster); reads {
-						return test.cluster
-					}
-					return nil
-				}),
-				Cache: c, Reader: c, Namespace: "kronvoy-system",
-				Store: definition.NewStore(answering(func(client.Object) error { return test.definition }), "kronvoy-system", resolver),
+				Client: answers,
+				Gatherer: Gatherer{
+					Cached: answers, Reader: c, Namespaces: c, Namespace: "kronvoy-system",
+					Store: definition.NewStore(answering(func(client.Object) error { return test.definition }), "kronvoy-system", resolver),
+				},
 				Clock: clocktesting.NewFakeClock(time.Date(2026, 9, 4, 12, 0, 0, 0, time.UTC)),
 			}
 			_, err := r.Reconcile(t.Context(), mcreconcile.Request{ClusterName: "eu-west", Request: requests(target)[0].Request})
