@@ -152,7 +152,7 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 			},
 			Client: c, Clock: opts.Clock,
 		}).SetupWithManager(mgr, watched),
-		(&distribution.Reconciler{Client: c, Store: store, Clock: opts.Clock}).SetupWithManager(local, watched),
+		(&distribution.Reconciler{Client: c, Store: store, Clock: opts.Clock, Placer: placer}).SetupWithManager(local, watched),
 		(&target.Orphans{Client: c, Reader: reader, Clock: opts.Clock}).SetupWithManager(local, watched),
 		(&expiry.Reconciler{Client: c, Cache: local.GetCache(), Namespace: opts.Namespace, Clock: opts.Clock}).SetupWithManager(local),
 	)

@@ -1,7 +1,8 @@
 // Package distribution says of each Distribution what it comes to: whether it
-// can be used, whether what it names is there, and which instances it owns. What
-// follows from it is decided elsewhere: the owner in hub/rollout, the works in
-// hub/target.
+// can be used, whether what it names is there, and which instances it owns; and
+// it keeps a Placement for one that selects clusters by their labels. What
+// follows from it is decided elsewhere: owner and clusters in hub/rollout, the
+// works in hub/target.
 package distribution
 
 import (
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
+	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -27,14 +29,16 @@ import (
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/policy"
+	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
 
-// Reconciler writes the status of one Distribution at a time.
+// Reconciler handles one Distribution at a time.
 type Reconciler struct {
 	Client client.Client
 	Store  *definition.Store
 	Clock  clock.Clock
+	Placer rollout.Placer
 }
 
 // SetupWithManager registers the controller.
@@ -62,6 +66,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 				identity := work.IdentityOf(t.Spec.Instance)
 				return r.of(ctx, schema.GroupKind{Group: identity.Group, Kind: identity.Kind}, client.InNamespace(identity.Namespace))
 			}), index.Changed(func(t *kronvoyv1alpha1.Target) any { return t.Spec.Distribution })),
+		source.TypedKind(cache, &clusterv1beta1.Placement{}, placing(r, func(p *clusterv1beta1.Placement) string { return p.Name })),
+		source.TypedKind(cache, &clusterv1beta1.PlacementDecision{}, placing(r, func(d *clusterv1beta1.PlacementDecision) string {
+			return d.Labels[clusterv1beta1.PlacementLabel]
+		})),
 		// Its status is written after the kind is served, and when it is no more.
 		source.TypedKind(cache, &krov1alpha1.ResourceGraphDefinition{}, handler.TypedEnqueueRequestsFromMapFunc(
 			func(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition) []reconcile.Request {
@@ -80,6 +88,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 
 // of are the Distributions for instances of a kind.
 func (r *Reconciler) of(ctx context.Context, kind schema.GroupKind, opts ...client.ListOption) []reconcile.Request {
+	return r.those(ctx, func(d *kronvoyv1alpha1.Distribution) bool { return policy.KindOf(d) == kind }, opts...)
+}
+
+func (r *Reconciler) those(ctx context.Context, concerned func(*kronvoyv1alpha1.Distribution) bool, opts ...client.ListOption) []reconcile.Request {
 	var list kronvoyv1alpha1.DistributionList
 	if err := r.Client.List(ctx, &list, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "listing distributions")
@@ -87,14 +99,15 @@ func (r *Reconciler) of(ctx context.Context, kind schema.GroupKind, opts ...clie
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
-		if policy.KindOf(&list.Items[i]) == kind {
+		if concerned(&list.Items[i]) {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 		}
 	}
 	return requests
 }
 
-// Reconcile gathers, judges and writes the status.
+// Reconcile keeps the Distribution's Placement, gathers, judges and writes the
+// status.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	d := &kronvoyv1alpha1.Distribution{}
 	if err := r.Client.Get(ctx, req.NamespacedName, d); err != nil {
@@ -102,6 +115,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	kind := policy.KindOf(d)
 	view := policy.View{Distribution: d, Now: metav1.NewTime(r.Clock.Now())}
+	if err := r.place(ctx, d, &view); err != nil {
+		return index.Settle(reconcile.Result{}, err)
+	}
 	serving, served := r.Store.Serving(kind)
 	if served {
 		view.APIVersion, view.Nodes = serving.Graph.GroupVersionKind().GroupVersion().String(), governed(serving.Graph)
@@ -122,6 +138,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		err = fmt.Errorf("writing status of distribution %s: %w", req, err)
 	}
 	return index.Settle(reconcile.Result{}, client.IgnoreNotFound(err))
+}
+
+// place keeps the Distribution's Placement, and says in the view what is wrong
+// with where it places. With one that cannot be used all stays as it is.
+func (r *Reconciler) place(ctx context.Context, d *kronvoyv1alpha1.Distribution, view *policy.View) error {
+	if _, err := policy.On(&d.Spec, nil); err != nil {
+		return nil //nolint:nilerr // the condition Accepted says so
+	}
+	if err := r.keepPlacement(ctx, d); err != nil || d.Spec.Placement == nil {
+		return err
+	}
+	decision, err := r.Placer.ByDistribution(ctx, d)
+	if err == nil && decision.Reason != rollout.ReasonPlaced {
+		view.PlacementReason, view.PlacementMessage = decision.Reason, decision.Message
+	}
+	return err
 }
 
 // governed are the nodes of a graph, true for those that take policies.

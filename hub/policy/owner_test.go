@@ -107,6 +107,15 @@ func TestWhatADistributionComesTo(t *testing.T) {
 			want:    summary{2, but("Resolved", "False UnknownKind", "Ready", "False UnknownKind")},
 			message: "WebApp is served as kro.run/v1, not as kro.run/v1alpha1",
 		},
+		"a placement that is not there, which comes before what policies name": {
+			view: policy.View{
+				APIVersion: "kro.run/v1alpha1", Nodes: nodes, Instances: owned,
+				PlacementReason: kronvoyv1alpha1.ReasonPlacementNotFound, PlacementMessage: "there is no Placement prod in namespace shop",
+			},
+			said:    []said{{Nodes: []string{"wbe"}, Drift: kronvoyv1alpha1.DriftReport}},
+			want:    summary{2, but("Resolved", "False PlacementNotFound", "Ready", "False PlacementNotFound")},
+			message: "there is no Placement prod in namespace shop",
+		},
 		"a node that is not there": {
 			view:    policy.View{APIVersion: "kro.run/v1alpha1", Nodes: nodes, Instances: owned},
 			said:    []said{{Nodes: []string{"web", "wbe"}, Drift: kronvoyv1alpha1.DriftReport}},

@@ -32,6 +32,22 @@ func PlacementName(distribution string) string {
 	return strings.TrimRight(name[:validation.LabelValueMaxLength-len(end)], "-.") + end
 }
 
+// Placements are the names of those by which a Distribution places, in order.
+func Placements(d *kronvoyv1alpha1.Distribution) []string {
+	switch p := d.Spec.Placement; {
+	case p == nil:
+		return nil
+	case p.ClusterSelector != nil:
+		return []string{PlacementName(d.Name)}
+	default:
+		names := make([]string, 0, len(p.Refs))
+		for _, ref := range p.Refs {
+			names = append(names, ref.Name)
+		}
+		return names
+	}
+}
+
 // Placement is what the hub keeps for a Distribution that selects clusters by
 // their labels; nil for any other.
 func Placement(d *kronvoyv1alpha1.Distribution) *clusterv1beta1.Placement {

@@ -120,6 +120,10 @@ func TestADistributionThatCannotBeUsedSaysWhere(t *testing.T) {
 			spec:  kronvoyv1alpha1.DistributionSpec{Instances: kronvoyv1alpha1.InstanceSelector{Selector: bad}},
 			field: "spec.instances.selector", reason: kronvoyv1alpha1.ReasonInvalidSelector,
 		},
+		"the selector of where it places": {
+			spec:  kronvoyv1alpha1.DistributionSpec{Placement: &kronvoyv1alpha1.DistributionPlacement{ClusterSelector: bad}},
+			field: "spec.placement.clusterSelector", reason: kronvoyv1alpha1.ReasonInvalidSelector,
+		},
 		"too much of it": {
 			spec: kronvoyv1alpha1.DistributionSpec{Policies: long}, field: "spec.policies", reason: kronvoyv1alpha1.ReasonTooLarge,
 		},

@@ -25,7 +25,10 @@ type View struct {
 	Nodes      map[string]bool
 	// Instances that it selects or owns.
 	Instances []Owned
-	Now       metav1.Time
+	// PlacementReason and PlacementMessage say what is wrong with where it places;
+	// empty when nothing is, or when it leaves placing to others.
+	PlacementReason, PlacementMessage string
+	Now                               metav1.Time
 }
 
 // Owned is an instance and the Distribution that owns it.
@@ -71,6 +74,9 @@ func (v View) resolved() metav1.Condition {
 		return unresolved(kronvoyv1alpha1.ReasonUnknownKind, "no definition serves %s of %s", wanted.Kind, wanted.APIVersion)
 	default:
 		return unresolved(kronvoyv1alpha1.ReasonUnknownKind, "%s is served as %s, not as %s", wanted.Kind, v.APIVersion, wanted.APIVersion)
+	}
+	if v.PlacementReason != "" {
+		return unresolved(v.PlacementReason, "%s", v.PlacementMessage)
 	}
 	for i, p := range v.Distribution.Spec.Policies {
 		for j, node := range p.Nodes {

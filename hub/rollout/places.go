@@ -32,12 +32,13 @@ type reference struct {
 
 // references are the Placements by which a Distribution places, in order.
 func references(d *kronvoyv1alpha1.Distribution) []reference {
-	if d.Spec.Placement.ClusterSelector != nil {
-		return []reference{{name: policy.PlacementName(d.Name), keeper: d}}
-	}
-	refs := make([]reference, 0, len(d.Spec.Placement.Refs))
-	for i, ref := range d.Spec.Placement.Refs {
-		refs = append(refs, reference{name: ref.Name, at: fmt.Sprintf("spec.placement.refs[%d] of Distribution %s", i, d.Name)})
+	names := policy.Placements(d)
+	refs := make([]reference, len(names))
+	for i, name := range names {
+		refs[i] = reference{name: name, at: fmt.Sprintf("spec.placement.refs[%d] of Distribution %s", i, d.Name)}
+		if d.Spec.Placement.ClusterSelector != nil {
+			refs[i] = reference{name: name, keeper: d}
+		}
 	}
 	return refs
 }
