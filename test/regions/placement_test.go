@@ -136,6 +136,7 @@ func TestADistributionFollowsTheLabelsOfClusters(t *testing.T) {
 	s.create("Follow", "one", "", "")
 	s.ready("Follow", "one", euWest1)
 	s.label(usEast1, "follows", "yes")
+	s.restartHub()
 	s.ready("Follow", "one", euWest1, usEast1)
 	s.label(euWest1, "follows", "")
 	s.ready("Follow", "one", usEast1)
