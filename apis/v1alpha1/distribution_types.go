@@ -135,10 +135,11 @@ type Override struct {
 	// +kubebuilder:validation:Type=object
 	Spec *runtime.RawExtension `json:"spec,omitempty"`
 	// Expressions set fields of the spec, after Spec is merged. Keys are paths in
-	// the spec, as in host or ingress.host; values are text with ${} as in a
-	// definition, over cluster and over schema, the instance as it is without
-	// overrides:
+	// the spec, as in host, ingress.host or limits['example.com/gpu']; a list is set
+	// as a whole. Values are text with ${} as in a definition, over cluster and over
+	// schema, the instance as it is without overrides:
 	//   host: ${schema.metadata.name}.${cluster.name}.example.com
+	// A value of null takes the field away.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
@@ -290,7 +291,8 @@ type DistributionStatus struct {
 const (
 	// ConditionAccepted: the spec can be used. While it is False, what has been
 	// shipped of the instances that the Distribution owns stays as it is.
-	// Reasons: Accepted, InvalidPath, InvalidSelector, TooLarge.
+	// Reasons: Accepted, InvalidPath, InvalidSelector, TooLarge, InvalidOverride,
+	// InvalidAggregate.
 	ConditionAccepted = "Accepted"
 	// ConditionResolved: what the spec names is there. While it is False,
 	// everything else is in force, and instances stay on the clusters that they
@@ -313,6 +315,11 @@ const (
 	ReasonInvalidPath     = "InvalidPath"
 	ReasonInvalidSelector = "InvalidSelector"
 	ReasonTooLarge        = "TooLarge"
+	// ReasonInvalidOverride: an override does not fit the instances' kind. On a
+	// Target it is what an override comes to on that cluster alone.
+	ReasonInvalidOverride = "InvalidOverride"
+	// ReasonInvalidAggregate: an aggregate does not fit the instances' kind.
+	ReasonInvalidAggregate = "InvalidAggregate"
 
 	ReasonResolved    = "Resolved"
 	ReasonNoInstances = "NoInstances"

@@ -134,7 +134,7 @@ type TargetStatus struct {
 	State TargetState `json:"state,omitempty"`
 	// Reason says in one word why nothing of the wanted revision is shipped, as in
 	// AgentLacksWorkReport: the graph needs a feature that the cluster's agent
-	// does not have; or NoServiceAccount, InvalidDistribution. Empty if it is
+	// does not have; or NoServiceAccount, InvalidDistribution, InvalidOverride. Empty if it is
 	// shipped.
 	// +optional
 	// +kubebuilder:validation:MaxLength=316

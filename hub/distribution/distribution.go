@@ -28,6 +28,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/override"
 	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
@@ -121,6 +122,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	serving, served := r.Store.Serving(kind)
 	if served {
 		view.APIVersion, view.Nodes = serving.Graph.GroupVersionKind().GroupVersion().String(), governed(serving.Graph)
+		view.Unfit = unfit(d, serving.Graph)
 		var err error
 		if view.Instances, err = r.instances(ctx, d, serving.Graph.GroupVersionKind()); err != nil {
 			return reconcile.Result{}, err
@@ -163,6 +165,15 @@ func governed(g *graph.Graph) map[string]bool {
 		nodes[node.ID] = node.Kind != graph.External && node.Definition == ""
 	}
 	return nodes
+}
+
+// unfit is what of a Distribution does not fit the kind of its instances.
+func unfit(d *kronvoyv1alpha1.Distribution, g *graph.Graph) error {
+	if _, err := override.Compile(g, d.Spec.Overrides); err != nil {
+		return err
+	}
+	_, err := policy.Aggregates(g, d)
+	return err
 }
 
 // instances are those that a Distribution selects or owns, with their owners.

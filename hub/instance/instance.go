@@ -26,7 +26,9 @@ import (
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/override"
 	"github.com/kronvoy/kronvoy/hub/pace"
+	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
@@ -42,9 +44,10 @@ type Reconciler struct {
 	Events    events.EventRecorder
 	Placer    rollout.Placer
 
-	pace    pace.Pace[kinds.Request]
-	numbers numbers
-	written index.Written[kinds.Request]
+	pace      pace.Pace[kinds.Request]
+	numbers   numbers
+	overrides override.Cache
+	written   index.Written[kinds.Request]
 }
 
 // SetupWithManager registers the controller.
@@ -72,7 +75,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 		return err
 	}
 	if err := c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.Distribution{},
-		handler.TypedEnqueueRequestsFromMapFunc(rollout.OnDistribution(r.Client)), index.IgnoreStatus[*kronvoyv1alpha1.Distribution]())); err != nil {
+		handler.TypedEnqueueRequestsFromMapFunc(r.onDistribution), index.IgnoreStatus[*kronvoyv1alpha1.Distribution]())); err != nil {
 		return err
 	}
 	if err := c.Watch(source.TypedKind(mgr.GetCache(), &clusterv1.ManagedCluster{},
@@ -89,11 +92,25 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 		})))
 }
 
+// onDistribution are the instances that a Distribution may select, also those that
+// have no revision because of it.
+func (r *Reconciler) onDistribution(ctx context.Context, d *kronvoyv1alpha1.Distribution) []kinds.Request {
+	serving, served := r.Store.Serving(policy.KindOf(d))
+	if !served {
+		return nil
+	}
+	return r.list(ctx, serving.Graph.GroupVersionKind(), client.InNamespace(d.Namespace))
+}
+
 // ofKind are all instances of a kind.
 func (r *Reconciler) ofKind(ctx context.Context, gvk schema.GroupVersionKind) []kinds.Request {
+	return r.list(ctx, gvk)
+}
+
+func (r *Reconciler) list(ctx context.Context, gvk schema.GroupVersionKind, opts ...client.ListOption) []kinds.Request {
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
-	if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Client.List(ctx, list, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "listing instances", "kind", gvk.String())
 		return nil
 	}
@@ -114,6 +131,8 @@ type scope struct {
 	serving definition.Serving
 	served  bool
 	newest  *appsv1.ControllerRevision
+	// refused is why there is no revision of the instance as it is now.
+	refused *policy.InvalidError
 }
 
 // Reconcile runs load, teardown or finalizer, revision and status, in this

@@ -3,6 +3,7 @@ package instance
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -13,29 +14,51 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/index"
+	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
 
-// ensureRevision stores the instance's spec with the definition it is for, and
-// leaves the newest revision in the scope. A state that was there before
-// becomes the newest again, and this instance's own.
+// ensureRevision stores the instance's spec with the definition that it is for and
+// the overrides of its Distribution, and leaves the newest revision in the scope.
+// A state that was there before becomes the newest again, and this instance's own.
+//
+// With overrides that do not fit the kind there is no new revision: whatever is
+// shipped stays, and the scope says why.
 func (r *Reconciler) ensureRevision(ctx context.Context, s *scope) error {
 	spec, _ := s.instance.Object["spec"].(map[string]any)
-	wanted := revision.Instance{Definition: s.serving.Revision, DefinitionHash: s.serving.Graph.Hash(), Spec: spec}
+	overrides, err := r.overridesOf(s)
+	if err != nil && !errors.As(err, &s.refused) {
+		return err
+	}
+	wanted := revision.Instance{Definition: s.serving.Revision, DefinitionHash: s.serving.Graph.Hash(), Spec: spec, Overrides: overrides}
 	namespace := rollout.RevisionNamespace(s.instance, r.Namespace)
 	var cached appsv1.ControllerRevisionList
-	err := r.Client.List(ctx, &cached, client.InNamespace(namespace), client.MatchingFields{index.Instance: s.identity.Hash()})
+	err = r.Client.List(ctx, &cached, client.InNamespace(namespace), client.MatchingFields{index.Instance: s.identity.Hash()})
 	if err != nil {
 		return fmt.Errorf("listing revisions of %s: %w", s.identity, err)
 	}
 	s.newest = revision.Newest(cached.Items)
+	if s.refused != nil {
+		s.newest = revision.Newest(revision.Own(cached.Items, s.instance))
+		return nil
+	}
 	if s.newest != nil && revision.Hash(s.newest) == wanted.Hash() && metav1.IsControlledBy(s.newest, s.instance) {
 		return r.prune(ctx, s, cached.Items)
 	}
 	s.newest, err = r.store(ctx, s, namespace, wanted, cached.Items)
 	return err
+}
+
+// overridesOf are those of the Distribution that owns the instance.
+func (r *Reconciler) overridesOf(s *scope) ([]kronvoyv1alpha1.Override, error) {
+	overrides, err := policy.Overrides(s.owner)
+	if err != nil {
+		return nil, err
+	}
+	_, err = r.overrides.Compile(s.serving.Graph, overrides)
+	return overrides, err
 }
 
 func (r *Reconciler) store(ctx context.Context, s *scope, namespace string, wanted revision.Instance, existing []appsv1.ControllerRevision) (*appsv1.ControllerRevision, error) {

@@ -59,6 +59,10 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 			in.PlacedReason = rollout.ReasonRemovalHeld
 		}
 	}
+	if s.refused != nil {
+		in.Placed, in.PlacedReason = false, kronvoyv1alpha1.ReasonInvalidDistribution
+		in.PlacedMessage = fmt.Sprintf("Distribution %s cannot be used: %v; what is shipped of the instance stays as it is", s.owner.Name, s.refused)
+	}
 	if s.newest != nil {
 		in.Revision = s.newest.Name
 	}

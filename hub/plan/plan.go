@@ -10,6 +10,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
@@ -19,6 +20,7 @@ import (
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/hub/convert"
 	"github.com/kronvoy/kronvoy/hub/nested"
+	"github.com/kronvoy/kronvoy/hub/override"
 	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/work"
@@ -34,6 +36,8 @@ type Input struct {
 	RevisionName string
 	Revision     revision.Instance
 	Graph        *graph.Graph
+	// Overrides spares compiling those of Revision for each cluster; nil is allowed.
+	Overrides *override.Cache
 
 	// ClusterName is also the namespace of the works; Cluster may be empty where
 	// nothing is evaluated.
@@ -72,6 +76,9 @@ type Plan struct {
 	// Blocked says why nothing can be decided; then the works stay as they are.
 	// Reason is a word for it, where somebody can do something about it.
 	Blocked, Reason string
+
+	// Overridden are the fields of the spec that overrides give other values here.
+	Overridden []graph.OverriddenField
 
 	Feedback   work.Feedback
 	Bindings   graph.Bindings
@@ -118,12 +125,34 @@ func Evaluate(in Input) Plan {
 		Cluster:  convert.GraphCluster(in.Cluster),
 		Observed: p.Feedback.Observed,
 	}
+	if p.override(in); p.Blocked != "" {
+		return p
+	}
 	p.Evaluation, p.Issues = in.Graph.Evaluate(p.Bindings)
 	if !in.Suspended && in.nests() {
 		wants := nested.Wanted(in.Graph, p.Evaluation, parent)
 		p.Wants = &wants
 	}
 	return p
+}
+
+// override changes the spec for this cluster. Overrides are the revision's: the
+// Distribution may have other ones by now, or none.
+func (p *Plan) override(in Input) {
+	list, err := in.Overrides.Compile(in.Graph, in.Revision.Overrides)
+	if err != nil {
+		p.block(kronvoyv1alpha1.ReasonInvalidOverride, "the overrides of its Distribution cannot be used: "+err.Error())
+		return
+	}
+	spec, overridden, err := list.On(p.Bindings.Instance, p.Bindings.Cluster)
+	if err != nil {
+		p.block(kronvoyv1alpha1.ReasonInvalidOverride, "the overrides of its Distribution cannot be used on this cluster: "+err.Error())
+		return
+	}
+	if p.Overridden = overridden; len(overridden) > 0 {
+		p.Bindings.Instance = maps.Clone(p.Bindings.Instance)
+		p.Bindings.Instance["spec"] = spec
+	}
 }
 
 // Build decides about nested instances, and plans the works that bring what was

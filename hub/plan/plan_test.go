@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	workv1 "open-cluster-management.io/api/work/v1"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
@@ -87,5 +89,41 @@ func TestTeardownNeedsNoGraph(t *testing.T) {
 	}
 	if !p.Works.Leaves || p.Works.Remaining != 2 || len(p.Works.Delete) != 1 {
 		t.Errorf("%+v", p.Works)
+	}
+}
+
+func TestOverridesOfTheRevisionChangeTheSpecOnTheirClusters(t *testing.T) {
+	small := &metav1.LabelSelector{MatchLabels: map[string]string{"size": "small"}}
+	for name, tc := range map[string]struct {
+		override kronvoyv1alpha1.Override
+		// own is what the instance's ConfigMap says, reason why there is none.
+		own, reason string
+	}{
+		"a patch":                 {override: kronvoyv1alpha1.Override{ClusterSelector: small, Spec: &runtime.RawExtension{Raw: []byte(`{"n":7}`)}}, own: "7"},
+		"an expression":           {override: kronvoyv1alpha1.Override{Expressions: map[string]string{"n": "${schema.spec.n * size(cluster.name)}"}}, own: "14"},
+		"for another cluster":     {override: kronvoyv1alpha1.Override{ClusterSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"size": "large"}}, Spec: &runtime.RawExtension{Raw: []byte(`{"n":7}`)}}, own: "2"},
+		"what the kind forbids":   {override: kronvoyv1alpha1.Override{Expressions: map[string]string{"n": "${json.unmarshal('\"x\"')}"}}, reason: "InvalidOverride"},
+		"what the cluster lacks":  {override: kronvoyv1alpha1.Override{Expressions: map[string]string{"n": "${int(cluster.labels.weight)}"}}, reason: "InvalidOverride"},
+		"what no longer compiles": {override: kronvoyv1alpha1.Override{Spec: &runtime.RawExtension{Raw: []byte(`{"gone":1}`)}}, reason: "InvalidOverride"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := input(t, "ConfigMap", func(in *plan.Input) { in.Revision.Overrides = []kronvoyv1alpha1.Override{tc.override} })
+			p := plan.Evaluate(in)
+			if p.Reason != tc.reason || (p.Blocked != "") != (tc.reason != "") {
+				t.Fatalf("blocked: %q, reason %q; want %q", p.Blocked, p.Reason, tc.reason)
+			}
+			if tc.reason != "" {
+				return
+			}
+			if p.Build(in); data(t, p.Works.Works)["own"].(map[string]any)["n"] != tc.own {
+				t.Errorf("n is %v, want %s", data(t, p.Works.Works)["own"], tc.own)
+			}
+			if overridden := tc.own != "2"; (len(p.Overridden) == 1) != overridden || overridden && p.Overridden[0].Path != "spec.n" {
+				t.Errorf("overridden are %v", p.Overridden)
+			}
+			if in.Revision.Spec["n"] != int64(2) {
+				t.Error("the revision was changed")
+			}
+		})
 	}
 }

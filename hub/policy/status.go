@@ -23,6 +23,8 @@ type View struct {
 	// not. Nodes of its definition, by id; true for those that take policies.
 	APIVersion string
 	Nodes      map[string]bool
+	// Unfit is an InvalidError about what does not fit that kind; nil for nothing.
+	Unfit error
 	// Instances that it selects or owns.
 	Instances []Owned
 	// PlacementReason and PlacementMessage say what is wrong with where it places;
@@ -54,7 +56,11 @@ func Judge(v View) kronvoyv1alpha1.DistributionStatus {
 func (v View) accepted() metav1.Condition {
 	c := metav1.Condition{Type: kronvoyv1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: kronvoyv1alpha1.ReasonAccepted}
 	var invalid *InvalidError
-	if _, err := On(&v.Distribution.Spec, nil); errors.As(err, &invalid) {
+	_, err := On(&v.Distribution.Spec, nil)
+	if err == nil {
+		_, err = OverrideSelectors(v.Distribution.Spec.Overrides)
+	}
+	if errors.As(cmp.Or(err, v.Unfit), &invalid) {
 		c.Status, c.Reason = metav1.ConditionFalse, invalid.Reason
 		c.Message = invalid.Error() + "; what its instances have on their clusters stays as it is until this is mended"
 	}

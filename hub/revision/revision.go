@@ -55,8 +55,8 @@ func ParseDefinition(r *appsv1.ControllerRevision) (Definition, error) {
 	return d, err
 }
 
-// Instance is one state of an instance: its spec, and the definition it was
-// made for.
+// Instance is one state of an instance: its spec, the definition it was made for,
+// and what is different on some clusters.
 type Instance struct {
 	// Definition is the name of the definition's ControllerRevision.
 	Definition string `json:"definition"`
@@ -64,6 +64,10 @@ type Instance struct {
 	DefinitionHash string `json:"definitionHash"`
 	// Spec of the instance.
 	Spec map[string]any `json:"spec"`
+	// Overrides of the Distribution that owned the instance, as policy.Overrides
+	// gives them. An instance without any has the hash that it had before there
+	// were overrides.
+	Overrides []kronvoyv1alpha1.Override `json:"overrides,omitempty"`
 }
 
 // Hash tells two states apart.

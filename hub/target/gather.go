@@ -16,6 +16,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/override"
 	"github.com/kronvoy/kronvoy/hub/plan"
 	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/revision"
@@ -40,6 +41,8 @@ type Gatherer struct {
 	// so; AgentIdentity is where they may use their own rights.
 	DefaultServiceAccount policy.ServiceAccount
 	AgentIdentity         policy.AgentIdentity
+
+	overrides override.Cache
 }
 
 // Gathered is all that is known about one instance on one cluster.
@@ -78,6 +81,7 @@ func (g *Gatherer) scope(target *kronvoyv1alpha1.Target) *scope {
 	return &scope{target: target, in: plan.Input{
 		Identity: work.IdentityOf(target.Spec.Instance), RevisionName: target.Spec.Revision, ClusterName: target.Namespace,
 		Reserved: plan.Reserved{Hub: g.Namespace, Allowed: g.AllowedNamespaces}, Children: target.Status.Children,
+		Overrides: &g.overrides,
 	}}
 }
 

@@ -95,10 +95,11 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 			return reconcile.Result{RequeueAfter: definition.UnjudgedRecheck}, err
 		}
 	}
-	if s.plan.Blocked == "" {
+	// Suspending decides nothing.
+	if s.plan.Blocked == "" || s.in.Suspended {
 		s.plan.Build(s.in)
 	}
-	if s.plan.Blocked == "" {
+	if s.plan.Blocked == "" || s.in.Suspended {
 		if err := r.ship(ctx, s); err != nil {
 			return reconcile.Result{}, err
 		}
