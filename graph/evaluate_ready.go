@@ -28,6 +28,7 @@ func (e *evaluator) ready(i int, result *NodeResult) {
 			return
 		}
 	}
+	result.Applied = true
 	e.judgeAll(i, plan, observed.Objects, result)
 }
 

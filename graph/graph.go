@@ -197,6 +197,9 @@ type NodeResult struct {
 	// be mended by a new manifest. For a named external reference it holds one
 	// object: apiVersion, kind, metadata.
 	Objects []map[string]any
+	// Applied is true when the cluster has all Objects as they were rendered now,
+	// so that what is known of them is about these.
+	Applied bool
 	// Selection is what an external reference by selector looks for; nil for
 	// every other node, and while it is not known.
 	Selection *Selection

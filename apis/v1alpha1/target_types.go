@@ -17,6 +17,7 @@ import (
 // +kubebuilder:printcolumn:name="Instance-Namespace",type=string,JSONPath=`.spec.instance.namespace`,priority=1
 // +kubebuilder:printcolumn:name="Distribution",type=string,JSONPath=`.spec.distribution`,priority=1
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Health",type=string,JSONPath=`.status.health`
 // +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision`
 // +kubebuilder:printcolumn:name="Drift",type=integer,JSONPath=`.status.drift.objects`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
@@ -120,6 +121,24 @@ const (
 	TargetDeleting TargetState = "Deleting"
 )
 
+// Health is what objects on a cluster say of themselves in their status, judged
+// by the cluster's agent (kstatus), whatever readyWhen asks for.
+// +kubebuilder:validation:Enum=Healthy;Progressing;Failed;Unknown
+type Health string
+
+// The kinds of health.
+const (
+	// Healthy: nothing in the objects' status says otherwise.
+	Healthy Health = "Healthy"
+	// HealthProgressing: an object is not yet what its specification asks for.
+	HealthProgressing Health = "Progressing"
+	// HealthFailed: an object will not become so by itself, as a Deployment that
+	// exceeded its progressDeadlineSeconds.
+	HealthFailed Health = "Failed"
+	// HealthUnknown: the agent has not judged the objects as they should be now.
+	HealthUnknown Health = "Unknown"
+)
+
 // TargetStatus is what is known about the instance on this cluster.
 type TargetStatus struct {
 	// ObservedGeneration is the generation of the spec this status speaks of.
@@ -129,9 +148,14 @@ type TargetStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Revision string `json:"revision,omitempty"`
-	// State is the summary of all nodes.
+	// State is the summary of all nodes, by readyWhen.
 	// +optional
 	State TargetState `json:"state,omitempty"`
+	// Health is the worst health of all nodes: Failed, Progressing, Unknown, or
+	// Healthy. It changes neither State nor the instance's conditions, which are
+	// about readyWhen alone. What was Ready may fail later.
+	// +optional
+	Health Health `json:"health,omitempty"`
 	// Reason says in one word why nothing of the wanted revision is shipped, as in
 	// AgentLacksWorkReport: the graph needs a feature that the cluster's agent
 	// does not have; or NoServiceAccount, InvalidDistribution, InvalidOverride. Empty if it is
@@ -215,6 +239,18 @@ type NodeStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
+	// Health is the worst of the node's objects on the cluster, judged by their own
+	// status and not by readyWhen. It is Unknown unless the agent judged all of
+	// them as they are rendered now, and always where the cluster's agent does not
+	// judge health, as OCM's. It is empty where there is nothing to be judged: the
+	// node is excluded, renders no object, or is an external reference.
+	// +optional
+	Health Health `json:"health,omitempty"`
+	// HealthMessage says of the first object with that health why it is not
+	// Healthy.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	HealthMessage string `json:"healthMessage,omitempty"`
 }
 
 // TargetCondition is one of the author's conditions on one cluster. Its times
@@ -311,6 +347,12 @@ type Clocks struct {
 	// StateSince is when State last changed.
 	// +optional
 	StateSince *metav1.Time `json:"stateSince,omitempty"`
+	// HealthySince is since when, without a break, State has been Ready and Health
+	// Healthy at the wanted revision, which is spec.revision. It is absent while
+	// that does not hold, or is not known: while the cluster is unreachable, or
+	// its agent has not answered what was shipped last.
+	// +optional
+	HealthySince *metav1.Time `json:"healthySince,omitempty"`
 }
 
 // TargetList is a list of Targets.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -387,6 +388,35 @@ func TestAStatusOfAnEarlierSpecSaysNothing(t *testing.T) {
 	found.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Ready", "observedGeneration": int64(2)}}}
 	w.step()
 	want(t, "state", graph.Ready, w.state("db"))
+}
+
+func TestHealthOfNestedInstancesIsTheirOwnWord(t *testing.T) {
+	w := newWorld(t, graph.NodeSource{ID: "db", Template: template("db")},
+		graph.NodeSource{ID: "other", External: &graph.ExternalSource{APIVersion: "kro.run/v1alpha1", Kind: "Database", Name: "other"}})
+	w.step()
+	w.live[Key{"kro.run", "Database", "shop", "other"}] = &unstructured.Unstructured{Object: map[string]any{}}
+	db := w.live[KeyOf(w.listed[0])]
+	health := func() map[string]work.Health {
+		into := map[string]work.Health{}
+		Health(w.graph, w.listed, w.live, w.parent, into)
+		return into
+	}
+	name := "Database shop/" + db.GetName()
+	unknown := map[string]work.Health{"db": {State: kronvoyv1alpha1.HealthUnknown, Message: name + " has not said yet how it is"}}
+	want(t, "without a status", unknown, health())
+	says := func(generation int64, fleet map[string]any) {
+		db.SetGeneration(2)
+		db.Object["status"] = map[string]any{"fleet": fleet, "conditions": []any{map[string]any{"type": "Ready", "observedGeneration": generation}}}
+	}
+	says(2, map[string]any{"placed": int64(1), "healthy": int64(1)})
+	want(t, "well", map[string]work.Health{"db": {State: kronvoyv1alpha1.Healthy}}, health())
+	says(1, map[string]any{"placed": int64(1), "healthy": int64(1)})
+	want(t, "before its change", unknown, health())
+	says(2, map[string]any{"placed": int64(1), "healthy": int64(0), "clusters": []any{map[string]any{"health": "Failed", "message": "web timed out"}}})
+	want(t, "failed", map[string]work.Health{"db": {State: kronvoyv1alpha1.HealthFailed, Message: name + ": web timed out"}}, health())
+	gone := metav1.Now()
+	db.SetDeletionTimestamp(&gone)
+	want(t, "on its way out", unknown, health())
 }
 
 func TestNestingEnds(t *testing.T) {

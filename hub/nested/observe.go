@@ -8,6 +8,9 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/hub/status"
+	"github.com/kronvoy/kronvoy/hub/work"
+	"github.com/kronvoy/kronvoy/internal/plain"
 )
 
 // Observe adds the listed instances, as they are, to what is observed. As in
@@ -42,6 +45,28 @@ func observe(ref kronvoyv1alpha1.ChildReference, found *unstructured.Unstructure
 	shipped := found.GetAnnotations()[kronvoyv1alpha1.AnnotationHash]
 	return graph.ObservedObject{
 		Object: Called(found.Object, mark.Name), Current: shipped != "" && upToDate(found), ManifestHash: shipped,
+	}
+}
+
+// Health is how nested instances are, by node id: healthy where they are ready and
+// healthy on their clusters, by the word of their own status.
+func Health(g *graph.Graph, listed []kronvoyv1alpha1.ChildReference, live Live, p Parent, into map[string]work.Health) {
+	for _, ref := range slices.SortedFunc(slices.Values(listed), compare) {
+		node := g.Node(ref.Node)
+		if ref.Leaving || ref.ReadOnly || node == nil || node.Definition == "" {
+			continue
+		}
+		health := work.Health{State: kronvoyv1alpha1.HealthUnknown, Message: describe(ref) + " has not said yet how it is"}
+		if found := live[KeyOf(ref)]; found != nil && found.GetDeletionTimestamp() == nil && p.made(ref, found) && upToDate(found) {
+			content, _ := found.Object["status"].(map[string]any)
+			if state, why := status.Health(content); state != "" {
+				health = work.Health{State: state}
+				if state != kronvoyv1alpha1.Healthy {
+					health.Message = plain.Cut(describe(ref)+": "+why, work.MaxHealthMessage)
+				}
+			}
+		}
+		into[ref.Node] = into[ref.Node].Or(health)
 	}
 }
 

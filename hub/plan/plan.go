@@ -115,6 +115,7 @@ func Evaluate(in Input) Plan {
 	}
 	parent := in.parent()
 	nested.Observe(in.Graph, in.Children, in.Live, parent, p.Feedback.Observed)
+	nested.Health(in.Graph, in.Children, in.Live, parent, p.Feedback.Health)
 	p.Bindings = graph.Bindings{
 		Instance: nested.Called(map[string]any{
 			"apiVersion": in.Instance.GetAPIVersion(),

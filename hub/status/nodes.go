@@ -1,6 +1,8 @@
 package status
 
 import (
+	"cmp"
+
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
 
@@ -19,20 +21,23 @@ func settled(node kronvoyv1alpha1.NodeStatus) bool {
 	return node.State == "Ready" || node.State == "Excluded"
 }
 
-// waiting are the nodes of a cluster that are not ready, in topological order,
-// each with what it waits for or what is wrong.
+// waiting are the nodes of a cluster that are not ready, or not healthy, in
+// topological order, each with what it waits for or what is wrong.
 func waiting(t *kronvoyv1alpha1.Target, limit int) []any {
 	var rows []any
 	for _, node := range t.Status.Nodes {
-		if settled(node) || len(rows) >= limit {
+		if settled(node) && !unhealthy(node.Health) || len(rows) >= limit {
 			continue
 		}
 		row := map[string]any{"id": node.ID, "state": node.State}
+		if unhealthy(node.Health) {
+			row["health"] = string(node.Health)
+		}
 		if len(node.WaitsFor) > 0 {
 			row["waitsFor"] = texts(node.WaitsFor)
 		}
-		if node.Message != "" {
-			row["message"] = cut(node.Message, maxRowText)
+		if message := cmp.Or(node.Message, sick(node)); message != "" {
+			row["message"] = cut(message, maxRowText)
 		}
 		rows = append(rows, row)
 	}

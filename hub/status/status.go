@@ -65,7 +65,7 @@ const (
 
 // counters over all Targets.
 type counters struct {
-	placed, updated, ready, progressing, failed, drifted, unreachable int64
+	placed, updated, ready, healthy, unhealthy, progressing, failed, drifted, unreachable int64
 }
 
 // Summarize returns the whole status of an instance.
@@ -161,6 +161,12 @@ func tally(targets []kronvoyv1alpha1.Target, revision string) counters {
 		default:
 			c.progressing++
 		}
+		if updated && t.Status.Clocks.HealthySince != nil {
+			c.healthy++
+		}
+		if unhealthy(t.Status.Health) {
+			c.unhealthy++
+		}
 		if t.Status.Drift.Objects > 0 {
 			c.drifted++
 		}
@@ -224,6 +230,7 @@ func fleet(in Input, targets []kronvoyv1alpha1.Target, c counters) map[string]an
 	summary := map[string]any{
 		"revision": in.Revision,
 		"placed":   c.placed, "updated": c.updated, "ready": c.ready, "progressing": c.progressing,
+		"healthy": c.healthy, "unhealthy": c.unhealthy,
 		"failed": c.failed, "drifted": c.drifted, "unreachable": c.unreachable,
 	}
 	rows := targets
@@ -253,7 +260,7 @@ func severity(t kronvoyv1alpha1.Target) int {
 	case kronvoyv1alpha1.TargetUnreachable:
 		return 3
 	case kronvoyv1alpha1.TargetReady:
-		if t.Status.Drift.Objects > 0 {
+		if t.Status.Drift.Objects > 0 || unhealthy(t.Status.Health) {
 			return 1
 		}
 		return 0
@@ -281,8 +288,11 @@ func row(t *kronvoyv1alpha1.Target, region string) map[string]any {
 	if t.Status.Suspended != "" {
 		r["suspended"] = t.Status.Suspended
 	}
-	if t.Status.Message != "" {
-		r["message"] = t.Status.Message
+	if t.Status.Health != "" {
+		r["health"] = string(t.Status.Health)
+	}
+	if message := cmp.Or(t.Status.Message, sickness(t)); message != "" {
+		r["message"] = message
 	}
 	if since := t.Status.Clocks.StateSince; since != nil {
 		r["since"] = since.UTC().Format("2006-01-02T15:04:05Z")

@@ -79,6 +79,7 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 	status.Reason = s.plan.Reason
 	status.State, status.Message = summarize(s, status.Nodes)
 	status.Message = shorten(status.Message)
+	status.Health = worstHealth(s, status.Nodes)
 	switch {
 	case s.plan.Blocked != "":
 		// Nothing was decided: what was known stays.
@@ -96,6 +97,7 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 	if old.Revision != status.Revision || status.Clocks.RevisionSince == nil {
 		status.Clocks.RevisionSince = &now
 	}
+	status.Clocks.HealthySince = healthySince(s.target, status, now)
 	return status
 }
 
@@ -188,7 +190,8 @@ func nodes(s *scope) []kronvoyv1alpha1.NodeStatus {
 	}
 	out := make([]kronvoyv1alpha1.NodeStatus, 0, len(s.plan.Evaluation.Nodes))
 	for _, result := range s.plan.Evaluation.Nodes {
-		node := kronvoyv1alpha1.NodeStatus{ID: result.ID, State: string(result.State)}
+		health := healthOf(s, result)
+		node := kronvoyv1alpha1.NodeStatus{ID: result.ID, State: string(result.State), Health: health.State, HealthMessage: health.Message}
 		for _, wait := range result.WaitsFor {
 			if len(node.WaitsFor) < maxWaits && !slices.Contains(node.WaitsFor, wait.Path) {
 				node.WaitsFor = append(node.WaitsFor, wait.Path)

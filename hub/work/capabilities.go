@@ -16,6 +16,8 @@ type Capabilities struct {
 	// back, lists by selector are made, and what leaves a work is reported until
 	// it is gone. Suspension, drift and takeover policies came with it.
 	Reports bool
+	// Health: the agent judges the health of what it applies.
+	Health bool
 }
 
 // ParseCapabilities reads the value of the claim ClaimFeatures; features that
@@ -23,8 +25,11 @@ type Capabilities struct {
 func ParseCapabilities(claim string) Capabilities {
 	var c Capabilities
 	for feature := range strings.SplitSeq(claim, ",") {
-		if strings.TrimSpace(feature) == kronvoyv1alpha1.FeatureWorkReport {
+		switch strings.TrimSpace(feature) {
+		case kronvoyv1alpha1.FeatureWorkReport:
 			c.Reports = true
+		case kronvoyv1alpha1.FeatureHealth:
+			c.Health = true
 		}
 	}
 	return c

@@ -15,6 +15,7 @@ func TestTheClaimSaysWhatAnAgentCanDo(t *testing.T) {
 	for claim, want := range map[string]Capabilities{
 		"":                            {},
 		"WorkReport":                  {Reports: true},
+		"WorkReport,Health":           {Reports: true, Health: true},
 		"Something, WorkReport ,Else": {Reports: true},
 		"workreport":                  {},
 		"WorkReports":                 {},

@@ -31,6 +31,8 @@ type Feedback struct {
 	// Terminating are objects that somebody deleted and that are not gone yet,
 	// in a sentence, by node id. The agent applies them again when they are.
 	Terminating map[string]string
+	// Health of the nodes that have objects of their own, by node id.
+	Health map[string]Health
 	// Answered is true when the agent has judged every work as it stands.
 	Answered bool
 	// Deleting lists what left the works and still exists.
@@ -56,7 +58,8 @@ func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kron
 	if !agent.Reports {
 		reports = nil
 	}
-	feedback := Feedback{Observed: map[string]graph.Observed{}, Failures: map[string]string{}, Terminating: map[string]string{}, Answered: true}
+	feedback := Feedback{Observed: map[string]graph.Observed{}, Failures: map[string]string{}, Terminating: map[string]string{},
+		Health: map[string]Health{}, Answered: true}
 	moves := map[workv1.ResourceIdentifier]int{}
 	answers := map[string][]answer{}
 	for _, w := range works {
@@ -122,6 +125,9 @@ func readNode(feedback *Feedback, node *graph.Node, answers []answer) {
 		}
 	}
 	feedback.Observed[node.ID] = observed
+	if health, judged := healthOf(node, answers); judged {
+		feedback.Health[node.ID] = health
+	}
 }
 
 // note keeps the first thing that the agent said of a manifest of the node that
@@ -150,20 +156,14 @@ func (f *Feedback) note(node string, a answer) {
 
 func (a answer) object(node *graph.Node) graph.ObservedObject {
 	object := identityOf(node, a.id)
-	liveHash := ""
 	fields := a.agent.askedFields(node, a.raw)
 	for _, value := range a.status.StatusFeedbacks.Values {
-		if value.Name == kronvoyv1alpha1.FeedbackHash && value.Value.String != nil {
-			liveHash = *value.Value.String
-			continue
-		}
 		if path, known := fields[value.Name]; known {
 			if decoded, ok := decodeValue(value.Value); ok {
 				setField(object, path, decoded)
 			}
 		}
 	}
-	shipped := shippedHash(a.raw)
 	observed := fieldsByPath(node)
 	budget := maxReportBytes
 	for _, value := range a.reported() {
@@ -176,18 +176,34 @@ func (a answer) object(node *graph.Node) graph.ObservedObject {
 			setField(object, path, decoded)
 		}
 	}
-	current := a.judgedNow(workv1.ManifestApplied) && (node.Kind == graph.External || liveHash == shipped) && a.complete(node, fields)
+	current := a.carried(node) && a.complete(node, fields)
 	if current {
 		holdParents(object, a.agent.reads(node))
 	}
 	return graph.ObservedObject{
 		Object:       object,
 		Current:      current,
-		ManifestHash: shipped,
+		ManifestHash: shippedHash(a.raw),
 		Partial:      true,
 		Judgeable:    !a.agent.judges(node),
 		Verdict:      a.verdict(node, current),
 	}
+}
+
+// carried is true when the agent has applied the work as it stands, and what it
+// says is of an object that carries this manifest.
+func (a answer) carried(node *graph.Node) bool {
+	return a.judgedNow(workv1.ManifestApplied) && (node.Kind == graph.External || a.liveHash() == shippedHash(a.raw))
+}
+
+// liveHash is the manifest that the object carried when the agent looked at it.
+func (a answer) liveHash() string {
+	for _, value := range a.status.StatusFeedbacks.Values {
+		if value.Name == kronvoyv1alpha1.FeedbackHash && value.Value.String != nil {
+			return *value.Value.String
+		}
+	}
+	return ""
 }
 
 // found is true when the object is on the cluster. What is only read counts as

@@ -27,7 +27,7 @@ func WriteInstances(w io.Writer, instances []Instance) error {
 }
 
 // WriteInstance prints one instance with one line for each cluster, and one for
-// each node that is not ready. Scalars of the author's status become columns.
+// each node that is not ready or not healthy. Scalars of the author's status become columns.
 func WriteInstance(w io.Writer, i Instance, wide bool) error {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(w, "%s/%s in namespace %s: %s, %d of %d clusters ready\n", strings.ToLower(i.Kind), i.Name, dash(i.Namespace), i.State, i.Ready, i.Placed)
@@ -54,7 +54,7 @@ func WriteInstance(w io.Writer, i Instance, wide bool) error {
 
 func writeNodes(w io.Writer, clusters []Cluster, wide bool) error {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	header := "\nCLUSTER\tNODE\tSTATE\tWAITS FOR\n"
+	header := "\nCLUSTER\tNODE\tSTATE\tHEALTH\tWAITS FOR\n"
 	for _, c := range clusters {
 		for _, n := range c.Nodes {
 			why := plain.Line(strings.Join(n.WaitsFor, ", "))
@@ -64,7 +64,7 @@ func writeNodes(w io.Writer, clusters []Cluster, wide bool) error {
 			if !wide {
 				why = clip(why, 90)
 			}
-			fmt.Fprintf(table, "%s%s\t%s\t%s\t%s\n", header, c.Name, n.ID, n.State, dash(why))
+			fmt.Fprintf(table, "%s%s\t%s\t%s\t%s\t%s\n", header, c.Name, n.ID, n.State, dash(n.Health), dash(why))
 			header = ""
 		}
 	}

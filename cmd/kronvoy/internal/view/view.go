@@ -19,16 +19,19 @@ import (
 
 // Instance is one instance as the hub sums it up.
 type Instance struct {
-	Kind      string    `json:"kind"`
-	Namespace string    `json:"namespace,omitempty"`
-	Name      string    `json:"name"`
-	State     string    `json:"state"`
-	Revision  string    `json:"revision,omitempty"`
-	Message   string    `json:"message,omitempty"`
-	Placed    int64     `json:"placed"`
-	Ready     int64     `json:"ready"`
-	Drifted   int64     `json:"drifted"`
-	Failed    int64     `json:"failed"`
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	State     string `json:"state"`
+	Revision  string `json:"revision,omitempty"`
+	Message   string `json:"message,omitempty"`
+	Placed    int64  `json:"placed"`
+	Ready     int64  `json:"ready"`
+	Drifted   int64  `json:"drifted"`
+	Failed    int64  `json:"failed"`
+	// Unhealthy is on how many clusters objects are not healthy, or not yet,
+	// whether or not they are ready.
+	Unhealthy int64     `json:"unhealthy"`
 	Clusters  []Cluster `json:"clusters,omitempty"`
 }
 
@@ -39,6 +42,7 @@ type Cluster struct {
 	State    string `json:"state"`
 	Revision string `json:"revision,omitempty"`
 	Ready    string `json:"ready,omitempty"`
+	Health   string `json:"health,omitempty"`
 	Message  string `json:"message,omitempty"`
 	// Suspended says why nothing is written there.
 	Suspended string         `json:"suspended,omitempty"`
@@ -48,10 +52,11 @@ type Cluster struct {
 	Nodes     []Node         `json:"nodes,omitempty"`
 }
 
-// Node is a node that is not ready on a cluster.
+// Node is a node that is not ready on a cluster, or not healthy.
 type Node struct {
 	ID       string   `json:"id"`
 	State    string   `json:"state"`
+	Health   string   `json:"health,omitempty"`
 	WaitsFor []string `json:"waitsFor,omitempty"`
 	Message  string   `json:"message,omitempty"`
 }
@@ -163,8 +168,11 @@ func read(obj *unstructured.Unstructured) Instance {
 	}
 	instance.Revision = text(fleet, "revision")
 	instance.Placed, instance.Ready = number(fleet, "placed"), number(fleet, "ready")
-	instance.Drifted, instance.Failed = number(fleet, "drifted"), number(fleet, "failed")
+	instance.Drifted, instance.Failed, instance.Unhealthy = number(fleet, "drifted"), number(fleet, "failed"), number(fleet, "unhealthy")
 	instance.Message = fault(status, fleet)
+	if instance.Message == "" && instance.Unhealthy > 0 {
+		instance.Message = fmt.Sprintf("ready, but not healthy on %d of %d clusters", instance.Unhealthy, instance.Placed)
+	}
 	rows, _ := fleet["clusters"].([]any)
 	for _, r := range rows {
 		row, _ := r.(map[string]any)
@@ -172,8 +180,8 @@ func read(obj *unstructured.Unstructured) Instance {
 		instance.Clusters = append(instance.Clusters, Cluster{
 			Name: text(row, "name"), Region: text(row, "region"), State: text(row, "state"), Revision: text(row, "revision"),
 			Ready: text(row, "ready"), Message: text(row, "message"), Drift: text(row, "drift"), Since: text(row, "since"), Values: values,
-			Suspended: text(row, "suspended"),
-			Nodes:     nodes(row),
+			Suspended: text(row, "suspended"), Health: text(row, "health"),
+			Nodes: nodes(row),
 		})
 	}
 	return instance
@@ -206,7 +214,7 @@ func nodes(row map[string]any) []Node {
 	for _, n := range listed {
 		node, _ := n.(map[string]any)
 		waits, _ := node["waitsFor"].([]any)
-		read := Node{ID: text(node, "id"), State: text(node, "state"), Message: text(node, "message")}
+		read := Node{ID: text(node, "id"), State: text(node, "state"), Health: text(node, "health"), Message: text(node, "message")}
 		for _, wait := range waits {
 			if path, ok := wait.(string); ok {
 				read.WaitsFor = append(read.WaitsFor, path)
@@ -235,12 +243,18 @@ func addTargets(ctx context.Context, c client.Client, instance *Instance) error 
 		}
 		row := Cluster{
 			Name: t.Namespace, State: string(t.Status.State), Revision: t.Status.Revision, Message: t.Status.Message, Drift: t.Status.Drift.Last,
-			Suspended: t.Status.Suspended,
+			Suspended: t.Status.Suspended, Health: string(t.Status.Health),
 		}
 		for _, node := range t.Status.Nodes {
-			if node.State != "Ready" && node.State != "Excluded" {
-				row.Nodes = append(row.Nodes, Node{ID: node.ID, State: node.State, WaitsFor: node.WaitsFor, Message: node.Message})
+			sick := node.Health == kronvoyv1alpha1.HealthProgressing || node.Health == kronvoyv1alpha1.HealthFailed
+			if !sick && (node.State == "Ready" || node.State == "Excluded") {
+				continue
 			}
+			n := Node{ID: node.ID, State: node.State, WaitsFor: node.WaitsFor, Message: node.Message}
+			if sick {
+				n.Health, n.Message = string(node.Health), cmp.Or(n.Message, node.HealthMessage)
+			}
+			row.Nodes = append(row.Nodes, n)
 		}
 		instance.Clusters = append(instance.Clusters, row)
 	}

@@ -23,6 +23,7 @@ var shop = &unstructured.Unstructured{Object: map[string]any{
 				"nodes": []any{
 					map[string]any{"id": "web", "state": "Pending", "waitsFor": []any{"db.status.host", "db.status.port"}},
 					map[string]any{"id": "dns", "state": "Failed", "message": "division by zero"},
+					map[string]any{"id": "api", "state": "Ready", "health": "Failed", "message": "deployments.apps shop/api: timed out"},
 				},
 			}},
 		},
@@ -38,9 +39,10 @@ func TestAnInstanceIsShownWithTheNodesThatAreNotReady(t *testing.T) {
 CLUSTER   REGION   REVISION   STATE    READY   MESSAGE
 eu-west   -        7f         Failed   1/3     -
 
-CLUSTER   NODE   STATE     WAITS FOR
-eu-west   web    Pending   db.status.host, db.status.port
-eu-west   dns    Failed    division by zero
+CLUSTER   NODE   STATE     HEALTH   WAITS FOR
+eu-west   web    Pending   -        db.status.host, db.status.port
+eu-west   dns    Failed    -        division by zero
+eu-west   api    Ready     Failed   deployments.apps shop/api: timed out
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -56,6 +58,11 @@ func TestTheMessageIsThatOfTheBuiltInConditionsThenOfTheAuthorsStatus(t *testing
 	fleet["conditions"] = []any{map[string]any{"type": "Ready", "status": "True"}}
 	fleet["issues"] = []any{"on eu-west: spec.schema.status.n: division by zero"}
 	if got := read(ready).Message; got != "on eu-west: spec.schema.status.n: division by zero" {
+		t.Errorf("the message is %q", got)
+	}
+	delete(fleet, "issues")
+	fleet["unhealthy"] = int64(1)
+	if got := read(ready).Message; got != "ready, but not healthy on 1 of 1 clusters" {
 		t.Errorf("the message is %q", got)
 	}
 }
