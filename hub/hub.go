@@ -78,6 +78,9 @@ type Options struct {
 	// AgentIdentity is where agents may use their own rights unless something else
 	// is said.
 	AgentIdentity policy.AgentIdentity
+	// RemovalGracePeriod is how long a cluster that left its placement keeps an
+	// instance, where no Distribution says so.
+	RemovalGracePeriod time.Duration
 	// Scheduler and Registration are off where OCM's own controllers run.
 	WithoutScheduler, WithoutRegistration bool
 	// MaxCertificateDuration is the longest that an agent's certificate may last; 0
@@ -144,7 +147,9 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 			Client: c, Reader: reader, Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
 			Events: local.GetEventRecorder("kronvoy"), Placer: placer,
 		}).SetupWithManager(local, watched),
-		(&rollout.Reconciler{Client: c, Namespace: opts.Namespace, Placer: placer, Store: store}).SetupWithManager(local, watched),
+		(&rollout.Reconciler{
+			Client: c, Reader: reader, Namespace: opts.Namespace, Placer: placer, Store: store, Clock: opts.Clock, GracePeriod: opts.RemovalGracePeriod,
+		}).SetupWithManager(local, watched),
 		(&target.Reconciler{
 			Gatherer: target.Gatherer{
 				Cached: c, Reader: reader, Namespaces: local.GetCache(), Store: store, Namespace: opts.Namespace,

@@ -49,8 +49,8 @@ type ApprovalRequestSpec struct {
 	// Action that is asked for.
 	// +required
 	Action ApprovalAction `json:"action"`
-	// Distribution in the same namespace that this is about; empty when it is
-	// about one instance.
+	// Distribution in the same namespace whose rules ask for an answer; empty when
+	// none owned the instance.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Distribution string `json:"distribution,omitempty"`

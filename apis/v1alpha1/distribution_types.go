@@ -279,7 +279,8 @@ type DistributionStatus struct {
 	// Instances is how many instances this Distribution owns.
 	// +optional
 	Instances int32 `json:"instances"`
-	// Conditions are Accepted, Resolved, Conflicted and Ready.
+	// Conditions are Accepted, Resolved, Conflicted, Ready and, while people are
+	// asked whether instances may leave clusters, RemovalHeld.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -304,6 +305,11 @@ const (
 	// ConditionConflicted: another Distribution owns instances that this one
 	// selects; the message names it. Reasons: OwnedByAnother, NoConflict.
 	ConditionConflicted = "Conflicted"
+	// ConditionRemovalHeld: instances keep clusters that left their placement, since
+	// so many leave that people are asked, in ApprovalRequests; it is not there
+	// otherwise. An instance has the same condition. Reasons: NeedsApproval,
+	// ApprovalRejected.
+	ConditionRemovalHeld = "RemovalHeld"
 	// ConditionReady: all is as it should be. Its reason is that of the first of
 	// the other conditions that says otherwise.
 	ConditionReady = "Ready"
@@ -345,6 +351,9 @@ const (
 	ReasonNoClusterSetBinding = "NoClusterSetBinding"
 	// ReasonNoClusters: no cluster is selected.
 	ReasonNoClusters = "NoClusters"
+
+	ReasonNeedsApproval    = "NeedsApproval"
+	ReasonApprovalRejected = "ApprovalRejected"
 
 	ReasonOwnedByAnother = "OwnedByAnother"
 	ReasonNoConflict     = "NoConflict"

@@ -19,6 +19,8 @@ import (
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Health",type=string,JSONPath=`.status.health`
 // +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision`
+// +kubebuilder:printcolumn:name="Leaving",type=date,JSONPath=`.spec.removal.since`
+// +kubebuilder:printcolumn:name="Held",type=string,JSONPath=`.spec.removal.held`,priority=1
 // +kubebuilder:printcolumn:name="Drift",type=integer,JSONPath=`.status.drift.objects`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`

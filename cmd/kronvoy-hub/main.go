@@ -78,6 +78,7 @@ func newCommand() *cobra.Command {
 	flags.StringVar(&defaultPlacement, "default-placement", string(rollout.DefaultAuto), "where instances run that name no Placement: local, none, or auto, which is local while the hub's own cluster is the only one")
 	flags.StringVar(&serviceAccount, "default-service-account", "", "service account, as [namespace/]name, that agents act as where neither a Distribution nor the namespace names one; without a namespace it is in the instance's")
 	flags.StringVar(&agentIdentity, "allow-agent-identity", string(policy.AgentIdentityAuto), "let agents use their own rights where no service account is named: true, false, or auto, which is true while the hub's own cluster is the only one")
+	flags.DurationVar(&opts.RemovalGracePeriod, "removal-grace-period", 30*time.Second, "how long a cluster that left its placement keeps an instance, where no Distribution says so in spec.removal.gracePeriod")
 	flags.IntVar(&opts.Webhook.Port, "webhook-port", 0, "port of the webhook that checks definitions as they are applied; 0 turns it off")
 	flags.StringVar(&opts.Webhook.CertDir, "webhook-cert-dir", "", "folder with tls.crt and tls.key of the webhook; empty lets the hub make them")
 	flags.BoolVar(&opts.WithoutScheduler, "without-scheduler", false, "leave Placements to OCM's scheduler")

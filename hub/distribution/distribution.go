@@ -71,6 +71,14 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 		source.TypedKind(cache, &clusterv1beta1.PlacementDecision{}, placing(r, func(d *clusterv1beta1.PlacementDecision) string {
 			return d.Labels[clusterv1beta1.PlacementLabel]
 		})),
+		source.TypedKind(cache, &kronvoyv1alpha1.ApprovalRequest{}, handler.TypedEnqueueRequestsFromMapFunc(
+			func(ctx context.Context, a *kronvoyv1alpha1.ApprovalRequest) []reconcile.Request {
+				if a.Spec.Instance == nil {
+					return nil
+				}
+				identity := work.IdentityOf(*a.Spec.Instance)
+				return r.of(ctx, schema.GroupKind{Group: identity.Group, Kind: identity.Kind}, client.InNamespace(a.Namespace))
+			})),
 		// Its status is written after the kind is served, and when it is no more.
 		source.TypedKind(cache, &krov1alpha1.ResourceGraphDefinition{}, handler.TypedEnqueueRequestsFromMapFunc(
 			func(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition) []reconcile.Request {
@@ -127,6 +135,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		if view.Instances, err = r.instances(ctx, d, serving.Graph.GroupVersionKind()); err != nil {
 			return reconcile.Result{}, err
 		}
+		var questions kronvoyv1alpha1.ApprovalRequestList
+		if err := r.Client.List(ctx, &questions, client.InNamespace(d.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+			return reconcile.Result{}, fmt.Errorf("listing approval requests in namespace %s: %w", d.Namespace, err)
+		}
+		view.Approvals = questions.Items
 	} else if unjudged, err := r.Store.Unjudged(ctx, r.Client, kind); err != nil || unjudged {
 		return reconcile.Result{RequeueAfter: definition.UnjudgedRecheck}, err
 	}

@@ -24,8 +24,8 @@ import (
 	"github.com/kronvoy/kronvoy/hub/work"
 )
 
-// Instance is the field that Targets, works, reports and revisions are indexed
-// by: the hash of their instance's identity.
+// Instance is the field that Targets, works, reports, revisions and approval
+// requests are indexed by: the hash of their instance's identity.
 const Instance = "instance"
 
 // Child is the field that Targets are indexed by: the hashes of the instances
@@ -36,6 +36,7 @@ const Child = "child"
 func Add(ctx context.Context, indexer client.FieldIndexer) error {
 	for _, obj := range []client.Object{
 		&kronvoyv1alpha1.Target{}, &kronvoyv1alpha1.WorkReport{}, &workv1.ManifestWork{}, &appsv1.ControllerRevision{},
+		&kronvoyv1alpha1.ApprovalRequest{},
 	} {
 		err := indexer.IndexField(ctx, obj, Instance, func(o client.Object) []string {
 			if hash := o.GetLabels()[kronvoyv1alpha1.LabelInstance]; hash != "" {
@@ -74,6 +75,27 @@ func Targets(ctx context.Context, c client.Reader, identity work.Identity) ([]kr
 		return nil, fmt.Errorf("listing targets of %s: %w", identity, err)
 	}
 	slices.SortFunc(list.Items, func(a, b kronvoyv1alpha1.Target) int { return cmp.Compare(a.Namespace, b.Namespace) })
+	return list.Items, nil
+}
+
+// LiveTargets asks the server, not a cache, for all Targets of an instance, by
+// cluster.
+func LiveTargets(ctx context.Context, reader client.Reader, identity work.Identity) ([]kronvoyv1alpha1.Target, error) {
+	var list kronvoyv1alpha1.TargetList
+	if err := reader.List(ctx, &list, client.MatchingLabels{kronvoyv1alpha1.LabelInstance: identity.Hash()}); err != nil {
+		return nil, fmt.Errorf("listing targets of %s: %w", identity, err)
+	}
+	slices.SortFunc(list.Items, func(a, b kronvoyv1alpha1.Target) int { return cmp.Compare(a.Namespace, b.Namespace) })
+	return list.Items, nil
+}
+
+// ApprovalRequests are the questions about one instance; namespace is where its
+// revisions are.
+func ApprovalRequests(ctx context.Context, c client.Reader, namespace string, identity work.Identity) ([]kronvoyv1alpha1.ApprovalRequest, error) {
+	var list kronvoyv1alpha1.ApprovalRequestList
+	if err := c.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{Instance: identity.Hash()}); err != nil {
+		return nil, fmt.Errorf("listing approval requests of %s: %w", identity, err)
+	}
 	return list.Items, nil
 }
 

@@ -86,6 +86,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 		handler.TypedEnqueueRequestsFromMapFunc(rollout.OnPins), rollout.Pins())); err != nil {
 		return err
 	}
+	if err := c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.ApprovalRequest{},
+		handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, a *kronvoyv1alpha1.ApprovalRequest) []kinds.Request {
+			return rollout.OnApproval(a)
+		}))); err != nil {
+		return err
+	}
 	return c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.Target{},
 		handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, t *kronvoyv1alpha1.Target) []kinds.Request {
 			return []kinds.Request{rollout.RequestForTarget(t)}

@@ -53,11 +53,11 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 		in.Shadowed = fmt.Sprintf("the label %s names Placement %s, which counts for nothing, for %s says where this instance runs: take the label away, or spec.placement there",
 			kronvoyv1alpha1.LabelPlacement, decision.Shadowed, decision.By)
 	}
-	if !in.Placed && len(s.targets) > 0 {
+	if !decision.Decided && len(s.targets) > 0 {
 		in.PlacedMessage = decision.Message + "; the instance is kept where it is"
-		if decision.Decided {
-			in.PlacedReason = rollout.ReasonRemovalHeld
-		}
+	}
+	if in.Approvals, err = index.ApprovalRequests(ctx, r.Client, rollout.RevisionNamespace(s.instance, r.Namespace), s.identity); err != nil {
+		return reconcile.Result{}, err
 	}
 	if s.refused != nil {
 		in.Placed, in.PlacedReason = false, kronvoyv1alpha1.ReasonInvalidDistribution

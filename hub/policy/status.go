@@ -9,6 +9,7 @@ import (
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
@@ -30,7 +31,9 @@ type View struct {
 	// PlacementReason and PlacementMessage say what is wrong with where it places;
 	// empty when nothing is, or when it leaves placing to others.
 	PlacementReason, PlacementMessage string
-	Now                               metav1.Time
+	// Approvals are the questions about instances of its namespace.
+	Approvals []kronvoyv1alpha1.ApprovalRequest
+	Now       metav1.Time
 }
 
 // Owned is an instance and the Distribution that owns it.
@@ -50,7 +53,53 @@ func Judge(v View) kronvoyv1alpha1.DistributionStatus {
 		c.ObservedGeneration, c.LastTransitionTime = v.Distribution.Generation, v.Now
 		apimeta.SetStatusCondition(&status.Conditions, c)
 	}
+	apimeta.RemoveStatusCondition(&status.Conditions, kronvoyv1alpha1.ConditionRemovalHeld)
+	if c := v.removalHeld(); c != nil {
+		if before := apimeta.FindStatusCondition(v.Distribution.Status.Conditions, c.Type); before != nil {
+			c.LastTransitionTime = before.LastTransitionTime
+		}
+		apimeta.SetStatusCondition(&status.Conditions, *c)
+	}
 	return status
+}
+
+// removalHeld is nil unless people are asked, or have rejected, that instances of
+// this Distribution leave clusters.
+func (v View) removalHeld() *metav1.Condition {
+	var open, rejected []string
+	for _, a := range v.Approvals {
+		if a.Spec.Action != kronvoyv1alpha1.ApprovalRemove || a.Spec.Instance == nil || a.Status.Decision == kronvoyv1alpha1.Approved || !v.owns(a.Spec.Instance) {
+			continue
+		}
+		text := fmt.Sprintf("%s %s on %d clusters (ApprovalRequest %s)", a.Spec.Instance.Kind, a.Spec.Instance.Name, a.Spec.ClusterCount, a.Name)
+		if a.Status.Decision == kronvoyv1alpha1.Rejected {
+			rejected = append(rejected, text)
+		} else {
+			open = append(open, text)
+		}
+	}
+	c := &metav1.Condition{
+		Type: kronvoyv1alpha1.ConditionRemovalHeld, Status: metav1.ConditionTrue, ObservedGeneration: v.Distribution.Generation, LastTransitionTime: v.Now,
+	}
+	switch {
+	case len(open) > 0:
+		slices.Sort(open)
+		c.Reason = kronvoyv1alpha1.ReasonNeedsApproval
+		c.Message = name(open) + ": kept until somebody approves; kronvoy rollout approvals -n " + v.Distribution.Namespace + " lists what is asked"
+	case len(rejected) > 0:
+		slices.Sort(rejected)
+		c.Reason, c.Message = kronvoyv1alpha1.ReasonApprovalRejected, name(rejected)+": kept, for its removal was rejected"
+	default:
+		return nil
+	}
+	return c
+}
+
+func (v View) owns(instance *kronvoyv1alpha1.InstanceReference) bool {
+	kind := schema.FromAPIVersionAndKind(instance.APIVersion, instance.Kind).GroupKind()
+	return kind == KindOf(v.Distribution) && slices.ContainsFunc(v.Instances, func(o Owned) bool {
+		return o.Name == instance.Name && o.Owner == v.Distribution.Name
+	})
 }
 
 func (v View) accepted() metav1.Condition {

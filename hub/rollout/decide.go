@@ -3,7 +3,6 @@ package rollout
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -82,7 +81,6 @@ func (a Authority) String() string {
 const (
 	ReasonPlaced      = "Placed"
 	ReasonNoPlacement = "NoPlacement"
-	ReasonRemovalHeld = "RemovalHeld"
 	ReasonNotPinned   = "NotPinned"
 )
 
@@ -144,46 +142,4 @@ func (p Placer) ByDistribution(ctx context.Context, d *kronvoyv1alpha1.Distribut
 	decision, err := p.read(ctx, d.Namespace, references(d)...)
 	decision.By = Authority{ByDistribution, d.Name}
 	return decision, err
-}
-
-// wanted is what every Target of an instance is to say.
-type wanted struct{ revision, distribution string }
-
-// plan is what to write.
-type plan struct {
-	wanted
-	create []string
-	update []*kronvoyv1alpha1.Target
-	remove []*kronvoyv1alpha1.Target
-}
-
-// decide moves every placed cluster to the revision at once. A cluster that
-// left the decision loses the instance only if its agent is alive, and only if
-// the decision did not become empty: that is more often a mistyped label than
-// a wish.
-func decide(decision Decision, targets []kronvoyv1alpha1.Target, w wanted, unreachable func(string) bool) plan {
-	p := plan{wanted: w}
-	existing := map[string]bool{}
-	for i := range targets {
-		target := &targets[i]
-		existing[target.Namespace] = true
-		if target.DeletionTimestamp != nil {
-			continue
-		}
-		_, placed := slices.BinarySearch(decision.Clusters, target.Namespace)
-		switch {
-		case decision.Decided && !placed && len(decision.Clusters) > 0 && !unreachable(target.Namespace):
-			p.remove = append(p.remove, target.DeepCopy())
-		case target.Spec.Revision != w.revision || target.Spec.Distribution != w.distribution:
-			p.update = append(p.update, target.DeepCopy())
-		}
-	}
-	if decision.Decided {
-		for _, cluster := range decision.Clusters {
-			if !existing[cluster] {
-				p.create = append(p.create, cluster)
-			}
-		}
-	}
-	return p
 }

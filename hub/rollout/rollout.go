@@ -1,5 +1,6 @@
 // Package rollout decides which revision of an instance each cluster should
-// have and writes it into Targets: it alone writes their spec.
+// have, and which clusters lose it, and writes that into Targets: it alone writes
+// their spec. What people have to agree to it asks with ApprovalRequests.
 package rollout
 
 import (
@@ -7,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/go-multierror"
 	appsv1 "k8s.io/api/apps/v1"
@@ -14,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -35,10 +38,16 @@ import (
 // Reconciler places one instance at a time.
 type Reconciler struct {
 	Client client.Client
+	// Reader bypasses the cache before anything is removed.
+	Reader client.Reader
 	// Namespace of the hub: revisions of cluster-scoped instances live there.
 	Namespace string
 	Placer    Placer
 	Store     *definition.Store
+	Clock     clock.Clock
+	// GracePeriod is how long a cluster that left its placement keeps the instance,
+	// where no Distribution says so.
+	GracePeriod time.Duration
 }
 
 // SetupWithManager registers the controller.
@@ -87,6 +96,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 		handler.TypedEnqueueRequestsFromMapFunc(OnPins), Pins())); err != nil {
 		return err
 	}
+	if err := c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.ApprovalRequest{},
+		handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj *kronvoyv1alpha1.ApprovalRequest) []kinds.Request {
+			return OnApproval(obj)
+		}))); err != nil {
+		return err
+	}
 	return c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.Target{},
 		handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj *kronvoyv1alpha1.Target) []kinds.Request {
 			return []kinds.Request{RequestForTarget(obj)}
@@ -109,7 +124,18 @@ func (r *Reconciler) onCluster(ctx context.Context, c *clusterv1.ManagedCluster)
 
 // RequestForTarget is the instance a Target belongs to.
 func RequestForTarget(t *kronvoyv1alpha1.Target) kinds.Request {
-	i := work.IdentityOf(t.Spec.Instance)
+	return requestFor(work.IdentityOf(t.Spec.Instance))
+}
+
+// OnApproval is the instance that a question is about.
+func OnApproval(r *kronvoyv1alpha1.ApprovalRequest) []kinds.Request {
+	if r.Spec.Instance == nil {
+		return nil
+	}
+	return []kinds.Request{requestFor(work.IdentityOf(*r.Spec.Instance))}
+}
+
+func requestFor(i work.Identity) kinds.Request {
 	return kinds.Request{Group: i.Group, Version: i.Version, Kind: i.Kind, Namespace: i.Namespace, Name: i.Name}
 }
 
@@ -157,24 +183,46 @@ func (r *Reconciler) Reconcile(ctx context.Context, req kinds.Request) (reconcil
 	if err != nil || newest == nil {
 		return reconcile.Result{}, err
 	}
-	targets, err := index.Targets(ctx, r.Client, identity)
+	f, err := r.gather(ctx, instance, identity)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	owner, err := Owner(ctx, r.Client, instance, targets)
-	if err != nil {
-		return reconcile.Result{}, err
+	f.revision = newest.Name
+	p := decide(f)
+	if len(p.remove) > 0 {
+		// Not on the word of a cache: it may not show that others were removed a
+		// moment ago, and take more down at a time than may be.
+		if f.targets, err = index.LiveTargets(ctx, r.Reader, identity); err != nil {
+			return reconcile.Result{}, err
+		}
+		p = decide(f)
 	}
-	decision, err := r.Placer.Decide(ctx, instance, owner)
-	if err != nil {
-		return reconcile.Result{}, err
+	var result reconcile.Result
+	if !p.recheck.IsZero() {
+		result.RequeueAfter = max(p.recheck.Sub(f.now), time.Millisecond)
 	}
-	w := wanted{revision: newest.Name}
-	if owner != nil {
-		w.distribution = owner.Name
+	return index.Settle(result, r.write(ctx, identity, p))
+}
+
+// gather reads all that a decision depends on, but the revision.
+func (r *Reconciler) gather(ctx context.Context, instance *unstructured.Unstructured, identity work.Identity) (facts, error) {
+	f := facts{
+		identity: identity, namespace: RevisionNamespace(instance, r.Namespace),
+		instance: *metav1.NewControllerRef(instance, instance.GroupVersionKind()),
+		grace:    r.GracePeriod, now: r.Clock.Now(), unreachable: r.unreachable(ctx),
 	}
-	plan := decide(decision, targets, w, r.unreachable(ctx))
-	return index.Settle(reconcile.Result{}, r.write(ctx, identity, plan))
+	var err error
+	if f.targets, err = index.Targets(ctx, r.Client, identity); err != nil {
+		return facts{}, err
+	}
+	if f.owner, err = Owner(ctx, r.Client, instance, f.targets); err != nil {
+		return facts{}, err
+	}
+	if f.decision, err = r.Placer.Decide(ctx, instance, f.owner); err != nil {
+		return facts{}, err
+	}
+	f.requests, err = index.ApprovalRequests(ctx, r.Client, f.namespace, identity)
+	return f, err
 }
 
 func (r *Reconciler) newestRevision(ctx context.Context, instance *unstructured.Unstructured, identity work.Identity) (*appsv1.ControllerRevision, error) {
@@ -208,34 +256,53 @@ func (r *Reconciler) unreachable(ctx context.Context) func(string) bool {
 	}
 }
 
-// write carries a plan out; one cluster's failure does not stop the others.
+// write carries a plan out; one cluster's failure does not stop the others. A
+// crash in between changes nothing but how far it came: each step is planned anew
+// from what is stored.
 func (r *Reconciler) write(ctx context.Context, identity work.Identity, p plan) error {
 	var errs *multierror.Error
-	for _, cluster := range p.create {
-		target := &kronvoyv1alpha1.Target{
-			ObjectMeta: metav1.ObjectMeta{
-				Namespace: cluster, Name: identity.TargetName(),
-				Labels:     map[string]string{kronvoyv1alpha1.LabelInstance: identity.Hash()},
-				Finalizers: []string{kronvoyv1alpha1.FinalizerTarget},
-			},
-			Spec: kronvoyv1alpha1.TargetSpec{Instance: identity.Reference(), Revision: p.revision, Distribution: p.distribution},
-		}
+	for _, target := range p.create {
 		if err := r.Client.Create(ctx, target); err != nil && !apierrors.IsAlreadyExists(err) {
-			errs = multierror.Append(errs, fmt.Errorf("placing %s on cluster %s: %w", identity, cluster, err))
+			errs = multierror.Append(errs, fmt.Errorf("placing %s on cluster %s: %w", identity, target.Namespace, err))
 		}
 	}
-	for _, target := range p.update {
-		before := target.DeepCopy()
-		target.Spec.Revision, target.Spec.Distribution = p.revision, p.distribution
-		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-		if err := r.Client.Patch(ctx, target, patch); client.IgnoreNotFound(err) != nil {
-			errs = multierror.Append(errs, fmt.Errorf("moving %s on cluster %s to %s: %w", identity, target.Namespace, p.revision, err))
+	updated := true
+	for _, m := range p.update {
+		patch := client.MergeFromWithOptions(m.from, client.MergeFromWithOptimisticLock{})
+		if err := r.Client.Patch(ctx, m.to, patch); client.IgnoreNotFound(err) != nil {
+			updated = false
+			errs = multierror.Append(errs, fmt.Errorf("changing what cluster %s should have of %s: %w", m.to.Namespace, identity, err))
 		}
+	}
+	if err := r.ask(ctx, identity, p); err != nil {
+		return multierror.Append(errs, err)
+	}
+	if !updated {
+		return errs.ErrorOrNil()
 	}
 	for _, target := range p.remove {
-		if err := r.Client.Delete(ctx, target, client.Preconditions{UID: &target.UID}); client.IgnoreNotFound(err) != nil {
+		// The Target that was looked at, and not one that is wanted again meanwhile.
+		same := client.Preconditions{UID: &target.UID, ResourceVersion: &target.ResourceVersion}
+		if err := r.Client.Delete(ctx, target, same); client.IgnoreNotFound(err) != nil {
 			errs = multierror.Append(errs, fmt.Errorf("removing %s from cluster %s: %w", identity, target.Namespace, err))
 		}
 	}
 	return errs.ErrorOrNil()
+}
+
+// ask deletes the questions that are settled before it puts another: there is
+// one at a time, so that its answer is the last word.
+func (r *Reconciler) ask(ctx context.Context, identity work.Identity, p plan) error {
+	for _, request := range p.settled {
+		if err := r.Client.Delete(ctx, request, client.Preconditions{UID: &request.UID}); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("withdrawing ApprovalRequest %s/%s: %w", request.Namespace, request.Name, err)
+		}
+	}
+	if p.ask == nil {
+		return nil
+	}
+	if err := r.Client.Create(ctx, p.ask); err != nil {
+		return fmt.Errorf("asking whether to remove %s from %d clusters: %w", identity, p.ask.Spec.ClusterCount, err)
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -24,6 +25,8 @@ const (
 	// PlacementShadowed is True while the instance's label names a Placement and
 	// its Distribution says where it runs; it is not there otherwise.
 	PlacementShadowed = "PlacementShadowed"
+	// RemovalHeld is the Distribution's, for one instance.
+	RemovalHeld = kronvoyv1alpha1.ConditionRemovalHeld
 )
 
 // ReasonDistributionPlaces is the reason of PlacementShadowed.
@@ -98,7 +101,33 @@ func summarizeConditions(in Input, targets []kronvoyv1alpha1.Target, c counters,
 		conditions = append(conditions, condition(StatusDiffers, true, "ClustersDisagree",
 			"clusters give different values, so these fields are left out: "+join(differing, 10)))
 	}
-	return conditions
+	return append(conditions, removalHeld(in.Approvals)...)
+}
+
+// some names the first few of count clusters.
+func some(names []string, count int) string {
+	const few = 3
+	if count <= few {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:min(len(names), few)], ", "), count-few)
+}
+
+// removalHeld is there while a question has no answer, or a No.
+func removalHeld(approvals []kronvoyv1alpha1.ApprovalRequest) []metav1.Condition {
+	for _, a := range approvals {
+		if a.Spec.Action != kronvoyv1alpha1.ApprovalRemove || a.Status.Decision == kronvoyv1alpha1.Approved {
+			continue
+		}
+		left := fmt.Sprintf("%d clusters (%s) left the placement and keep the instance", a.Spec.ClusterCount, some(a.Spec.Clusters, int(a.Spec.ClusterCount)))
+		c := condition(RemovalHeld, true, kronvoyv1alpha1.ReasonNeedsApproval, fmt.Sprintf("%s until somebody approves: kronvoy rollout approve %s -n %s", left, a.Name, a.Namespace))
+		if a.Status.Decision == kronvoyv1alpha1.Rejected {
+			c.Reason = kronvoyv1alpha1.ReasonApprovalRejected
+			c.Message = fmt.Sprintf("%s: %s rejected ApprovalRequest %s; the hub asks again when it is deleted", left, a.Status.DecidedBy, a.Name)
+		}
+		return []metav1.Condition{c}
+	}
+	return nil
 }
 
 // notShipped are the Targets whose clusters cannot take the instance.

@@ -43,6 +43,8 @@ type Input struct {
 	// nothing; empty when it does not.
 	Shadowed string
 	Targets  []kronvoyv1alpha1.Target
+	// Approvals are the questions about the instance that people are asked.
+	Approvals []kronvoyv1alpha1.ApprovalRequest
 	// Regions of the clusters, by name.
 	Regions map[string]string
 	// FleetField is where the fleet's summary goes: fleet, or kronvoyFleet
@@ -296,6 +298,12 @@ func row(t *kronvoyv1alpha1.Target, region string) map[string]any {
 	}
 	if since := t.Status.Clocks.StateSince; since != nil {
 		r["since"] = since.UTC().Format("2006-01-02T15:04:05Z")
+	}
+	if removal := t.Spec.Removal; removal != nil {
+		r["leaving"] = removal.Since.UTC().Format("2006-01-02T15:04:05Z")
+		if removal.Held != "" && t.DeletionTimestamp == nil {
+			r["held"] = removal.Held
+		}
 	}
 	if t.Status.Drift.Last != "" {
 		r["drift"] = t.Status.Drift.Last

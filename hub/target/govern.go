@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -121,17 +122,45 @@ func (g *Gatherer) allowsAgent(ctx context.Context, s *scope) (bool, error) {
 // taken down; it is true when there was something to bring. With the
 // Distribution gone, as when all is deleted at once, what was shipped counts.
 func (r *Reconciler) restate(ctx context.Context, s *scope) (bool, error) {
-	d, _, err := r.distribution(ctx, s.target)
-	if err != nil || d == nil || s.in.Cluster.Name == "" {
+	if s.in.Cluster.Name == "" {
+		return false, nil
+	}
+	orphaned, err := r.orphaned(ctx, s.target)
+	switch {
+	case err != nil:
 		return false, err
+	case orphaned:
+		s.plan.Works, err = work.Orphan(s.in.Works, s.in.Agent)
+	default:
+		d, _, lookup := r.distribution(ctx, s.target)
+		if lookup != nil || d == nil {
+			return false, lookup
+		}
+		policies, invalid := policy.On(&d.Spec, s.in.Cluster.Labels)
+		if invalid != nil {
+			return false, nil //nolint:nilerr // its condition says so, and what was shipped stays in force
+		}
+		s.plan.Works, err = work.Restate(s.in.Works, policies, s.in.Agent)
 	}
-	policies, err := policy.On(&d.Spec, s.in.Cluster.Labels)
-	if err != nil {
-		return false, nil //nolint:nilerr // its condition says so, and what was shipped stays in force
-	}
-	s.plan.Works, err = work.Restate(s.in.Works, policies, s.in.Agent)
 	if err != nil {
 		return false, fmt.Errorf("taking %s down on cluster %s: %w", s.in.Identity, s.target.Namespace, err)
 	}
 	return len(s.plan.Works.Works) > 0, r.distribute(ctx, s)
+}
+
+// orphaned is true where all objects are to stay on a cluster that the instance
+// leaves, or the one that it is a resource of.
+func (r *Reconciler) orphaned(ctx context.Context, target *kronvoyv1alpha1.Target) (bool, error) {
+	for seen := map[types.UID]bool{}; target != nil && !seen[target.UID]; {
+		if removal := target.Spec.Removal; removal != nil && removal.Policy == kronvoyv1alpha1.RemovalOrphan {
+			return true, nil
+		}
+		seen[target.UID] = true
+		parent, err := rollout.Parent(ctx, r.Client, work.IdentityOf(target.Spec.Instance))
+		if err != nil {
+			return false, err
+		}
+		target = parent
+	}
+	return false, nil
 }

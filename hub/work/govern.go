@@ -27,6 +27,16 @@ func readOnly(config workv1.ManifestConfigOption) bool {
 // stand; it has no works when they have them already. Teardown begins with it: an
 // object that is to stay must not go because its policy was on its way.
 func Restate(previous []*workv1.ManifestWork, policies policy.Policies, agent Capabilities) (Plan, error) {
+	return restate(previous, agent, policies.Govern)
+}
+
+// Orphan is Restate for a cluster on which all objects are to stay, whatever
+// their policies say: what else those say stays as it was shipped.
+func Orphan(previous []*workv1.ManifestWork, agent Capabilities) (Plan, error) {
+	return restate(previous, agent, func(p *kronvoyv1alpha1.ManifestPolicy) { p.Deletion = kronvoyv1alpha1.DeletionOrphan })
+}
+
+func restate(previous []*workv1.ManifestWork, agent Capabilities, change func(*kronvoyv1alpha1.ManifestPolicy)) (Plan, error) {
 	var plan Plan
 	for _, w := range previous {
 		if w.DeletionTimestamp != nil {
@@ -38,7 +48,7 @@ func Restate(previous []*workv1.ManifestWork, policies policy.Policies, agent Ca
 		}
 		for i := range shipped {
 			if i < len(w.Spec.ManifestConfigs) && !readOnly(w.Spec.ManifestConfigs[i]) {
-				policies.Govern(&shipped[i])
+				change(&shipped[i])
 			}
 		}
 		text := encode(shipped)

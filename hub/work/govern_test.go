@@ -86,6 +86,22 @@ func TestAnExternalReferenceTakesNoPolicies(t *testing.T) {
 	want(t, "works to restate", 0, len(restated.Works))
 }
 
+func TestAnOrphanKeepsAllElseAsItWasShipped(t *testing.T) {
+	w := chained(t)
+	w.policies = policy.Policies{{Paths: []string{"data"}, Drift: kronvoyv1alpha1.DriftIgnore}, {Drift: kronvoyv1alpha1.DriftReport}}
+	w.step(false)
+	want(t, "policies", map[string]string{"a": "Report/ data=Ignore", "b": "Report/ data=Ignore", "c": "Report/ data=Ignore"}, w.governed())
+	orphan, err := Orphan(w.works, kronvoys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(orphan)
+	want(t, "policies", map[string]string{"a": "Report/Orphan data=Ignore", "b": "Report/Orphan data=Ignore", "c": "Report/Orphan data=Ignore"}, w.governed())
+	if again, err := Orphan(w.works, kronvoys); err != nil || len(again.Works) > 0 {
+		t.Errorf("the same again would be written: %v", err)
+	}
+}
+
 func TestTeardownKeepsTheExecutorAndBeginsWithThePoliciesAsTheyAre(t *testing.T) {
 	w := chained(t)
 	want(t, "executors", []string{""}, w.accounts())

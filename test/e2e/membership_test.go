@@ -52,8 +52,8 @@ func TestAnEmptiedPlacementIsHeld(t *testing.T) {
 
 	s.place("some", regions("eu-wset"))
 	probe.Eventually(t, "the instance to say that its removal is held", func() error {
-		if placed := s.instance("Emptied", "one").Condition("Placed"); placed.Status != "False" || placed.Reason != "RemovalHeld" {
-			return fmt.Errorf("Placed is %v", placed)
+		if held := s.instance("Emptied", "one").Condition("RemovalHeld"); held.Status != "True" || held.Reason != "NeedsApproval" {
+			return fmt.Errorf("RemovalHeld is %v", held)
 		}
 		return nil
 	})

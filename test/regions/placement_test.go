@@ -194,7 +194,7 @@ func TestAPlacementThatGoesOrEmptiesTakesNothingAway(t *testing.T) {
 
 	s.place("west", "{matchLabels: {region: nowhere}}")
 	s.condition(distributions, "shop", "Resolved", "False", "NoClusters")
-	s.condition(resource("Vacate"), "one", "Placed", "False", "RemovalHeld")
+	s.condition(resource("Vacate"), "one", "RemovalHeld", "True", "NeedsApproval")
 	s.stays("Vacate", "one", euWest1, usEast1, apSouth1)
 
 	s.hub.Delete(t, "managedclustersetbindings.cluster.open-cluster-management.io", s.ns+"/global")

@@ -171,7 +171,7 @@ func (s *Stack) Config(parts ...string) string {
 // Policies are the files with the hub's admission policies.
 func (s *Stack) Policies() []string {
 	var files []string
-	for _, name := range []string{"spokes", "sizes", "joining", "clusters", "tenants"} {
+	for _, name := range []string{"spokes", "sizes", "joining", "clusters", "tenants", "approvals"} {
 		files = append(files, s.Config("policies", name+".yaml"))
 	}
 	return files
@@ -190,7 +190,7 @@ func (s *Stack) install(ctx context.Context) error {
 		return fmt.Errorf("installing CRDs on the hub: %w", err)
 	}
 	if err := hub.Apply(ctx, s.Config("hub", "namespace.yaml"), s.Config("hub", "clustersets.yaml"),
-		s.Config("hub", "rbac.yaml"), s.Config("hub", "rbac-spoke.yaml"), s.Config("hub", "rbac-drift.yaml"), s.Config("hub", "rbac-tenant.yaml"), s.Config("hub", "join.yaml"), s.Config("admission", "rbac.yaml")); err != nil {
+		s.Config("hub", "rbac.yaml"), s.Config("hub", "rbac-spoke.yaml"), s.Config("hub", "rbac-drift.yaml"), s.Config("hub", "rbac-approval.yaml"), s.Config("hub", "rbac-tenant.yaml"), s.Config("hub", "join.yaml"), s.Config("admission", "rbac.yaml")); err != nil {
 		return fmt.Errorf("installing on the hub: %w", err)
 	}
 	if err := hub.Apply(ctx, s.Policies()...); err != nil {
@@ -257,7 +257,7 @@ func (s *Stack) StartHub(ctx context.Context) error {
 	}
 	args := []string{
 		"--kubeconfig", kubeconfig, "--namespace", HubNamespace, "--leader-elect=false",
-		"--health-probe-bind-address", address(port),
+		"--health-probe-bind-address", address(port), "--removal-grace-period", "0s",
 	}
 	if s.options.Local {
 		args = append(args, "--local-cluster")
