@@ -51,6 +51,7 @@ func newCommand() *cobra.Command {
 		lintCommand(),
 		migrateCommand(),
 		renderCommand(),
+		rolloutCommand(),
 		statusCommand(),
 		thawCommand(),
 		unjoinCommand(),

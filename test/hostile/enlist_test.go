@@ -37,6 +37,8 @@ const (
 	// clerk may edit clusters, bindings and namespaces, and has no say in who is
 	// accepted and what belongs to which set.
 	clerk = "a clerk"
+	// decider answers what the hub asks in tenant-a.
+	decider = "an approver"
 )
 
 // victims are what is attacked: made by an administrator, and as he wants it.
@@ -86,6 +88,16 @@ spec: {instance: {apiVersion: kro.run/v1alpha1, kind: Ghost, namespace: tenant-b
  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: kronvoy-drift-operator},
  subjects: [{kind: ServiceAccount, name: operator, namespace: tenant-a}]}
 ---
+apiVersion: kronvoy.io/v1alpha1
+kind: ApprovalRequest
+metadata: {name: victim, namespace: tenant-a}
+spec: {action: Remove, planHash: delete-1, clusterCount: 2, clusters: [c1, c10], message: "remove the instance from c1, c10?"}
+---
+apiVersion: kronvoy.io/v1alpha1
+kind: ApprovalRequest
+metadata: {name: theirs, namespace: tenant-b}
+spec: {action: Remove, planHash: delete-1, clusterCount: 2, clusters: [c1, c10], message: "remove the instance from c1, c10?"}
+---
 {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: tenant, namespace: tenant-a},
  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: kronvoy-tenant},
  subjects: [{kind: ServiceAccount, name: tenant, namespace: tenant-a}]}
@@ -96,6 +108,10 @@ metadata: {name: hostile-clerk}
 rules:
 - {apiGroups: [cluster.open-cluster-management.io], resources: [managedclusters, managedclustersetbindings], verbs: [get, list, create, patch]}
 - {apiGroups: [""], resources: [namespaces], verbs: [get, create, patch]}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: approver, namespace: tenant-a},
+ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: kronvoy-approver},
+ subjects: [{kind: ServiceAccount, name: approver, namespace: tenant-a}]}
 ---
 {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: hostile-clerk},
  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: hostile-clerk},
@@ -125,7 +141,10 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {name: hostile-people}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: hostile-people}
-subjects: [{kind: ServiceAccount, name: tenant, namespace: tenant-a}, {kind: ServiceAccount, name: operator, namespace: tenant-a}]`
+subjects:
+- {kind: ServiceAccount, name: tenant, namespace: tenant-a}
+- {kind: ServiceAccount, name: operator, namespace: tenant-a}
+- {kind: ServiceAccount, name: approver, namespace: tenant-a}`
 
 // enlist gives everybody his credentials.
 func (w *world) enlist(ctx context.Context) error {
@@ -167,6 +186,7 @@ func (w *world) enlist(ctx context.Context) error {
 	}
 	for name, account := range map[string][2]string{
 		joiner: {"kronvoy-join", "c7"}, tenant: {"tenant-a", "tenant"}, operator: {"tenant-a", "operator"}, clerk: {"tenant-a", "clerk"},
+		decider: {"tenant-a", "approver"},
 	} {
 		path := w.kubeconfig(account[1])
 		if err := hub.ServiceAccountKubeconfig(ctx, account[0], account[1], path); err != nil {

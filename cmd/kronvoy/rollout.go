@@ -1,0 +1,278 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/internal/plain"
+)
+
+// errUndecided is that a question has no answer, for --exit-code.
+const errUndecided = exitStatus(2)
+
+func rolloutCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rollout",
+		Short: "Answer what the hub asks before it goes on",
+		Long: `Answer what the hub asks before it goes on.
+
+What the hub does not do by itself, such as to remove an instance from many
+clusters at once, it puts to people in an ApprovalRequest in the instance's
+namespace. The ClusterRole kronvoy-approver lets them answer.`,
+	}
+	cmd.AddCommand(rolloutApprovalsCommand(), rolloutDecideCommand(kronvoyv1alpha1.Approved), rolloutDecideCommand(kronvoyv1alpha1.Rejected))
+	return cmd
+}
+
+type approvalFlags struct{ kubeconfig, context, namespace, output string }
+
+func (o *approvalFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
+	flags.StringVar(&o.context, "context", "", "context of the kubeconfig")
+	flags.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the questions; the context's if empty")
+	flags.StringVarP(&o.output, "output", "o", "table", "table, json, yaml or name")
+}
+
+// approval is what the commands print of an ApprovalRequest.
+type approval struct {
+	Namespace    string                           `json:"namespace"`
+	Name         string                           `json:"name"`
+	Action       kronvoyv1alpha1.ApprovalAction   `json:"action"`
+	Distribution string                           `json:"distribution,omitempty"`
+	Instance     string                           `json:"instance,omitempty"`
+	ClusterCount int32                            `json:"clusterCount"`
+	Clusters     []string                         `json:"clusters,omitempty"`
+	Message      string                           `json:"message"`
+	Asked        metav1.Time                      `json:"asked"`
+	Decision     kronvoyv1alpha1.ApprovalDecision `json:"decision,omitempty"`
+	DecidedBy    string                           `json:"decidedBy,omitempty"`
+	DecidedAt    *metav1.Time                     `json:"decidedAt,omitempty"`
+	Reason       string                           `json:"reason,omitempty"`
+}
+
+func approvalOf(r *kronvoyv1alpha1.ApprovalRequest) approval {
+	a := approval{
+		Namespace: r.Namespace, Name: r.Name, Action: r.Spec.Action, Distribution: r.Spec.Distribution,
+		ClusterCount: r.Spec.ClusterCount, Clusters: r.Spec.Clusters, Message: r.Spec.Message, Asked: r.CreationTimestamp,
+		Decision: r.Status.Decision, DecidedBy: r.Status.DecidedBy, DecidedAt: r.Status.DecidedAt, Reason: r.Status.Reason,
+	}
+	if r.Spec.Instance != nil {
+		a.Instance = r.Spec.Instance.Kind + "/" + r.Spec.Instance.Name
+	}
+	return a
+}
+
+type approvalListOptions struct {
+	approvalFlags
+	allNamespaces, exitCode bool
+}
+
+func rolloutApprovalsCommand() *cobra.Command {
+	var opts approvalListOptions
+	cmd := &cobra.Command{
+		Use:   "approvals",
+		Short: "List what the hub asks",
+		Long: `List what the hub asks, with the answers that it has not acted on yet. A question
+goes when it is settled, or when another one takes its place.
+
+The exit status is 0; with --exit-code it is 2 if a question has no answer.`,
+		Example: `  kronvoy rollout approvals -A
+  kronvoy rollout approvals -n shop -o yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, namespace, err := hubClient(opts.kubeconfig, opts.context, opts.namespace)
+			if err != nil {
+				return err
+			}
+			return opts.run(cmd.Context(), cmd.OutOrStdout(), c, namespace, time.Now())
+		},
+	}
+	flags := cmd.Flags()
+	opts.add(flags)
+	flags.BoolVarP(&opts.allNamespaces, "all-namespaces", "A", false, "questions of all namespaces")
+	flags.BoolVar(&opts.exitCode, "exit-code", false, "exit with 2 if a question has no answer")
+	return cmd
+}
+
+func (o *approvalListOptions) run(ctx context.Context, out io.Writer, c client.Reader, namespace string, now time.Time) error {
+	if o.allNamespaces {
+		namespace = ""
+	}
+	var list kronvoyv1alpha1.ApprovalRequestList
+	if err := c.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		return fmt.Errorf("listing what the hub asks: %w", err)
+	}
+	slices.SortFunc(list.Items, func(a, b kronvoyv1alpha1.ApprovalRequest) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	approvals, undecided := make([]approval, 0, len(list.Items)), false
+	for i := range list.Items {
+		approvals = append(approvals, approvalOf(&list.Items[i]))
+		undecided = undecided || list.Items[i].Status.Decision == ""
+	}
+	if err := o.write(out, approvals, now); err != nil {
+		return err
+	}
+	if o.exitCode && undecided {
+		return errUndecided
+	}
+	return nil
+}
+
+func (o *approvalListOptions) write(out io.Writer, approvals []approval, now time.Time) error {
+	switch {
+	case o.output == "name":
+		return writeNames(out, approvals)
+	case o.output != "table":
+		return writeEncoded(out, o.output, approvals)
+	case len(approvals) == 0:
+		_, err := fmt.Fprintln(out, "the hub asks nothing")
+		return err
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "NAMESPACE\tNAME\tINSTANCE\tFOR\tCLUSTERS\tDECISION\tBY\tAGE\tMESSAGE")
+	for _, a := range approvals {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", a.Namespace, a.Name, cmp.Or(a.Instance, "-"), a.Action, a.ClusterCount,
+			cmp.Or(string(a.Decision), "-"), cmp.Or(plain.Line(a.DecidedBy), "-"), duration.HumanDuration(now.Sub(a.Asked.Time)), plain.Line(a.Message))
+	}
+	return table.Flush()
+}
+
+func writeNames(out io.Writer, approvals []approval) error {
+	for _, a := range approvals {
+		if _, err := fmt.Fprintln(out, a.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type approvalDecideOptions struct {
+	approvalFlags
+	decision kronvoyv1alpha1.ApprovalDecision
+	reason   string
+}
+
+// verbs are what the commands are called, and what they say they did.
+var verbs = map[kronvoyv1alpha1.ApprovalDecision][2]string{
+	kronvoyv1alpha1.Approved: {"approve", "approved"},
+	kronvoyv1alpha1.Rejected: {"reject", "rejected"},
+}
+
+func rolloutDecideCommand(decision kronvoyv1alpha1.ApprovalDecision) *cobra.Command {
+	opts := approvalDecideOptions{decision: decision}
+	verb := verbs[decision][0]
+	long := "Let the hub go on with what it asks for, as far as it is the same when it does so.\n"
+	if decision == kronvoyv1alpha1.Rejected {
+		long = "Have everything stay as it is. The hub asks again when something else is to be\ndone, or when the ApprovalRequest is deleted.\n"
+	}
+	cmd := &cobra.Command{
+		Use:   verb + " NAME...",
+		Short: strings.ToUpper(verb[:1]) + verb[1:] + " what the hub asks for",
+		Long: long + `
+"kronvoy rollout approvals" lists the names. A decision is made once, in your own
+name; one that stands already is no error. Needs verb approve on the
+ApprovalRequest: ClusterRole kronvoy-approver.`,
+		Example: fmt.Sprintf(`  kronvoy rollout %[1]s web-1f0c62aa -n shop
+  kronvoy rollout %[1]s web-1f0c62aa -n shop --reason "as announced"`, verb),
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, namespace, err := hubClient(opts.kubeconfig, opts.context, opts.namespace)
+			if err != nil {
+				return err
+			}
+			return opts.run(cmd.Context(), cmd.OutOrStdout(), c, namespace, args)
+		},
+	}
+	flags := cmd.Flags()
+	opts.add(flags)
+	flags.StringVar(&opts.reason, "reason", "", "why, for others to read")
+	return cmd
+}
+
+// run decides about each that it can, and tells of the others as errors.
+func (o *approvalDecideOptions) run(ctx context.Context, out io.Writer, c client.Client, namespace string, names []string) error {
+	who, err := whoAmI(ctx, c)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	decided := make([]approval, 0, len(names))
+	for _, name := range names {
+		request, err := o.decide(ctx, c, client.ObjectKey{Namespace: namespace, Name: name}, who)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		decided = append(decided, approvalOf(request))
+	}
+	return errors.Join(append([]error{o.write(out, decided)}, errs...)...)
+}
+
+func (o *approvalDecideOptions) decide(ctx context.Context, c client.Client, key client.ObjectKey, who string) (*kronvoyv1alpha1.ApprovalRequest, error) {
+	verb := verbs[o.decision][0]
+	request := &kronvoyv1alpha1.ApprovalRequest{}
+	err := c.Get(ctx, key, request)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, fmt.Errorf("there is no ApprovalRequest %s in namespace %s: another one may have taken its place; \"kronvoy rollout approvals -n %s\" lists them", key.Name, key.Namespace, key.Namespace)
+	case err != nil:
+		return nil, fmt.Errorf("reading ApprovalRequest %s: %w", key, err)
+	case request.Status.Decision == o.decision:
+		return request, nil
+	case request.Status.Decision != "":
+		return nil, fmt.Errorf("%s has %s ApprovalRequest %s already: to have the hub ask again, delete it with \"kubectl delete approvalrequests.kronvoy.io %s -n %s\"",
+			plain.Line(request.Status.DecidedBy), verbs[request.Status.Decision][1], key.Name, key.Name, key.Namespace)
+	}
+	now := metav1.NewTime(time.Now())
+	patch, err := json.Marshal(map[string]any{
+		// Of the question that was read, and not of one that has its name since.
+		"metadata": map[string]any{"uid": request.UID, "resourceVersion": request.ResourceVersion},
+		"status":   kronvoyv1alpha1.ApprovalRequestStatus{Decision: o.decision, DecidedBy: who, DecidedAt: &now, Reason: o.reason},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encoding the decision: %w", err)
+	}
+	err = c.Status().Patch(ctx, request, client.RawPatch(types.MergePatchType, patch), client.FieldOwner("kronvoy"))
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil, fmt.Errorf("%s may not %s ApprovalRequest %s: that needs ClusterRole kronvoy-approver in namespace %s: %w", who, verb, key.Name, key.Namespace, err)
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return nil, fmt.Errorf("ApprovalRequest %s changed meanwhile: look at it again with \"kronvoy rollout approvals -n %s\": %w", key.Name, key.Namespace, err)
+	case err != nil:
+		return nil, fmt.Errorf("deciding about ApprovalRequest %s: %w", key, err)
+	}
+	return request, nil
+}
+
+func (o *approvalDecideOptions) write(out io.Writer, decided []approval) error {
+	switch o.output {
+	case "name":
+		return writeNames(out, decided)
+	case "table":
+		for _, a := range decided {
+			if _, err := fmt.Fprintf(out, "%s %s by %s: %s\n", a.Name, verbs[a.Decision][1], plain.Line(a.DecidedBy), plain.Line(a.Message)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return writeEncoded(out, o.output, decided)
+}
