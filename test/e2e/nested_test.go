@@ -118,6 +118,8 @@ func TestANestedInstanceIsMadeForEachClusterAndRunsThereAlone(t *testing.T) {
 	}
 	s.ready("Nesting", "one", 3)
 
+	s.hub.Apply(t, fmt.Sprintf(`{apiVersion: kronvoy.io/v1alpha1, kind: Distribution, metadata: {name: at-once, namespace: %s},
+ spec: {instances: {apiVersion: kro.run/v1alpha1, kind: Nesting}, removal: {maxPercent: 100}}}`, s.ns))
 	s.create("Nesting", "one", euWest, "size: large")
 	s.goes(apSouth, "configmaps", "one-store-settings")
 	s.goes(usEast, "configmaps", "one-before")
