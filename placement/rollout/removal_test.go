@@ -53,7 +53,7 @@ func names(first, last int) []string {
 	return names
 }
 
-func waiting(reason RemovalReason, clusters ...string) []Waiting {
+func waitsFor(reason RemovalReason, clusters ...string) []Waiting {
 	var all []Waiting
 	for _, cluster := range clusters {
 		all = append(all, Waiting{Cluster: cluster, Reason: reason})
@@ -76,25 +76,25 @@ func TestRemovals(t *testing.T) {
 		},
 		"an undecided placement removes nothing, marks nothing and unmarks nothing": {
 			in:   RemovalInput{Targets: fleet(3, long), Clusters: names(0, 0)},
-			want: RemovalPlan{Waiting: waiting(PlacementUndecided, "c0")},
+			want: RemovalPlan{Waiting: waitsFor(PlacementUndecided, "c0")},
 		},
 		"a cluster that left is marked, and waits for the grace period": {
 			in: RemovalInput{Decided: true, Clusters: names(1, 9), Targets: fleet(10)},
-			want: RemovalPlan{Mark: names(0, 0), Waiting: waiting(InGracePeriod, "c0"),
+			want: RemovalPlan{Mark: names(0, 0), Waiting: waitsFor(InGracePeriod, "c0"),
 				RecheckAt: noon.Add(time.Minute)},
 		},
 		"without a grace period the mark is stored first all the same": {
 			in: RemovalInput{Decided: true, Clusters: names(1, 9), Targets: fleet(10), Policy: RemovalPolicy{MaxPercent: 30}},
-			want: RemovalPlan{Mark: names(0, 0), Waiting: waiting(InGracePeriod, "c0"),
+			want: RemovalPlan{Mark: names(0, 0), Waiting: waitsFor(InGracePeriod, "c0"),
 				RecheckAt: noon},
 		},
 		"the grace period counts from the stored mark": {
 			in:   RemovalInput{Decided: true, Clusters: names(2, 9), Targets: fleet(10, left(59*time.Second), left(time.Minute))},
-			want: RemovalPlan{Remove: names(1, 1), Waiting: waiting(InGracePeriod, "c0"), RecheckAt: noon.Add(time.Second)},
+			want: RemovalPlan{Remove: names(1, 1), Waiting: waitsFor(InGracePeriod, "c0"), RecheckAt: noon.Add(time.Second)},
 		},
 		"a mark of the future is stamped anew": {
 			in: RemovalInput{Decided: true, Clusters: names(1, 9), Targets: fleet(10, left(-time.Hour))},
-			want: RemovalPlan{Mark: names(0, 0), Waiting: waiting(InGracePeriod, "c0"),
+			want: RemovalPlan{Mark: names(0, 0), Waiting: waitsFor(InGracePeriod, "c0"),
 				RecheckAt: noon.Add(time.Minute)},
 		},
 		"one that returns is unmarked, and its approval is forgotten with it": {
@@ -107,11 +107,11 @@ func TestRemovals(t *testing.T) {
 		},
 		"a decision that empties is held": {
 			in:   RemovalInput{Decided: true, Targets: fleet(1, long)},
-			want: RemovalPlan{Question: ask("c0"), Waiting: waiting(NeedsApproval, "c0")},
+			want: RemovalPlan{Question: ask("c0"), Waiting: waitsFor(NeedsApproval, "c0")},
 		},
 		"and held even if all may leave at a time": {
 			in:   RemovalInput{Decided: true, Targets: fleet(2, long, long), Policy: RemovalPolicy{MaxPercent: 100}},
-			want: RemovalPlan{Question: ask("c0", "c1"), Waiting: waiting(NeedsApproval, "c0", "c1")},
+			want: RemovalPlan{Question: ask("c0", "c1"), Waiting: waitsFor(NeedsApproval, "c0", "c1")},
 		},
 		"what it placed nowhere empties nothing": {
 			in: RemovalInput{Decided: true},
@@ -122,25 +122,25 @@ func TestRemovals(t *testing.T) {
 		},
 		"one more is too many, and none leaves": {
 			in:   RemovalInput{Decided: true, Clusters: names(4, 9), Targets: fleet(10, long, long, long, long)},
-			want: RemovalPlan{Question: ask(names(0, 3)...), Waiting: waiting(NeedsApproval, names(0, 3)...)},
+			want: RemovalPlan{Question: ask(names(0, 3)...), Waiting: waitsFor(NeedsApproval, names(0, 3)...)},
 		},
 		"the question is put while the grace period runs": {
 			in: RemovalInput{Decided: true, Clusters: names(4, 9), Targets: fleet(10, long)},
 			want: RemovalPlan{Mark: names(1, 3), Question: ask(names(0, 3)...),
-				Waiting: waiting(NeedsApproval, names(0, 3)...)},
+				Waiting: waitsFor(NeedsApproval, names(0, 3)...)},
 		},
 		"the share is rounded down": {
 			in:   RemovalInput{Decided: true, Clusters: names(2, 5), Targets: fleet(6, long, long)},
-			want: RemovalPlan{Question: ask("c0", "c1"), Waiting: waiting(NeedsApproval, "c0", "c1")},
+			want: RemovalPlan{Question: ask("c0", "c1"), Waiting: waitsFor(NeedsApproval, "c0", "c1")},
 		},
 		"one in teardown counts": {
 			in: RemovalInput{Decided: true, Clusters: names(4, 9), Targets: fleet(10, both(long, deleting), long, long, long)},
 			// c0 is not in the question: nothing can be decided about it any more.
-			want: RemovalPlan{Question: ask("c1", "c2", "c3"), Waiting: waiting(NeedsApproval, "c1", "c2", "c3")},
+			want: RemovalPlan{Question: ask("c1", "c2", "c3"), Waiting: waitsFor(NeedsApproval, "c1", "c2", "c3")},
 		},
 		"one in teardown counts although its cluster is wanted again": {
 			in:   RemovalInput{Decided: true, Clusters: []string{"c0", "c4", "c5", "c6", "c7", "c8", "c9"}, Targets: fleet(10, deleting, long, long, long)},
-			want: RemovalPlan{Question: ask("c1", "c2", "c3"), Waiting: waiting(NeedsApproval, "c1", "c2", "c3")},
+			want: RemovalPlan{Question: ask("c1", "c2", "c3"), Waiting: waitsFor(NeedsApproval, "c1", "c2", "c3")},
 		},
 		"one in teardown takes room": {
 			in:   RemovalInput{Decided: true, Clusters: names(3, 9), Targets: fleet(10, both(long, deleting), long, long)},
@@ -149,11 +149,11 @@ func TestRemovals(t *testing.T) {
 		"one out of reach is kept, and counts as leaving": {
 			in: RemovalInput{Decided: true, Clusters: names(4, 9), Targets: fleet(10, both(long, unreachable), long, long, long)},
 			want: RemovalPlan{Question: ask(names(0, 3)...),
-				Waiting: waiting(NeedsApproval, names(0, 3)...)},
+				Waiting: waitsFor(NeedsApproval, names(0, 3)...)},
 		},
 		"one out of reach takes no room": {
 			in:   RemovalInput{Decided: true, Clusters: names(2, 5), Targets: fleet(6, both(long, unreachable, approved("delete-x")), both(long, approved("delete-x")))},
-			want: RemovalPlan{Remove: names(1, 1), Waiting: waiting(ClusterUnreachable, "c0")},
+			want: RemovalPlan{Remove: names(1, 1), Waiting: waitsFor(ClusterUnreachable, "c0")},
 		},
 		"nor does one that got out of reach in teardown": {
 			in: RemovalInput{Decided: true, Clusters: names(2, 5), Targets: fleet(6, both(long, unreachable, deleting, approved("delete-x")),
@@ -163,16 +163,16 @@ func TestRemovals(t *testing.T) {
 		"those out of reach are removed in batches too where they are to be": {
 			in: RemovalInput{Decided: true, Clusters: names(3, 5), Policy: RemovalPolicy{MaxPercent: 30, RemoveUnreachable: true},
 				Targets: fleet(6, both(long, unreachable, approved("delete-x")), both(left(2*time.Hour), unreachable, approved("delete-x")), both(long, approved("delete-x")))},
-			want: RemovalPlan{Remove: names(1, 1), Waiting: waiting(OthersInTeardown, "c0", "c2")},
+			want: RemovalPlan{Remove: names(1, 1), Waiting: waitsFor(OthersInTeardown, "c0", "c2")},
 		},
 		"and take room there": {
 			in: RemovalInput{Decided: true, Clusters: names(2, 5), Policy: RemovalPolicy{MaxPercent: 30, RemoveUnreachable: true},
 				Targets: fleet(6, both(long, unreachable, deleting), both(long, approved("delete-x")))},
-			want: RemovalPlan{Waiting: waiting(OthersInTeardown, "c1")},
+			want: RemovalPlan{Waiting: waitsFor(OthersInTeardown, "c1")},
 		},
 		"with 0 percent every removal is held": {
 			in:   RemovalInput{Decided: true, Clusters: names(1, 99), Targets: fleet(100, long), Policy: RemovalPolicy{GracePeriod: time.Minute}},
-			want: RemovalPlan{Question: ask("c0"), Waiting: waiting(NeedsApproval, "c0")},
+			want: RemovalPlan{Question: ask("c0"), Waiting: waitsFor(NeedsApproval, "c0")},
 		},
 		"an approval is stored before anything is removed": {
 			in: RemovalInput{Decided: true, Targets: fleet(2, long, both(long, approved(planHash("delete", names(0, 1))))),
@@ -183,25 +183,25 @@ func TestRemovals(t *testing.T) {
 		"what is approved goes in batches, the first to leave first": {
 			in: RemovalInput{Decided: true, Targets: fleet(4, both(long, approved("delete-x")), both(left(3*time.Hour), approved("delete-x")),
 				both(left(2*time.Hour), approved("delete-x")), both(long, approved("delete-x"))), Policy: RemovalPolicy{MaxPercent: 50}},
-			want: RemovalPlan{Remove: []string{"c1", "c2"}, Waiting: waiting(OthersInTeardown, "c0", "c3")},
+			want: RemovalPlan{Remove: []string{"c1", "c2"}, Waiting: waitsFor(OthersInTeardown, "c0", "c3")},
 		},
 		"one at a time with 0 percent": {
 			in:   RemovalInput{Decided: true, Targets: fleet(2, both(long, approved("delete-x")), both(long, approved("delete-x"))), Policy: RemovalPolicy{GracePeriod: time.Minute}},
-			want: RemovalPlan{Remove: []string{"c0"}, Waiting: waiting(OthersInTeardown, "c1")},
+			want: RemovalPlan{Remove: []string{"c0"}, Waiting: waitsFor(OthersInTeardown, "c1")},
 		},
 		"an approval does not shorten the grace period": {
 			in: RemovalInput{Decided: true, Targets: fleet(2, both(left(time.Second), approved("delete-x")), both(long, approved("delete-x")))},
-			want: RemovalPlan{Remove: []string{"c1"}, Waiting: waiting(InGracePeriod, "c0"),
+			want: RemovalPlan{Remove: []string{"c1"}, Waiting: waitsFor(InGracePeriod, "c0"),
 				RecheckAt: noon.Add(59 * time.Second)},
 		},
 		"an approval of another plan is none": {
 			in:   RemovalInput{Decided: true, Targets: fleet(2, long, long), Approval: Approval{PlanHash: planHash("delete", names(0, 2)), Verdict: Approved}},
-			want: RemovalPlan{Question: ask("c0", "c1"), Waiting: waiting(NeedsApproval, "c0", "c1")},
+			want: RemovalPlan{Question: ask("c0", "c1"), Waiting: waitsFor(NeedsApproval, "c0", "c1")},
 		},
 		"who may leave objects behind may not delete them": {
 			in: RemovalInput{Decided: true, Targets: fleet(2, both(long, approved("orphan-x")), long),
 				Approval: Approval{PlanHash: planHash("orphan", names(0, 1)), Verdict: Approved}},
-			want: RemovalPlan{Question: ask("c0", "c1"), Waiting: waiting(NeedsApproval, "c0", "c1")},
+			want: RemovalPlan{Question: ask("c0", "c1"), Waiting: waitsFor(NeedsApproval, "c0", "c1")},
 		},
 		"one that leaves after the approval is asked for by itself": {
 			in:   RemovalInput{Decided: true, Targets: fleet(3, both(long, approved("delete-x")), both(long, approved("delete-x"), deleting), long)},
@@ -209,11 +209,11 @@ func TestRemovals(t *testing.T) {
 		},
 		"what is rejected stays": {
 			in:   RemovalInput{Decided: true, Targets: fleet(2, long, long), Approval: Approval{PlanHash: planHash("delete", names(0, 1)), Verdict: Rejected, By: "ada"}},
-			want: RemovalPlan{Question: ask("c0", "c1"), Waiting: waiting(ApprovalRejected, "c0", "c1")},
+			want: RemovalPlan{Question: ask("c0", "c1"), Waiting: waitsFor(ApprovalRejected, "c0", "c1")},
 		},
 		"what is rejected stays even when it is no longer too much": {
 			in:   RemovalInput{Decided: true, Clusters: names(1, 9), Targets: fleet(10, long), Approval: Approval{PlanHash: planHash("delete", names(0, 0)), Verdict: Rejected, By: "ada"}},
-			want: RemovalPlan{Question: ask("c0"), Waiting: waiting(ApprovalRejected, "c0")},
+			want: RemovalPlan{Question: ask("c0"), Waiting: waitsFor(ApprovalRejected, "c0")},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -409,7 +409,7 @@ func (w *removalWorld) answer(verdict Verdict) {
 }
 
 func TestRemovalsHold(t *testing.T) {
-	for seed := range int64(1000) {
+	for seed := range int64(500) {
 		w := newRemovalWorld(seed)
 		for range 60 {
 			w.happen()

@@ -1,5 +1,6 @@
-// Package rollout decides how instances move: Removals says from which clusters
-// one is taken away. It is pure: a value in, a value out, the time given. What
+// Package rollout decides how instances move: Next says which clusters move to
+// which revision now, Removals from which clusters an instance is taken away. It
+// is pure: a value in, a value out, the time given. What
 // a caller has to remember is in the values that it stores, so that one which
 // is restarted at any point goes on where it was.
 package rollout
@@ -37,17 +38,19 @@ const (
 type Question struct {
 	// PlanHash stands for what exactly is to be done, to which clusters.
 	PlanHash string
+	// Group that a rollout is to go on with.
+	Group GroupID
 	// Clusters that it concerns, by name in ascending order.
 	Clusters []string
 	// Message is the question in a sentence.
 	Message string
 }
 
-// planHash of clusters, which are sorted. Its first part says in the open what
-// is to be done to them.
-func planHash(action string, clusters []string) string {
+// planHash of what is to be done, in a fixed order. Its first part says in the
+// open what kind of thing that is.
+func planHash(action string, words []string) string {
 	sum := sha256.New()
-	_, _ = io.WriteString(sum, action+"\n"+strings.Join(clusters, "\n")) // a hash never fails to write
+	_, _ = io.WriteString(sum, action+"\n"+strings.Join(words, "\n")) // a hash never fails to write
 	return action + "-" + hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
