@@ -63,6 +63,9 @@ type Plan struct {
 	Donors []*workv1.ManifestWork
 	// Delete names works that nothing is left in.
 	Delete []string
+	// Leaving are the objects in works that have to leave, in this step or a later
+	// one: those that are still in Works and Donors wait for their turn.
+	Leaving []workv1.ResourceIdentifier
 	// Remaining is the number of objects that still have to leave, in this
 	// step or a later one.
 	Remaining int
@@ -111,6 +114,9 @@ func Build(in Input) (Plan, error) {
 	tooLarge = append(tooLarge, refused...)
 	leaving := leavingManifests(shipped, wanted)
 	plan := Plan{TooLarge: tooLarge, Remaining: len(leaving) + len(in.Elsewhere.Leaving)}
+	for _, m := range leaving {
+		plan.Leaving = append(plan.Leaving, m.id)
+	}
 	if plan.Remaining > 0 {
 		if plan.Withheld = withhold(in, unresolved); plan.Withheld == "" {
 			plan.Leaves, plan.Wave = true, highestWave(leaving, in.Elsewhere.Leaving)
