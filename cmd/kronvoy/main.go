@@ -50,6 +50,7 @@ func newCommand() *cobra.Command {
 		joinCommand(),
 		lintCommand(),
 		migrateCommand(),
+		previewCommand(),
 		renderCommand(),
 		rolloutCommand(),
 		statusCommand(),

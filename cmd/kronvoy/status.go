@@ -11,12 +11,14 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	clusterv1alpha1 "open-cluster-management.io/api/cluster/v1alpha1"
@@ -180,8 +182,9 @@ func writeEncoded(w io.Writer, output string, value any) error {
 	return err
 }
 
-// hubClient reads a kubeconfig the way kubectl does.
-func hubClient(kubeconfig, kubeContext, namespace string) (client.Client, string, error) {
+// hubConfig reads a kubeconfig the way kubectl does; an empty namespace becomes
+// the context's.
+func hubConfig(kubeconfig, kubeContext, namespace string) (*rest.Config, string, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: kubeContext})
@@ -195,9 +198,18 @@ func hubClient(kubeconfig, kubeContext, namespace string) (client.Client, string
 		}
 	}
 	config.QPS, config.Burst = 50, 100
+	return config, namespace, nil
+}
+
+// hubClient is a client for the hub that a kubeconfig names.
+func hubClient(kubeconfig, kubeContext, namespace string) (client.Client, string, error) {
+	config, namespace, err := hubConfig(kubeconfig, kubeContext, namespace)
+	if err != nil {
+		return nil, "", err
+	}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		authenticationv1.AddToScheme, certificatesv1.AddToScheme, corev1.AddToScheme, coordinationv1.AddToScheme, apiextensionsv1.AddToScheme,
+		appsv1.AddToScheme, authenticationv1.AddToScheme, certificatesv1.AddToScheme, corev1.AddToScheme, coordinationv1.AddToScheme, apiextensionsv1.AddToScheme,
 		clusterv1.Install, clusterv1alpha1.Install, clusterv1beta1.Install, clusterv1beta2.Install, workv1.Install, kronvoyv1alpha1.AddToScheme, krov1alpha1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {

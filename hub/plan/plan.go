@@ -63,6 +63,9 @@ type Input struct {
 	// Works are those of the instance on this cluster, with their reports by name.
 	Works   []*workv1.ManifestWork
 	Reports map[string]*kronvoyv1alpha1.WorkReport
+	// Observed stands in the place of what works and reports tell, where there is
+	// no cluster that could; nil otherwise.
+	Observed map[string]graph.Observed
 	// Decisions are what people decided about drift here.
 	Decisions []kronvoyv1alpha1.DriftDecision
 	// Children are the nested instances that the Target lists, and Live what was
@@ -112,6 +115,9 @@ func Evaluate(in Input) Plan {
 	if refused := in.Reserved.refuse(in.ClusterName, in.Identity.Namespace); refused != "" {
 		p.block("", refused)
 		return p
+	}
+	if in.Observed != nil {
+		p.Feedback.Observed = maps.Clone(in.Observed)
 	}
 	parent := in.parent()
 	nested.Observe(in.Graph, in.Children, in.Live, parent, p.Feedback.Observed)

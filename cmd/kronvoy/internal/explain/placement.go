@@ -91,6 +91,8 @@ type Placement struct {
 	Selected int `json:"selected"`
 	// RecheckAt is when the decision may become another one by time alone.
 	RecheckAt *time.Time `json:"recheckAt,omitempty"`
+	// Groups are the selected clusters, as the hub writes them.
+	Groups []placement.Group `json:"-"`
 	// Clusters that may be selected come first, by rank; the others by name.
 	Clusters []Cluster `json:"clusters"`
 }
@@ -138,6 +140,7 @@ func (o Objects) Of(namespace, name string, now time.Time) (Placement, error) {
 	own, _ := convert.Decisions(p, o.Decisions)
 	previous := convert.Decided(own)
 	decision := placement.Select(policy, clusters, previous, now)
+	out.Groups = decision.Groups
 	out.Undecided, out.Selected = decision.Undecided, len(decision.Clusters)
 	if !decision.RecheckAt.IsZero() {
 		out.RecheckAt = &decision.RecheckAt
