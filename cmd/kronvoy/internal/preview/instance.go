@@ -5,6 +5,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/nested"
+	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
@@ -171,7 +173,7 @@ func (s *simulation) clusters(out *Instance, p *placing) error {
 		if target == nil {
 			row.Change = Joins
 			place := p.decision.Places[name]
-			row.Reason, row.Message = s.why(p.identity.Namespace, place.Placement, name)
+			row.Reason, row.Message = s.why(rollout.RevisionNamespace(p.instance, s.HubNamespace), place.Placement, name)
 			target = &kronvoyv1alpha1.Target{
 				ObjectMeta: metav1.ObjectMeta{
 					Namespace: name, Name: p.identity.TargetName(), Labels: map[string]string{kronvoyv1alpha1.LabelInstance: p.identity.Hash()},
@@ -261,16 +263,16 @@ func (s *simulation) leaving(p *placing) (map[string]Cluster, error) {
 		case placementrollout.NeedsApproval, placementrollout.ApprovalRejected, placementrollout.ClusterUnreachable, placementrollout.PlacementUndecided:
 			row.Held = true
 		case placementrollout.InGracePeriod:
-			row.Message = fmt.Sprintf("removed after %s", in.Policy.GracePeriod.Round(time.Second))
+			if row.Message = ""; in.Policy.GracePeriod > 0 {
+				row.Message = fmt.Sprintf("removed after %s", in.Policy.GracePeriod.Round(time.Second))
+			}
 		}
 		out[w.Cluster] = row
 	}
 	for name, row := range out {
 		if why, message := s.whyNot(p, name); why != "" && row.Reason != string(placementrollout.NeedsApproval) {
 			row.Reason = why
-			if message != "" {
-				row.Message = message + "; " + row.Message
-			}
+			row.Message = strings.Join(slices.DeleteFunc([]string{message, row.Message}, func(s string) bool { return s == "" }), "; ")
 		}
 		out[name] = row
 	}
@@ -280,13 +282,22 @@ func (s *simulation) leaving(p *placing) (map[string]Cluster, error) {
 // defaultMaxPercent is the default of a Distribution's spec.removal.maxPercent.
 const defaultMaxPercent = 30
 
-// whyNot says why none of an instance's Placements selects a cluster.
+// whyNot says why an instance's Placement does not select a cluster; of several
+// the first that was decided anew.
 func (s *simulation) whyNot(p *placing, cluster string) (reason, message string) {
-	for key := range s.explains {
-		if key.Namespace != p.identity.Namespace {
-			continue
+	var names []string
+	switch {
+	case p.owner == nil || p.owner.Spec.Placement == nil:
+		names = []string{p.instance.GetLabels()[kronvoyv1alpha1.LabelPlacement]}
+	case p.owner.Spec.Placement.ClusterSelector != nil:
+		names = []string{policy.PlacementName(p.owner.Name)}
+	default:
+		for _, ref := range p.owner.Spec.Placement.Refs {
+			names = append(names, ref.Name)
 		}
-		if reason, message = s.why(key.Namespace, key.Name, cluster); reason != "" {
+	}
+	for _, name := range names {
+		if reason, message = s.why(rollout.RevisionNamespace(p.instance, s.HubNamespace), name, cluster); reason != "" {
 			return reason, message
 		}
 	}

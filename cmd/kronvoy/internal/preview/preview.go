@@ -185,6 +185,7 @@ func (s *simulation) suppose(documents []*manifest.Document) error {
 // becomes what is there.
 func (s *simulation) change(documents []*manifest.Document) (Result, error) {
 	concerned := map[work.Identity]*scope{}
+	clear(s.explains)
 	var result Result
 	changes, err := s.definitions(documents, concerned, &result)
 	if err != nil {

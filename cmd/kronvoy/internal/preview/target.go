@@ -80,7 +80,16 @@ func (s *simulation) plan(target *kronvoyv1alpha1.Target) (*planned, error) {
 			return nil, err
 		}
 	}
-	return t, nil
+	told := target.DeepCopy()
+	told.Status.Nodes = nil
+	for _, n := range t.last.Evaluation.Nodes {
+		node := kronvoyv1alpha1.NodeStatus{ID: n.ID, State: string(n.State)}
+		if n.Issue != nil {
+			node.Message = n.Issue.Error()
+		}
+		told.Status.Nodes = append(told.Status.Nodes, node)
+	}
+	return t, s.memory.put(told)
 }
 
 func (s *simulation) build(in *plan.Input, p *plan.Plan) error {
@@ -270,10 +279,6 @@ func (s *simulation) waits(row *Cluster, t *planned, target *kronvoyv1alpha1.Tar
 	if s.lacksNamespace(row, t) {
 		row.Resources = append([]Resource{{Action: Created, APIVersion: "v1", Kind: "Namespace", Name: t.in.Identity.Namespace}}, row.Resources...)
 	}
-	if len(row.Resources)+len(row.Failures) == 0 && row.Change == "" && s.Live == nil {
-		// Without a cluster that would tell, resources wait for the same as before.
-		row.Waits = nil
-	}
 }
 
 // lacksNamespace says whether the instance's namespace has to be made on the
@@ -294,7 +299,11 @@ func (s *simulation) cascade(row *Cluster, p *placing, t *planned, target *kronv
 	if t.last.Nested == nil {
 		return nil
 	}
-	parent := target.DeepCopy()
+	parent := &kronvoyv1alpha1.Target{}
+	if err := s.memory.Get(s.ctx, client.ObjectKeyFromObject(target), parent); err != nil {
+		return err
+	}
+	parent = parent.DeepCopy()
 	parent.Status.Children = t.last.Nested.Children
 	if err := s.memory.put(parent); err != nil {
 		return err

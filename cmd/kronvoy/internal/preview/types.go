@@ -159,10 +159,10 @@ func (r *Result) summarize() {
 		s.Issues += len(i.Issues)
 		for _, c := range i.Clusters {
 			clusters[c.Name] = true
-			switch {
-			case c.Change == Joins:
+			switch c.Change {
+			case Joins:
 				s.Joins++
-			case c.Change == Leaves:
+			case Leaves:
 				s.Leaves++
 			}
 			if c.Held {
