@@ -43,7 +43,7 @@ func (m manifest) shippedAs(before manifest) manifest {
 // the status the agent will write.
 const (
 	configBytes = 614
-	statusBytes = 1126
+	statusBytes = 1262
 )
 
 // projected is how much a manifest adds to its work once the agent answered.
