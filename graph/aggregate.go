@@ -148,6 +148,16 @@ func (c *compiler) aggregate(name, text, at string, status *schema.Decl) (aggreg
 // memberFields declares what every cluster has, whatever the author's status is.
 var memberFields = memberDecl(schema.Anything())
 
+// Same tells whether these are the same expressions as others, over the same kind.
+func (a *Aggregates) Same(other *Aggregates) bool {
+	if a == nil || other == nil {
+		return a == other
+	}
+	return slices.EqualFunc(a.list, other.list, func(x, y aggregate) bool {
+		return x.name == y.name && x.expr.Source == y.expr.Source
+	})
+}
+
 // Under are these aggregates with others over them, which count where names are
 // the same. Both are of one kind.
 func (a *Aggregates) Under(over *Aggregates) *Aggregates {
@@ -197,7 +207,7 @@ func (a *Aggregates) Evaluate(members []Member) ([]Aggregated, Issues) {
 		rows[i] = a.member.Normalize(map[string]any{"name": m.Name, "labels": m.Labels, "group": m.Group, "revision": m.Revision, "ready": m.Ready, "status": status})
 	}
 	budget := expr.NewBudget()
-	budget.Cost = aggregatesCost
+	budget.Cost, budget.Bytes = aggregatesCost, maxAggregatesBytes
 	var out []Aggregated
 	for _, x := range a.list {
 		value, err := x.value(rows, budget)
@@ -212,16 +222,25 @@ func (a *Aggregates) Evaluate(members []Member) ([]Aggregated, Issues) {
 	return out, issues
 }
 
-// maxAggregateBytes is how large the value of one aggregate may be: all of them
-// are in one object's status.
-const maxAggregateBytes = 8 << 10
+// How large the value of one aggregate may be, and those of all: they are in one
+// object's status.
+const (
+	maxAggregateBytes  = 8 << 10
+	maxAggregatesBytes = 64 << 10
+)
 
 func (x *aggregate) value(rows []any, budget *expr.Budget) (any, error) {
 	value, err := x.expr.Eval(members(rows), nil, budget)
 	if err != nil {
 		return nil, err
 	}
-	return expr.JSON(value, false, &expr.Budget{Bytes: maxAggregateBytes})
+	room := &expr.Budget{Bytes: min(budget.Bytes, maxAggregateBytes)}
+	granted := room.Bytes
+	out, err := expr.JSON(value, false, room)
+	if err == nil {
+		budget.Bytes -= granted - room.Bytes
+	}
+	return out, err
 }
 
 // members are the variables of an aggregate.
@@ -239,7 +258,8 @@ func (x *aggregate) explain(err error, members []Member, rows []any, budget *exp
 		issue.Reason = "TooCostly"
 		return issue
 	case errors.Is(err, expr.ErrTooLarge):
-		issue.Reason, issue.Message = "TooLarge", fmt.Sprintf("the value is larger than %d bytes", maxAggregateBytes)
+		issue.Reason = "TooLarge"
+		issue.Message = fmt.Sprintf("the value is larger than %d bytes, or all values together than %d", maxAggregateBytes, maxAggregatesBytes)
 		return issue
 	case expr.IsLookup(err):
 		issue.Reason = "ValueMissing"

@@ -41,7 +41,7 @@ func TestAggregatesAreValuesOverAllClusters(t *testing.T) {
 		"a label that is not there":      {"${clusters.map(c, c.labels.zone)}", "spec.aggregate.x ValueMissing: cluster eu-west has no labels.zone yet"},
 		"an index":                       {"${clusters[7].name}", "spec.aggregate.x ValueMissing: index out of bounds: 7"},
 		"a function on nothing":          {"${clusters.filter(c, c.name == 'x').map(c, c.status.ready).min()}", "spec.aggregate.x EvaluationFailed: min called on empty list"},
-		"a value too large for a status": {"${lists.range(2000).map(i, clusters[0].name)}", "spec.aggregate.x TooLarge: the value is larger than 8192 bytes"},
+		"a value too large for a status": {"${lists.range(2000).map(i, clusters[0].name)}", "spec.aggregate.x TooLarge: the value is larger than 8192 bytes, or all values together than 65536"},
 		"a syntax error has its place":   {"${size(clusters}", "spec.aggregate.x@15 SyntaxError: missing ')' at '<EOF>'"},
 		"a field that is not there":      {"${clusters.map(c, c.status.redy)}", `spec.aggregate.x@27 UnknownField: unknown field "redy"`},
 		"a list has no fields":           {"${clusters.name}", "spec.aggregate.x@10 TypeMismatch: a list has no fields"},

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/hub/definition"
 )
@@ -58,10 +59,12 @@ func (v *Validator) ValidateCreate(ctx context.Context, rgd *krov1alpha1.Resourc
 	return v.judge(ctx, rgd)
 }
 
-// ValidateUpdate implements admission.Validator. Only a changed spec is judged:
-// nothing else is the author's, and a finalizer must always come and go.
+// ValidateUpdate implements admission.Validator. Only a changed spec is judged, and
+// changed aggregates: nothing else is the author's, and a finalizer must always
+// come and go.
 func (v *Validator) ValidateUpdate(ctx context.Context, before, after *krov1alpha1.ResourceGraphDefinition) (admission.Warnings, error) {
-	if after.DeletionTimestamp != nil || equality.Semantic.DeepEqual(before.Spec, after.Spec) {
+	same := before.Annotations[kronvoyv1alpha1.AnnotationAggregate] == after.Annotations[kronvoyv1alpha1.AnnotationAggregate]
+	if after.DeletionTimestamp != nil || same && equality.Semantic.DeepEqual(before.Spec, after.Spec) {
 		return nil, nil
 	}
 	return v.judge(ctx, after)

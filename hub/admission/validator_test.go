@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/graph/schema/builtin"
 	"github.com/kronvoy/kronvoy/hub/definition"
@@ -134,6 +135,8 @@ func TestOnlyAChangedSpecIsJudged(t *testing.T) {
 	finalized, deleting := bad.DeepCopy(), app(t, "worse", good)
 	finalized.Finalizers = []string{definition.Finalizer}
 	deleting.DeletionTimestamp = &metav1.Time{}
+	aggregating := app(t, "string", good)
+	aggregating.Annotations = map[string]string{kronvoyv1alpha1.AnnotationAggregate: `{"total": "${size(cluster)}"}`}
 	tests := map[string]struct {
 		before, after *krov1alpha1.ResourceGraphDefinition
 		refused       bool
@@ -142,6 +145,7 @@ func TestOnlyAChangedSpecIsJudged(t *testing.T) {
 		"it is being deleted":       {bad, deleting, false},
 		"the spec changes":          {app(t, "string", good), bad, true},
 		"the spec changes for good": {bad, app(t, "string", good), false},
+		"its aggregates change":     {app(t, "string", good), aggregating, true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ package convert
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
 )
 
@@ -29,7 +31,7 @@ func Source(rgd *krov1alpha1.ResourceGraphDefinition) (graph.Source, error) {
 		return graph.Source{}, fmt.Errorf("spec.schema is missing")
 	}
 	d := &decoder{}
-	out := graph.Source{Name: rgd.Name, Schema: d.schema(rgd.Spec.Schema)}
+	out := graph.Source{Name: rgd.Name, Schema: d.schema(rgd.Spec.Schema), Aggregates: d.aggregates(rgd.Annotations[kronvoyv1alpha1.AnnotationAggregate])}
 	for i, r := range rgd.Spec.Resources {
 		if r == nil {
 			return graph.Source{}, fmt.Errorf("spec.resources[%d] is null", i)
@@ -88,6 +90,27 @@ func (d *decoder) node(r *krov1alpha1.Resource, at string) graph.NodeSource {
 			APIVersion: e.APIVersion, Kind: e.Kind, Name: e.Metadata.Name, Namespace: e.Metadata.Namespace,
 			Selector: d.value(e.Metadata.Selector, at+".externalRef.metadata.selector"),
 		}
+	}
+	return out
+}
+
+// aggregates decodes the annotation that holds them; nil when it is not given.
+func (d *decoder) aggregates(text string) map[string]string {
+	if text == "" || d.err != nil {
+		return nil
+	}
+	const at = "metadata.annotations['" + kronvoyv1alpha1.AnnotationAggregate + "']"
+	var out map[string]string
+	err := json.Unmarshal([]byte(text), &out)
+	var syntax *json.SyntaxError
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		d.err = fmt.Errorf("%s: at offset %d: %w", at, syntax.Offset, err)
+	case errors.As(err, &wrong):
+		d.err = fmt.Errorf("%s: at offset %d: this must be a JSON object of texts, as in {\"total\": \"${…}\"}, and here is a %s", at, wrong.Offset, wrong.Value)
+	case err != nil:
+		d.err = fmt.Errorf("%s: %w", at, err)
 	}
 	return out
 }

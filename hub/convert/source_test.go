@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
 )
 
@@ -17,7 +18,7 @@ func raw(s string) runtime.RawExtension { return runtime.RawExtension{Raw: []byt
 
 func TestSource(t *testing.T) {
 	rgd := &krov1alpha1.ResourceGraphDefinition{
-		ObjectMeta: metav1.ObjectMeta{Name: "app"},
+		ObjectMeta: metav1.ObjectMeta{Name: "app", Annotations: map[string]string{kronvoyv1alpha1.AnnotationAggregate: `{"total": "${size(clusters)}"}`}},
 		Spec: krov1alpha1.ResourceGraphDefinitionSpec{
 			Schema: &krov1alpha1.Schema{
 				Kind: "App", APIVersion: "v1alpha1", Spec: raw(`{"a": "integer"}`), Status: raw(`null`), ShortNames: []string{"a"},
@@ -33,7 +34,7 @@ func TestSource(t *testing.T) {
 		},
 	}
 	want := graph.Source{
-		Name: "app",
+		Name: "app", Aggregates: map[string]string{"total": "${size(clusters)}"},
 		Schema: graph.SchemaSource{
 			Group: "kro.run", Version: "v1alpha1", Kind: "App", Scope: graph.Namespaced, Spec: map[string]any{"a": "integer"},
 			ShortNames: []string{"a"}, Labels: map[string]string{"l": "v"},
@@ -60,6 +61,11 @@ func TestSourceRefuses(t *testing.T) {
 		return &krov1alpha1.ResourceGraphDefinition{Spec: krov1alpha1.ResourceGraphDefinitionSpec{
 			Schema: &krov1alpha1.Schema{Spec: raw(spec)}, Resources: resources}}
 	}
+	aggregating := func(text string) *krov1alpha1.ResourceGraphDefinition {
+		rgd := with(`{}`)
+		rgd.Annotations = map[string]string{kronvoyv1alpha1.AnnotationAggregate: text}
+		return rgd
+	}
 	tests := map[string]struct {
 		in   *krov1alpha1.ResourceGraphDefinition
 		want string
@@ -70,8 +76,14 @@ func TestSourceRefuses(t *testing.T) {
 		"broken JSON":     {with(`{"a":`), "spec.schema.spec: "},
 		"null":            {with(`{}`, nil), "spec.resources[0] is null"},
 		"a text template": {with(`{}`, &krov1alpha1.Resource{Template: raw(`"x"`)}), "spec.resources[0].template: expected an object, got a string"},
-		"too deep":        {with(strings.Repeat(`{"a":`, 300) + "1" + strings.Repeat("}", 300)), "nested deeper than 200 levels"},
-		"too large":       {with(`{"a":"` + strings.Repeat("x", maxBytes) + `"}`), "larger than"},
+		"aggregates that are no JSON": {
+			aggregating(`{"total": }`), "metadata.annotations['kronvoy.io/aggregate']: at offset 11: invalid character",
+		},
+		"aggregates that are no text": {
+			aggregating(`{"total": 1}`), "metadata.annotations['kronvoy.io/aggregate']: at offset 11: this must be a JSON object of texts",
+		},
+		"too deep":  {with(strings.Repeat(`{"a":`, 300) + "1" + strings.Repeat("}", 300)), "nested deeper than 200 levels"},
+		"too large": {with(`{"a":"` + strings.Repeat("x", maxBytes) + `"}`), "larger than"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -209,7 +209,7 @@ func (r *Reconciler) start(serving Serving, number int64, o *outcome) error {
 		return err
 	}
 	o.controller = met("Running", "instances are watched")
-	if known && old.Revision != serving.Revision {
+	if known && (old.Revision != serving.Revision || !old.Graph.Aggregates().Same(serving.Graph.Aggregates())) {
 		r.Kinds.Changed(gvk)
 	}
 	return nil

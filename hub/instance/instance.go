@@ -137,8 +137,9 @@ type scope struct {
 	serving definition.Serving
 	served  bool
 	newest  *appsv1.ControllerRevision
-	// refused is why there is no revision of the instance as it is now.
-	refused *policy.InvalidError
+	// refused is why there is no revision of the instance as it is now; empty if
+	// there is.
+	refused string
 }
 
 // Reconcile runs load, teardown or finalizer, revision and status, in this

@@ -29,7 +29,7 @@ import (
 func (r *Reconciler) ensureRevision(ctx context.Context, s *scope) error {
 	spec, _ := s.instance.Object["spec"].(map[string]any)
 	overrides, err := r.overridesOf(s)
-	if err != nil && !errors.As(err, &s.refused) {
+	if err != nil {
 		return err
 	}
 	wanted := revision.Instance{Definition: s.serving.Revision, DefinitionHash: s.serving.Graph.Hash(), Spec: spec, Overrides: overrides}
@@ -40,7 +40,7 @@ func (r *Reconciler) ensureRevision(ctx context.Context, s *scope) error {
 		return fmt.Errorf("listing revisions of %s: %w", s.identity, err)
 	}
 	s.newest = revision.Newest(cached.Items)
-	if s.refused != nil {
+	if s.refused != "" {
 		s.newest = revision.Newest(revision.Own(cached.Items, s.instance))
 		return nil
 	}
@@ -51,13 +51,18 @@ func (r *Reconciler) ensureRevision(ctx context.Context, s *scope) error {
 	return err
 }
 
-// overridesOf are those of the Distribution that owns the instance.
+// overridesOf are those of the Distribution that owns the instance; with any that
+// do not fit the kind the scope says so, and there are none.
 func (r *Reconciler) overridesOf(s *scope) ([]kronvoyv1alpha1.Override, error) {
 	overrides, err := policy.Overrides(s.owner)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		_, err = r.overrides.Compile(s.serving.Graph, overrides)
 	}
-	_, err = r.overrides.Compile(s.serving.Graph, overrides)
+	var invalid *policy.InvalidError
+	if errors.As(err, &invalid) {
+		s.refused = invalid.Error()
+		return nil, nil
+	}
 	return overrides, err
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/status"
 )
@@ -42,7 +43,6 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 		Deleting:      s.instance.GetDeletionTimestamp() != nil,
 		Suspended:     rollout.Suspended(s.instance),
 		Targets:       s.targets,
-		Regions:       r.regions(ctx, s.targets),
 		Previous:      previous,
 		Now:           metav1.NewTime(r.Clock.Now()),
 		Placed:        decision.Decided && len(decision.Clusters) > 0,
@@ -59,15 +59,22 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 	if in.Approvals, err = index.ApprovalRequests(ctx, r.Client, rollout.RevisionNamespace(s.instance, r.Namespace), s.identity); err != nil {
 		return reconcile.Result{}, err
 	}
-	if s.refused != nil {
+	if s.refused != "" {
 		in.Placed, in.PlacedReason = false, kronvoyv1alpha1.ReasonInvalidDistribution
-		in.PlacedMessage = fmt.Sprintf("Distribution %s cannot be used: %v; what is shipped of the instance stays as it is", s.owner.Name, s.refused)
+		in.PlacedMessage = fmt.Sprintf("Distribution %s cannot be used: %s; what is shipped of the instance stays as it is", s.owner.Name, s.refused)
+	}
+	r.describe(ctx, &in)
+	in.Groups = make(map[string]string, len(decision.Places))
+	for cluster, place := range decision.Places {
+		in.Groups[cluster] = place.Group
 	}
 	if s.newest != nil {
 		in.Revision = s.newest.Name
 	}
 	if s.served {
 		in.FleetField, in.AuthorConditions = s.serving.Graph.FleetField(), s.serving.Graph.HasConditions()
+		// What is wrong with those of the Distribution its condition Accepted says.
+		in.Aggregates, _ = policy.Aggregates(s.serving.Graph, s.owner)
 	} else {
 		in.FleetField = status.FleetFieldIn(previous)
 		in.AuthorConditions = status.HadAuthorConditions(previous, in.FleetField)
@@ -117,19 +124,20 @@ func (r *Reconciler) announce(s *scope, previous, summary map[string]any, fleetF
 	}
 }
 
-func (r *Reconciler) regions(ctx context.Context, targets []kronvoyv1alpha1.Target) map[string]string {
-	regions := make(map[string]string, len(targets))
-	for i := range targets {
+// describe adds the labels and regions of the instance's clusters.
+func (r *Reconciler) describe(ctx context.Context, in *status.Input) {
+	in.Labels, in.Regions = make(map[string]map[string]string, len(in.Targets)), make(map[string]string, len(in.Targets))
+	for i := range in.Targets {
 		var c clusterv1.ManagedCluster
-		if err := r.Client.Get(ctx, client.ObjectKey{Name: targets[i].Namespace}, &c, client.UnsafeDisableDeepCopy); err != nil {
+		if err := r.Client.Get(ctx, client.ObjectKey{Name: in.Targets[i].Namespace}, &c, client.UnsafeDisableDeepCopy); err != nil {
 			continue
 		}
+		in.Labels[c.Name] = c.Labels
 		for _, label := range RegionLabels {
 			if region := c.Labels[label]; region != "" {
-				regions[c.Name] = region
+				in.Regions[c.Name] = region
 				break
 			}
 		}
 	}
-	return regions
 }

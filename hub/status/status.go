@@ -15,6 +15,7 @@ import (
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/graph"
 )
 
 const (
@@ -45,8 +46,13 @@ type Input struct {
 	Targets  []kronvoyv1alpha1.Target
 	// Approvals are the questions about the instance that people are asked.
 	Approvals []kronvoyv1alpha1.ApprovalRequest
-	// Regions of the clusters, by name.
+	// Regions of the clusters, by name, and their Labels and decision Groups, which
+	// aggregates see.
 	Regions map[string]string
+	Labels  map[string]map[string]string
+	Groups  map[string]string
+	// Aggregates are expressions over all clusters; nil for none.
+	Aggregates *graph.Aggregates
 	// FleetField is where the fleet's summary goes: fleet, or kronvoyFleet
 	// where the author has a field of that name.
 	FleetField string
@@ -76,7 +82,8 @@ func Summarize(in Input) map[string]any {
 	slices.SortFunc(targets, func(a, b kronvoyv1alpha1.Target) int { return cmp.Compare(a.Namespace, b.Namespace) })
 	count := tally(targets, in.Revision)
 
-	status, differing := authorValues(targets)
+	over := aggregate(in, targets)
+	status, differing := authorValues(targets, over.fields)
 	conditions := ofInstance(summarizeConditions(in, targets, count, differing), in)
 	issues := authorIssues(targets)
 	status["state"] = state(in, targets, count, conditions, issues)
@@ -84,6 +91,7 @@ func Summarize(in Input) map[string]any {
 	if len(issues) > 0 {
 		summary["issues"] = issues
 	}
+	over.tell(summary)
 	if in.AuthorConditions {
 		// The author's are the instance's, so the built-in ones stand here.
 		summary["conditions"] = stamp(conditions, builtinIn(in.Previous, in.FleetField), in)
@@ -182,10 +190,11 @@ func current(t *kronvoyv1alpha1.Target, revision string) bool {
 }
 
 // authorValues are the author's status fields: one cluster's as they are,
-// several clusters' where all that are ready agree. differing names the fields
-// where they do not.
-func authorValues(targets []kronvoyv1alpha1.Target) (values map[string]any, differing []string) {
+// several clusters' where all that are ready agree, and aggregates in the place of
+// those that have one. differing names the fields where they do not agree.
+func authorValues(targets []kronvoyv1alpha1.Target, aggregates map[string]any) (values map[string]any, differing []string) {
 	values = map[string]any{}
+	targets = staying(targets)
 	if len(targets) == 1 {
 		return valuesOf(&targets[0]), nil
 	}
@@ -209,6 +218,10 @@ func authorValues(targets []kronvoyv1alpha1.Target) (values map[string]any, diff
 			}
 		}
 		first = false
+	}
+	for field, value := range aggregates {
+		values[field] = value
+		delete(disagree, field)
 	}
 	for field := range disagree {
 		delete(values, field)
