@@ -196,28 +196,3 @@ func TestSpreadOverUniqueValuesIsQuick(t *testing.T) {
 		t.Fatal("it has not ended after 30 s")
 	}
 }
-
-func BenchmarkSelect(b *testing.B) {
-	const size = 10_000
-	fleet := randomFleet(rand.New(rand.NewSource(1)), size)
-	var previous []string
-	for i := range fleet {
-		if i%3 == 0 {
-			previous = append(previous, fleet[i].Name)
-		}
-	}
-	everything := []Set{{Name: "global", Selector: labels.Everything()}}
-	n := int32(size / 4)
-	for name, policy := range map[string]Policy{
-		"labels": {Sets: everything, Prioritizers: DefaultPrioritizers(), Predicates: []Predicate{{Labels: labels.SelectorFromSet(labels.Set{"size": "m"})}}},
-		"spread": {Sets: everything, NumberOfClusters: &n, Prioritizers: append(DefaultPrioritizers(), Prioritizer{Kind: Allocatable, Resource: "cpu", Weight: 1}),
-			Spread: []SpreadConstraint{{Key: "region", MaxSkew: 1}, {Key: "provider", Claim: true, MaxSkew: 2}}},
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				Select(policy, fleet, previous, noon)
-			}
-		})
-	}
-}

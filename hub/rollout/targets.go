@@ -135,6 +135,27 @@ func (f facts) removals(policy rollout.RemovalPolicy) rollout.RemovalInput {
 	return in
 }
 
+// Departure is what decides which clusters an instance leaves, for those who only
+// look.
+type Departure struct {
+	Decision Decision
+	Targets  []kronvoyv1alpha1.Target
+	// Owner is the Distribution that owns the instance; nil for none.
+	Owner       *kronvoyv1alpha1.Distribution
+	Unreachable func(cluster string) bool
+	Requests    []kronvoyv1alpha1.ApprovalRequest
+	// Grace is the period where no Distribution gives one.
+	Grace time.Duration
+	Now   time.Time
+}
+
+// Plan is what the hub does about clusters that leave, and by which policy.
+func (d Departure) Plan() (rollout.RemovalPlan, rollout.RemovalPolicy) {
+	f := facts{decision: d.Decision, targets: d.Targets, owner: d.Owner, unreachable: d.Unreachable, requests: d.Requests, grace: d.Grace, now: d.Now}
+	policy := f.policy()
+	return rollout.Removals(f.removals(policy)), policy
+}
+
 // newest question; one that it took the place of may not be gone yet.
 func newest(requests []kronvoyv1alpha1.ApprovalRequest) *kronvoyv1alpha1.ApprovalRequest {
 	if len(requests) == 0 {

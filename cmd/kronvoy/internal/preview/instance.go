@@ -151,10 +151,7 @@ func (s *simulation) clusters(out *Instance, p *placing) error {
 	}
 	leaving := map[string]Cluster{}
 	if p.decision.Decided {
-		var err error
-		if leaving, err = s.leaving(p); err != nil {
-			return err
-		}
+		leaving = s.leaving(p)
 	}
 	var todo []func() (Cluster, error)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
@@ -165,11 +162,17 @@ func (s *simulation) clusters(out *Instance, p *placing) error {
 		if target != nil && target.DeletionTimestamp != nil {
 			continue
 		}
-		if row, leaves := leaving[name]; leaves {
+		row, leaves := leaving[name]
+		if leaves && target.Spec.Removal != nil {
+			// It was on its way out before.
+			continue
+		}
+		if leaves && !row.Held {
 			todo = append(todo, func() (Cluster, error) { return s.leave(row, p, target) })
 			continue
 		}
-		row := Cluster{Name: name}
+		// One that is held is kept up to date: it may come back.
+		row.Name = name
 		if target == nil {
 			row.Change = Joins
 			place := p.decision.Places[name]
@@ -223,36 +226,16 @@ func parallel(todo []func() (Cluster, error)) ([]Cluster, error) {
 
 // leaving are the clusters that are in the instance's placement no more, with
 // what the rules of removal say of each.
-func (s *simulation) leaving(p *placing) (map[string]Cluster, error) {
-	in := placementrollout.RemovalInput{
-		Decided: true, Clusters: p.decision.Clusters, Now: s.Now,
-		Policy: placementrollout.RemovalPolicy{GracePeriod: s.GracePeriod, MaxPercent: defaultMaxPercent},
+func (s *simulation) leaving(p *placing) map[string]Cluster {
+	departure := rollout.Departure{
+		Decision: p.decision, Targets: p.targets, Owner: p.owner, Grace: s.GracePeriod, Now: s.Now,
+		Unreachable: func(name string) bool {
+			cluster := &clusterv1.ManagedCluster{}
+			err := s.memory.Get(s.ctx, client.ObjectKey{Name: name}, cluster)
+			return err != nil || !cluster.Spec.HubAcceptsClient || clusters.Unreachable(cluster)
+		},
 	}
-	if p.owner != nil {
-		removal := p.owner.Spec.Removal
-		if removal.GracePeriod != nil {
-			in.Policy.GracePeriod = removal.GracePeriod.Duration
-		}
-		if removal.MaxPercent != nil {
-			in.Policy.MaxPercent = int(*removal.MaxPercent)
-		}
-		in.Policy.RemoveUnreachable = removal.OnUnreachable == kronvoyv1alpha1.UnreachableRemove
-		in.Policy.Orphan = removal.Policy == kronvoyv1alpha1.RemovalOrphan
-	}
-	for i := range p.targets {
-		t := &p.targets[i]
-		found := placementrollout.RemovalTarget{Cluster: t.Namespace, Deleting: t.DeletionTimestamp != nil}
-		cluster := &clusterv1.ManagedCluster{}
-		if err := s.memory.Get(s.ctx, client.ObjectKey{Name: t.Namespace}, cluster); client.IgnoreNotFound(err) != nil {
-			return nil, err
-		}
-		found.Reachable = cluster.Name != "" && cluster.Spec.HubAcceptsClient && !clusters.Unreachable(cluster)
-		if t.Spec.Removal != nil {
-			found.LeavingSince, found.Approved = t.Spec.Removal.Since.Time, t.Spec.Removal.Approved
-		}
-		in.Targets = append(in.Targets, found)
-	}
-	plan := placementrollout.Removals(in)
+	plan, rules := departure.Plan()
 	out := map[string]Cluster{}
 	for _, cluster := range plan.Remove {
 		out[cluster] = Cluster{Name: cluster, Change: Leaves}
@@ -263,8 +246,8 @@ func (s *simulation) leaving(p *placing) (map[string]Cluster, error) {
 		case placementrollout.NeedsApproval, placementrollout.ApprovalRejected, placementrollout.ClusterUnreachable, placementrollout.PlacementUndecided:
 			row.Held = true
 		case placementrollout.InGracePeriod:
-			if row.Message = ""; in.Policy.GracePeriod > 0 {
-				row.Message = fmt.Sprintf("removed after %s", in.Policy.GracePeriod.Round(time.Second))
+			if row.Message = ""; rules.GracePeriod > 0 {
+				row.Message = fmt.Sprintf("removed after %s", rules.GracePeriod.Round(time.Second))
 			}
 		}
 		out[w.Cluster] = row
@@ -276,11 +259,8 @@ func (s *simulation) leaving(p *placing) (map[string]Cluster, error) {
 		}
 		out[name] = row
 	}
-	return out, nil
+	return out
 }
-
-// defaultMaxPercent is the default of a Distribution's spec.removal.maxPercent.
-const defaultMaxPercent = 30
 
 // whyNot says why an instance's Placement does not select a cluster; of several
 // the first that was decided anew.
@@ -340,7 +320,7 @@ func (s *simulation) leave(row Cluster, p *placing, target *kronvoyv1alpha1.Targ
 	}
 	orphan := p.owner != nil && p.owner.Spec.Removal.Policy == kronvoyv1alpha1.RemovalOrphan
 	for _, m := range sorted(contents) {
-		if m.ReadOnly || row.Held {
+		if m.ReadOnly {
 			continue
 		}
 		r, err := resourceOf(m)
@@ -352,9 +332,6 @@ func (s *simulation) leave(row Cluster, p *placing, target *kronvoyv1alpha1.Targ
 			r.Action = Orphaned
 		}
 		row.Resources = append(row.Resources, r)
-	}
-	if row.Held {
-		return row, nil
 	}
 	for _, ref := range target.Status.Children {
 		if ref.ReadOnly {
