@@ -47,6 +47,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/instance"
 	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/override"
 	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/registration"
 	"github.com/kronvoy/kronvoy/hub/rollout"
@@ -137,7 +138,7 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 
 	// The order is that of the path of the data.
 	c, reader := local.GetClient(), local.GetAPIReader()
-	placer := rollout.Placer{Reader: c, HubNamespace: opts.Namespace, Default: opts.DefaultPlacement}
+	placer := rollout.Placer{Reader: c, HubNamespace: opts.Namespace, Default: opts.DefaultPlacement, Unfit: unfit(store)}
 	var errs *multierror.Error
 	errs = multierror.Append(errs,
 		(&definition.Reconciler{
@@ -186,6 +187,19 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		return nil, fmt.Errorf("registering controllers: %w", err)
 	}
 	return &Hub{manager: mgr}, nil
+}
+
+// unfit compiles a Distribution's overrides for the kind as it is served.
+func unfit(store *definition.Store) func(*kronvoyv1alpha1.Distribution) error {
+	cache := &override.Cache{}
+	return func(d *kronvoyv1alpha1.Distribution) error {
+		serving, served := store.Serving(policy.KindOf(d))
+		if !served {
+			return nil
+		}
+		_, err := cache.Compile(serving.Graph, d.Spec.Overrides)
+		return err
+	}
 }
 
 // newManager limits the caches to what the hub needs, stripped of what it

@@ -90,6 +90,9 @@ type Placer struct {
 	// HubNamespace holds the Placements of cluster-scoped instances.
 	HubNamespace string
 	Default      DefaultPlacement
+	// Unfit says which overrides of a Distribution do not fit the kind of its
+	// instances; nil is nothing.
+	Unfit func(*kronvoyv1alpha1.Distribution) error
 }
 
 // Decide says where an instance runs that the given Distribution owns, nil for
@@ -123,7 +126,7 @@ func (p Placer) Decide(ctx context.Context, instance *unstructured.Unstructured,
 // byOwner is what a Distribution says; known is false when it leaves that to
 // others.
 func (p Placer) byOwner(ctx context.Context, d *kronvoyv1alpha1.Distribution) (decision Decision, known bool, err error) {
-	if _, err := policy.On(&d.Spec, nil); err != nil {
+	if err := p.unusable(d); err != nil {
 		return Decision{
 			By: Authority{ByDistribution, d.Name}, Reason: kronvoyv1alpha1.ReasonInvalidDistribution,
 			Message: fmt.Sprintf("Distribution %s cannot be used: %v", d.Name, err),
@@ -134,6 +137,13 @@ func (p Placer) byOwner(ctx context.Context, d *kronvoyv1alpha1.Distribution) (d
 	}
 	decision, err = p.ByDistribution(ctx, d)
 	return decision, true, err
+}
+
+func (p Placer) unusable(d *kronvoyv1alpha1.Distribution) error {
+	if _, err := policy.On(&d.Spec, nil); err != nil || p.Unfit == nil {
+		return err
+	}
+	return p.Unfit(d)
 }
 
 // ByDistribution says where the instances of a Distribution run that has a

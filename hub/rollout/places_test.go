@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"testing"
 
@@ -110,6 +111,14 @@ func TestWhereAnInstanceRuns(t *testing.T) {
 	}
 	broken := distribution("shop", nil)
 	broken.Spec.Policies = []kronvoyv1alpha1.DistributionPolicy{{ClusterSelector: selector("Like").ClusterSelector, Drift: kronvoyv1alpha1.DriftReport}}
+	misfit := distribution("shop", refs("prod"))
+	misfit.Spec.Overrides = []kronvoyv1alpha1.Override{{}}
+	unfit := func(d *kronvoyv1alpha1.Distribution) error {
+		if len(d.Spec.Overrides) == 0 {
+			return nil
+		}
+		return errors.New("spec.overrides[0].spec.size: unknown field")
+	}
 	by := func(placement string) Place { return Place{Placement: placement} }
 	cases := map[string]struct {
 		label   string
@@ -233,6 +242,11 @@ func TestWhereAnInstanceRuns(t *testing.T) {
 			want: Decision{By: shop, Reason: kronvoyv1alpha1.ReasonInvalidDistribution,
 				Message: `Distribution shop cannot be used: spec.policies[0].clusterSelector: "Like" is not a valid label selector operator`},
 		},
+		"its Distribution has overrides that do not fit": {
+			owner: misfit, objects: []client.Object{placement("prod"), decides("prod", "eu")},
+			want: Decision{By: shop, Reason: kronvoyv1alpha1.ReasonInvalidDistribution,
+				Message: `Distribution shop cannot be used: spec.overrides[0].spec.size: unknown field`},
+		},
 		"its Distribution cannot be used": {
 			label: "prod", owner: distribution("shop", selector("Like")), objects: []client.Object{placement("prod"), decides("prod", "eu")},
 			want: Decision{By: shop, Reason: kronvoyv1alpha1.ReasonInvalidDistribution, Shadowed: "prod",
@@ -249,7 +263,7 @@ func TestWhereAnInstanceRuns(t *testing.T) {
 			if tc.label != "" {
 				instance.SetLabels(map[string]string{kronvoyv1alpha1.LabelPlacement: tc.label})
 			}
-			got, err := Placer{Reader: reader(t, tc.objects...)}.Decide(context.Background(), instance, tc.owner)
+			got, err := Placer{Reader: reader(t, tc.objects...), Unfit: unfit}.Decide(context.Background(), instance, tc.owner)
 			if err != nil {
 				t.Fatal(err)
 			}
