@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/manifest"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/hub/convert"
@@ -34,8 +35,10 @@ func renderCommand() *cobra.Command {
 it, and print what each cluster would get.
 
 The files hold ResourceGraphDefinitions, instances of their kinds,
-ManagedClusters, and Distributions, whose policies are shown. Without any ManagedCluster the instances are rendered for the
-clusters named by --cluster, or for local-cluster.
+ManagedClusters, and Distributions, whose overrides are applied and whose
+policies are shown; where they place is left out of account. Without any
+ManagedCluster the instances are rendered for the clusters named by --cluster, or
+for local-cluster.
 
 Whatever can be applied is taken for applied and ready. A resource that needs a
 value which only the cluster knows is Pending, with the path of the value it
@@ -72,9 +75,11 @@ type rendering struct {
 	Instance string `json:"instance"`
 	// Distribution that would own the instance, and the service account that it
 	// names.
-	Distribution   string         `json:"distribution,omitempty"`
-	ServiceAccount string         `json:"serviceAccount,omitempty"`
-	Nodes          []renderedNode `json:"nodes"`
+	Distribution   string `json:"distribution,omitempty"`
+	ServiceAccount string `json:"serviceAccount,omitempty"`
+	// Overridden are the fields of the spec that it changes on this cluster.
+	Overridden []overriddenField `json:"overridden,omitempty"`
+	Nodes      []renderedNode    `json:"nodes"`
 	// Status of the instance as this cluster would report it.
 	Status map[string]any `json:"status,omitempty"`
 	// StatusWaitsFor says which fields are left out, and why.
@@ -272,8 +277,8 @@ func (b *bundle) render(clusters []graph.Cluster, observed observedObjects, show
 				f := newFinding(d, issues[0])
 				return nil, fmt.Errorf("%s:%d:%d: %w", f.File, f.Line, f.Column, issues.Err())
 			}
-			r := renderOne(definition.graph, instance, cluster, observed.of(cluster.Name))
-			if err := r.govern(ownerOf(instance, definition.graph, distributions), definition.graph, cluster); err != nil {
+			r, err := renderFor(definition.graph, instance, ownerOf(instance, definition.graph, distributions), cluster, observed.of(cluster.Name))
+			if err != nil {
 				return nil, err
 			}
 			if !showSecrets {
@@ -286,6 +291,24 @@ func (b *bundle) render(clusters []graph.Cluster, observed observedObjects, show
 		return nil, errors.New("the files hold no instance of the definitions")
 	}
 	return out, nil
+}
+
+// renderFor renders an instance as its Distribution would have it on a cluster,
+// nil for none. The error is about the Distribution; what is wrong on this
+// cluster alone is in the rendering.
+func renderFor(g *graph.Graph, instance map[string]any, owner *kronvoyv1alpha1.Distribution, cluster graph.Cluster, observed map[string][]map[string]any) (rendering, error) {
+	instance, overridden, fault, err := overrideFor(g, instance, owner, cluster)
+	if err != nil {
+		return rendering{}, err
+	}
+	r := rendering{Cluster: cluster.Name, Instance: instanceName(instance), Nodes: []renderedNode{}}
+	if fault != nil {
+		r.Errors = []string{fault.Error()}
+	} else {
+		r = renderOne(g, instance, cluster, observed)
+	}
+	r.Overridden = overridden
+	return r, r.govern(owner, g, cluster)
 }
 
 func (b *bundle) definitionOf(d *manifest.Document) *definition {

@@ -48,6 +48,11 @@ func compareFile(t *testing.T, file, got string) {
 	}
 }
 
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
 // TestExamples renders every example for each of its clusters: the documented
 // result is what comes out.
 func TestExamples(t *testing.T) {
@@ -65,8 +70,12 @@ func TestExamples(t *testing.T) {
 			if err != nil || len(clusters) == 0 {
 				t.Fatalf("no clusters: %v", err)
 			}
+			files := []string{"-f", file, "-f", filepath.Join(dir, "instance.yaml")}
+			if distribution := filepath.Join(dir, "distribution.yaml"); exists(distribution) {
+				files = append(files, "-f", distribution)
+			}
 			for _, cluster := range clusters {
-				args := []string{"render", "-f", file, "-f", filepath.Join(dir, "instance.yaml"), "-f", cluster}
+				args := append([]string{"render", "-f", cluster}, files...)
 				out, stderr, err := run(t, "", args...)
 				if err != nil {
 					t.Fatalf("render: %v\n%s", err, stderr)
@@ -94,6 +103,8 @@ func TestRender(t *testing.T) {
 	}
 	calm := "apiVersion: kronvoy.io/v1alpha1\nkind: Distribution\nmetadata: {name: calm, namespace: shop}\n" +
 		"spec: {instances: {apiVersion: kro.run/v1alpha1, kind: WebApp}, serviceAccountName: deployer, policies: [{nodes: [deployment], paths: [%s], drift: Ignore}, {deletion: Orphan}]}\n"
+	over := "apiVersion: kronvoy.io/v1alpha1\nkind: Distribution\nmetadata: {name: calm, namespace: shop}\n" +
+		"spec: {instances: {apiVersion: kro.run/v1alpha1, kind: WebApp}, overrides: [{expressions: {%s}}]}\n"
 	tests := map[string]struct {
 		stdin  string
 		args   []string
@@ -103,6 +114,13 @@ func TestRender(t *testing.T) {
 		"what a Distribution says": {
 			stdin: fmt.Sprintf(calm, "spec.replicas"), args: append(base, "--cluster", "us-east", "-f", "-"),
 			out: []string{"distribution: calm\n", "serviceAccount: deployer\n", "  policies:\n    deletion: Orphan\n    fields:\n    - drift: Ignore\n      paths:\n      - spec.replicas\n"},
+		},
+		"an override that is not valid on a cluster": {
+			stdin: fmt.Sprintf(over, "port: \"${size(cluster.labels.region) * 10000}\""), args: append(base, "-f", "-"),
+			out: []string{"cluster: eu-west\ndistribution: calm\nerrors:\n- 'with spec.overrides[0]", "cluster: ap-south"}, failed: "not everything could be rendered",
+		},
+		"an override of no field": {
+			stdin: fmt.Sprintf(over, "prt: \"80\""), args: append(base, "-f", "-"), failed: "applying Distribution calm: spec.overrides[0].expressions.prt",
 		},
 		"a Distribution with a bad path": {
 			stdin: fmt.Sprintf(calm, "spec..x"), args: append(base, "-f", "-"),
