@@ -2,8 +2,10 @@ package policy_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -134,6 +136,18 @@ func TestWhatADistributionComesTo(t *testing.T) {
 			want:    summary{2, but("Accepted", "False InvalidPath", "Resolved", "False UnknownKind", "Ready", "False InvalidPath")},
 			message: `spec.policies[0].paths[0]: reading path "spec..x": an empty field name; what its instances have on their clusters stays as it is until this is mended`,
 		},
+		"people are asked about one of its instances, and have rejected another": {
+			view: policy.View{APIVersion: "kro.run/v1alpha1", Nodes: nodes, Instances: owned, Approvals: []kronvoyv1alpha1.ApprovalRequest{
+				question("two", kronvoyv1alpha1.Rejected), question("one", ""), question("of-others", ""),
+			}},
+			want: summary{2, but("RemovalHeld", "True NeedsApproval")},
+		},
+		"people have rejected it": {
+			view: policy.View{APIVersion: "kro.run/v1alpha1", Nodes: nodes, Instances: owned, Approvals: []kronvoyv1alpha1.ApprovalRequest{
+				question("two", kronvoyv1alpha1.Rejected), question("one", kronvoyv1alpha1.Approved),
+			}},
+			want: summary{2, but("RemovalHeld", "True ApprovalRejected")},
+		},
 		"others own what it selects": {
 			view: policy.View{APIVersion: "kro.run/v1alpha1", Instances: []policy.Owned{
 				{Name: "five", Owner: "b"}, {Name: "four", Owner: "a"}, {Name: "one", Owner: "calm"}, {Name: "three", Owner: "a"}, {Name: "two", Owner: "a"},
@@ -166,5 +180,41 @@ func TestWhatADistributionComesTo(t *testing.T) {
 				t.Errorf("message (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// question is about an instance on three clusters.
+func question(instance string, decision kronvoyv1alpha1.ApprovalDecision) kronvoyv1alpha1.ApprovalRequest {
+	return kronvoyv1alpha1.ApprovalRequest{
+		ObjectMeta: metav1.ObjectMeta{Name: instance + "-1"},
+		Spec: kronvoyv1alpha1.ApprovalRequestSpec{
+			Action: kronvoyv1alpha1.ApprovalRemove, ClusterCount: 3,
+			Instance: &kronvoyv1alpha1.InstanceReference{APIVersion: "kro.run/v1alpha1", Kind: "WebApp", Name: instance},
+		},
+		Status: kronvoyv1alpha1.ApprovalRequestStatus{Decision: decision},
+	}
+}
+
+func TestARemovalThatIsHeldNamesItsInstancesAndGoesWithTheQuestion(t *testing.T) {
+	d := distribution("calm", "WebApp", nil)
+	view := policy.View{
+		Distribution: &d, APIVersion: "kro.run/v1alpha1", Instances: []policy.Owned{{Name: "one", Owner: "calm"}},
+		Approvals: []kronvoyv1alpha1.ApprovalRequest{question("one", "")}, Now: metav1.NewTime(time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)),
+	}
+	d.Status = policy.Judge(view)
+	held := apimeta.FindStatusCondition(d.Status.Conditions, kronvoyv1alpha1.ConditionRemovalHeld)
+	const want = "WebApp one on 3 clusters (ApprovalRequest one-1): kept until somebody approves; kronvoy rollout approvals -n shop lists what is asked"
+	if held == nil || held.Message != want {
+		t.Errorf("it says %v, want %q", held, want)
+	}
+	since := view.Now
+	view.Now = metav1.NewTime(since.Add(time.Hour))
+	again := apimeta.FindStatusCondition(policy.Judge(view).Conditions, kronvoyv1alpha1.ConditionRemovalHeld)
+	if again == nil || !again.LastTransitionTime.Equal(&since) {
+		t.Errorf("it began anew: %v", again)
+	}
+	view.Approvals = nil
+	if gone := apimeta.FindStatusCondition(policy.Judge(view).Conditions, kronvoyv1alpha1.ConditionRemovalHeld); gone != nil {
+		t.Errorf("it stays: %v", gone)
 	}
 }

@@ -184,9 +184,11 @@ func tally(targets []kronvoyv1alpha1.Target, revision string) counters {
 	return c
 }
 
-// current is true when a Target's status speaks of the revision.
+// current is true when a Target's status speaks of the revision. It still does
+// when the spec changed in something else, as by a mark that the cluster is
+// leaving: that makes an instance that is ready no less so.
 func current(t *kronvoyv1alpha1.Target, revision string) bool {
-	return t.Status.Revision == revision && t.Status.ObservedGeneration == t.Generation
+	return t.Status.Revision == revision && (t.Status.ObservedGeneration == t.Generation || t.Spec.Revision == revision)
 }
 
 // authorValues are the author's status fields: one cluster's as they are,

@@ -39,6 +39,16 @@ func input(targets ...kronvoyv1alpha1.Target) Input {
 	return Input{Generation: 3, Revision: "r1", Placed: true, PlacedReason: "Placed", Targets: targets, Now: noon}
 }
 
+// asked has a question about five clusters, with an answer.
+func asked(in Input, decision kronvoyv1alpha1.ApprovalDecision) Input {
+	in.Approvals = []kronvoyv1alpha1.ApprovalRequest{{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-1"},
+		Spec:       kronvoyv1alpha1.ApprovalRequestSpec{Action: kronvoyv1alpha1.ApprovalRemove, ClusterCount: 5, Clusters: []string{"a", "b", "c", "d", "e"}},
+		Status:     kronvoyv1alpha1.ApprovalRequestStatus{Decision: decision, DecidedBy: "bob"},
+	}}
+	return in
+}
+
 // shadowed has a label that counts for nothing.
 func shadowed(in Input) Input {
 	in.Shadowed = "the label counts for nothing"
@@ -75,6 +85,16 @@ func TestStateAndConditions(t *testing.T) {
 		"ready everywhere": {
 			in: input(target("a", ready, ""), target("b", ready, "")), state: Active,
 			conditions: map[string]string{"Ready": "True/Ready", "Progressing": "False/Complete", "Placed": "True/Placed", "Drifted": "False/InSync", "PlacementShadowed": ""},
+		},
+		"clusters that left and wait for an approval": {
+			in: asked(input(target("a", ready, ""), target("b", ready, "")), ""), state: Active,
+			conditions: map[string]string{"Ready": "True/Ready", "RemovalHeld": "True/NeedsApproval"},
+		},
+		"clusters that left and whose removal was rejected": {
+			in: asked(input(target("a", ready, "")), kronvoyv1alpha1.Rejected), state: Active, conditions: map[string]string{"RemovalHeld": "True/ApprovalRejected"},
+		},
+		"clusters whose removal was approved": {
+			in: asked(input(target("a", ready, "")), kronvoyv1alpha1.Approved), state: Active, conditions: map[string]string{"RemovalHeld": ""},
 		},
 		"its label counts for nothing": {
 			in: shadowed(input(target("a", ready, ""))), state: Active,
@@ -210,6 +230,31 @@ func TestConditionTimesMoveOnlyWhenTheStatusFlips(t *testing.T) {
 		flipped := m["type"] == "Ready" || m["type"] == "ResourcesReady" || m["type"] == "Progressing"
 		if moved != flipped {
 			t.Errorf("%s: moved is %v, flipped is %v", m["type"], moved, flipped)
+		}
+	}
+}
+
+func TestARemovalThatIsHeldSaysWhatToDo(t *testing.T) {
+	for decision, want := range map[kronvoyv1alpha1.ApprovalDecision]string{
+		"":                       "5 clusters (a, b, c and 2 more) left the placement and keep the instance until somebody approves: kronvoy rollout approve web-1 -n shop",
+		kronvoyv1alpha1.Rejected: "5 clusters (a, b, c and 2 more) left the placement and keep the instance: bob rejected ApprovalRequest web-1; the hub asks again when it is deleted",
+	} {
+		if got := removalHeld(asked(Input{}, decision).Approvals)[0].Message; got != want {
+			t.Errorf("%q: it says %q, want %q", decision, got, want)
+		}
+	}
+}
+
+func TestARowSaysSinceWhenAClusterIsLeavingAndWhyItIsNot(t *testing.T) {
+	gone, held := target("a", ready, ""), target("b", ready, "")
+	gone.Spec.Removal = &kronvoyv1alpha1.TargetRemoval{Since: noon, Held: "it waits until others are gone"}
+	gone.DeletionTimestamp = &noon
+	held.Spec.Removal = &kronvoyv1alpha1.TargetRemoval{Since: noon, Held: "it waits until others are gone"}
+	rows := Summarize(input(gone, held))["fleet"].(map[string]any)["clusters"].([]any)
+	for i, want := range []any{nil, "it waits until others are gone"} {
+		r := rows[i].(map[string]any)
+		if r["leaving"] != noon.UTC().Format("2006-01-02T15:04:05Z") || r["held"] != want {
+			t.Errorf("the row says %v", r)
 		}
 	}
 }

@@ -202,6 +202,12 @@ func TestAnAnswerCountsForItsQuestionAlone(t *testing.T) {
 	s.condition(resource("Asked"), "one", "RemovalHeld", "True", "ApprovalRejected")
 	s.leaving("Asked", "rejected its removal", euWest1, euWest2, usEast1)
 	s.restartHub()
+	// Who has changed his mind is asked again.
+	s.hub.Delete(t, approvalRequests, s.ns+"/"+second.GetName())
+	s.condition(resource("Asked"), "one", "RemovalHeld", "True", "NeedsApproval")
+	if again := s.question(3); again.GetName() != second.GetName() || again.GetUID() == second.GetUID() {
+		t.Errorf("the same question is %s, and was %s", again.GetName(), second.GetName())
+	}
 
 	// One that comes back makes another question of it; when all are back there is
 	// none.
@@ -292,7 +298,7 @@ func TestWhatLeavesAsAnOrphanStaysOnItsCluster(t *testing.T) {
 	if works := s.works(apSouth1, "Orphaned", "one"); len(works) > 0 {
 		t.Errorf("the hub still has %d works", len(works))
 	}
-	if s.on(apSouth1, "configmaps", "one").GetUID() != before[apSouth1] {
+	if s.uids()[apSouth1] != before[apSouth1] {
 		t.Error("its object was deleted")
 	}
 	// It is nobody's, so it is taken again where that changes nothing.
@@ -301,4 +307,59 @@ func TestWhatLeavesAsAnOrphanStaysOnItsCluster(t *testing.T) {
 	if s.on(apSouth1, "configmaps", "one").GetUID() != before[apSouth1] {
 		t.Error("its object was replaced")
 	}
+}
+
+// A resource that is an instance itself leaves with the one that it is a resource
+// of, and as that one does.
+func TestWhatIsMadeForAnOrphanStaysToo(t *testing.T) {
+	s := begin(t, "orphans")
+	defer s.end()
+	s.define("Inner", settings)
+	s.define("Outer", `
+schema:
+  spec: {}
+resources:
+- id: inner
+  template:
+    apiVersion: kro.run/v1alpha1
+    kind: Inner
+    metadata: {name: "${schema.metadata.name}-inner"}
+    spec: {text: "${cluster.name}"}`)
+	s.place("east", "{matchLabels: {region: us-east}}")
+	s.distribute("outer", "Outer", "removal: {policy: Orphan, gracePeriod: 0s}")
+	s.create("Outer", "one", "east", "")
+	s.ready("Outer", "one", usEast1, usEast2)
+	s.holds(usEast1, "configmaps", "one-inner", "data.text", usEast1)
+	before := s.on(usEast1, "configmaps", "one-inner").GetUID()
+
+	s.place("east", "{matchLabels: {region: us-east, tier: silver}}")
+	s.ready("Outer", "one", usEast2)
+	if left := s.instances("Inner"); len(left) != 1 {
+		t.Errorf("%d instances are left on the hub", len(left))
+	}
+	if obj := s.on(usEast1, "configmaps", "one-inner"); obj == nil || obj.GetUID() != before {
+		t.Errorf("its object is %v", obj)
+	}
+}
+
+// One that is gone for good is counted no more, and holds up nobody.
+func TestAClusterThatIsDetachedWhileItLeavesHoldsUpNobody(t *testing.T) {
+	s := begin(t, "detached")
+	defer s.end()
+	s.drawn("Detached", "maxPercent: 20, gracePeriod: 1h")
+	s.outage(apSouth1)
+	s.label(apSouth1, "drawn", "")
+	s.label(apSouth2, "drawn", "")
+	s.question(2)
+
+	s.undo = append(s.undo, func() {
+		s.hub.Patch(s, managedClusters, apSouth1, `{metadata: {annotations: {kronvoy.io/detached: null, kronvoy.io/detached-by: null}}}`)
+	})
+	if out, err := s.kronvoy(s.hub.Kubeconfig, "detach", apSouth1, "--yes"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s.settled("Detached")
+	s.distribute("drawn", "Detached", "removal: {maxPercent: 20, gracePeriod: 0s}")
+	s.goes(apSouth2, "configmaps", "one")
+	s.ready("Detached", "one", euWest1, euWest2, usEast1, usEast2)
 }
