@@ -33,7 +33,7 @@ func (p *planner) forward(backing bool) {
 	switch {
 	case reason != "":
 	case backing:
-		reason, message = ReasonRollingBack, "what was rejected is taken back first"
+		reason, message = ReasonRollingBack, "what goes back is moved first"
 	case stopped != "":
 		reason, message = ReasonTooManyFailures, stopped
 	}
@@ -116,7 +116,7 @@ func (p *planner) advance(rec *Record) int {
 	}
 	reached := 0
 	for i := range p.groups {
-		reached += p.groups[i].states[done]
+		reached += p.groups[i].states[done] + p.groups[i].states[fallen]
 	}
 	for ; at < len(p.groups); at++ {
 		g := &p.groups[at]
@@ -126,7 +126,7 @@ func (p *planner) advance(rec *Record) int {
 		if !rec.Entered && !p.allowed(g) {
 			return at
 		}
-		if !rec.Entered && p.fallen(at) != "" {
+		if !rec.Entered && p.unready(at) != "" {
 			return at
 		}
 		rec.Entered = true
@@ -139,16 +139,18 @@ func (p *planner) advance(rec *Record) int {
 	return at
 }
 
-// fallen is the first cluster before a group that passed in this rollout and is
-// not ready any more. Whether it recovers or fails is waited for before the next
-// group is entered.
-func (p *planner) fallen(at int) string {
+// unready is a cluster before a group that passed in this rollout and is not ready
+// any more, where that is more than may fail. Whether it recovers or fails is
+// waited for before the next group is entered. (That all are ready at once is not
+// asked for: among thousands some cluster always is not.)
+func (p *planner) unready(at int) string {
 	for i := range at {
-		for _, m := range p.groups[i].members {
-			if j := p.units[m].fore; j.fallen && j.state == flying {
-				return p.units[m].Name
-			}
+		g := &p.groups[i]
+		if g.states[fallen] == 0 || g.states[fallen]+g.states[failed] <= g.tolerance {
+			continue
 		}
+		first := slices.IndexFunc(g.members, func(m int) bool { return p.units[m].fore.state == fallen })
+		return p.units[g.members[first]].Name
 	}
 	return ""
 }
@@ -206,7 +208,7 @@ func (p *planner) wait(i int, next bool) {
 		if a := p.answer(p.step.Question.PlanHash); a.Verdict == Rejected {
 			reason, message = ReasonApprovalRejected, a.By+" rejected to go on with group "+g.id.String()
 		}
-	} else if name := p.fallen(i); next && name != "" {
+	} else if name := p.unready(i); next && name != "" {
 		message = name + " had passed and is not ready any more"
 	}
 	for _, m := range g.members {

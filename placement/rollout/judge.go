@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -15,6 +16,8 @@ const (
 	done
 	// soaking: it is ready, but not for long enough.
 	soaking
+	// fallen: it had passed in this rollout, and is not ready any more.
+	fallen
 	// flying: it was moved, and is not ready.
 	flying
 	// stalled: it was moved, and what it waits for is no fault of it.
@@ -45,8 +48,6 @@ type judgement struct {
 	superseded bool
 	// ready: all gates are open.
 	ready bool
-	// fallen: it had passed in this rollout, and is not ready any more.
-	fallen bool
 	// soaked is when it will have been ready for long enough.
 	soaked time.Time
 }
@@ -95,11 +96,11 @@ func (p *planner) stand(u *unit, back bool) judgement {
 
 // worse keeps the worse of what was found about targets that are not behind.
 func (p *planner) worse(j *judgement, other judgement) {
-	ready, fallen := j.ready && other.ready, j.fallen || other.fallen
+	ready := j.ready && other.ready
 	if other.state > j.state || other.state == soaking && j.state == soaking && other.soaked.After(j.soaked) {
 		*j = other
 	}
-	j.ready, j.fallen = ready, fallen
+	j.ready = ready
 }
 
 // hinder finds out whether a cluster that is behind can be moved.
@@ -127,61 +128,65 @@ func (p *planner) hinder(u *unit, j *judgement, teardown bool) {
 }
 
 // passed says whether it had been ready for long enough since it was moved.
-func (t *Target) passed() bool { return !t.Passed.IsZero() && !t.Passed.Before(t.Moved) }
+func (t *Target) passed() bool { return !t.Passed.IsZero() }
 
 // look finds out where a target stands that has what is wanted. A sample counts
 // only if it is of what the target is now, and only while the cluster can be
 // reached.
 func (p *planner) look(u *unit, t *Target, back bool) judgement {
 	passed := t.passed()
-	if passed && (back || p.step.Record.Succeeded || t.Passed.Before(p.step.Record.Started)) {
+	unreachable := !u.Reachable && p.Strategy.Unreachable != Fail
+	switch {
+	case passed && (back || p.step.Record.Succeeded || t.Passed.Before(p.step.Record.Started)):
 		// It passed in another rollout: what became of it since is no matter of this.
 		return judgement{state: done, ready: true}
+	case passed && (u.Suspended != "" || u.Maintenance != "" || unreachable):
+		return judgement{state: done}
 	}
 	open, since, message := p.gates(u, t, back)
 	found := judgement{state: flying, reason: ReasonNotReady, message: message}
+	if passed {
+		found.state = fallen
+	}
 	switch {
-	case u.Suspended != "" && passed:
-		return judgement{state: done}
 	case u.Suspended != "":
-		found.state, found.reason, found.message = stalled, ReasonSuspended, u.Suspended
-	case u.Maintenance != "" && (!passed || !open):
-		found.state, found.reason, found.message = stalled, ReasonMaintenance, u.Maintenance
+		return judgement{state: stalled, reason: ReasonSuspended, message: u.Suspended}
+	case u.Maintenance != "":
+		return judgement{state: stalled, reason: ReasonMaintenance, message: u.Maintenance}
 	case t.Failed.Of != "" && t.Failed.Of == t.Current:
 		found.reason, found.message = ReasonFailing, t.Failed.Message
 		if p.past(latest(t.Failed.Since, p.Retry, u.Since).Add(p.Strategy.FailureGrace)) {
 			found.state = failed
 		}
-	case !u.Reachable && p.Strategy.Unreachable == Fail:
-		found.state, found.reason = failed, ReasonUnreachable
-	case !u.Reachable && p.Strategy.Unreachable == Wait:
-		found.state, found.reason = stalled, ReasonUnreachable
-	case !u.Reachable && passed:
-		return judgement{state: done}
+		return found
+	case !u.Reachable:
+		found.reason = ReasonUnreachable
+		switch p.Strategy.Unreachable {
+		case Fail:
+			found.state = failed
+			return found
+		case Wait:
+			found.state = stalled
+			return found
+		case Skip:
+		}
+	case open && passed:
+		return judgement{state: done, ready: true}
 	case open:
 		found = p.soak(latest(since, p.known(t.Moved), u.Since), back)
-		if passed {
-			found.state = done
-		}
-		if found.state == done && !passed {
+		if found.state == done {
 			p.step.Passed = append(p.step.Passed, Key{Cluster: t.Cluster, Instance: t.Instance})
 		}
 		found.ready = true
-	default:
-		begun := latest(t.Moved, u.Since, p.Retry)
-		if passed && since.IsZero() {
-			since = p.Now
-		}
-		if passed {
-			begun, found.fallen = latest(begun, since), true
-		}
-		if !u.Reachable {
-			found.reason = ReasonUnreachable
-		}
-		if deadline := p.Strategy.ProgressDeadline; deadline > 0 && p.past(begun.Add(deadline)) {
-			found.state, found.reason = failed, ReasonDeadlineExceeded
-			found.message = fmt.Sprintf("not ready within %s: %s", deadline, message)
-		}
+		return found
+	}
+	begun := latest(t.Moved, u.Since, p.Retry)
+	if passed {
+		begun = latest(begun, cmp.Or(since, p.Now))
+	}
+	if deadline := p.Strategy.ProgressDeadline; deadline > 0 && p.past(begun.Add(deadline)) {
+		found.state, found.reason = failed, ReasonDeadlineExceeded
+		found.message = fmt.Sprintf("not ready within %s: %s", deadline, message)
 	}
 	return found
 }

@@ -233,6 +233,8 @@ const (
 	ClusterInFlight ClusterState = "InFlight"
 	// ClusterSoaking: it is ready, but not for long enough.
 	ClusterSoaking ClusterState = "Soaking"
+	// ClusterUnready: it had passed in this rollout, and is not ready any more.
+	ClusterUnready ClusterState = "Unready"
 	// ClusterFailed: it counts as a failure.
 	ClusterFailed ClusterState = "Failed"
 	// ClusterReady: it has what is wanted.

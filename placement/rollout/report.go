@@ -54,6 +54,8 @@ func (p *planner) clusterStep(u *unit) ClusterStep {
 		step.State = ClusterReady
 	case soaking:
 		step.State = ClusterSoaking
+	case fallen:
+		step.State = ClusterUnready
 	case flying, stalled:
 		step.State = ClusterInFlight
 	case failed:
@@ -81,7 +83,7 @@ func (g *GroupStep) add(u *unit, c *ClusterStep) {
 		g.Failed++
 	case ClusterSkipped:
 		g.Skipped++
-	case ClusterHeld, ClusterReady:
+	case ClusterHeld, ClusterUnready, ClusterReady:
 	}
 	if !j.behind && !u.back.behind && !u.fore.behind {
 		g.Updated++
@@ -108,7 +110,7 @@ func (p *planner) groupState(i int) {
 			soaks++
 		case ClusterMoving, ClusterInFlight:
 			busy = true
-		case ClusterHeld, ClusterSkipped, ClusterFailed, ClusterReady:
+		case ClusterHeld, ClusterSkipped, ClusterFailed, ClusterUnready, ClusterReady:
 		}
 	}
 	held := step.Total > step.Updated+step.Skipped
@@ -122,7 +124,7 @@ func (p *planner) groupState(i int) {
 		step.State = GroupStopped
 	case soaks > 0 && !held:
 		step.State = GroupSoaking
-		step.Message = fmt.Sprintf("%d clusters soak until %s", soaks, step.SoakEndsAt.UTC().Format(time.RFC3339))
+		step.Message = fmt.Sprintf("%d soak until %s", soaks, step.SoakEndsAt.UTC().Format(time.RFC3339))
 	case held && !p.entered(i):
 		step.State = GroupWaiting
 	case held || soaks > 0:
@@ -157,17 +159,17 @@ func (p *planner) phase() {
 		p.step.Phase, p.step.Message = WaitingForApproval, question.Message
 	case !p.finished(fore):
 		p.step.Phase = Progressing
-		p.step.Message = fmt.Sprintf("%d of %d clusters have what is wanted", fore[done], len(p.units)-fore[absent])
-	case fore[done]+back[done] == 0 && fore[skipped]+back[skipped] > 0:
+		p.step.Message = fmt.Sprintf("%d of %d clusters have what is wanted", fore[done]+fore[fallen], len(p.units)-fore[absent])
+	case fore[done]+fore[fallen]+back[done] == 0 && fore[skipped]+back[skipped] > 0:
 		p.step.Phase, p.step.Message = Paused, fmt.Sprintf("none of %d clusters can be moved now", fore[skipped]+back[skipped])
-	case fore[done]+back[done] == 0 && fore[failed] > 0:
+	case fore[done]+fore[fallen]+back[done] == 0 && fore[failed] > 0:
 		p.step.Phase, p.step.Message = Failed, fmt.Sprintf("all %d clusters failed", fore[failed])
 	case back[failed] > 0:
-		p.step.Phase, p.step.Message = Failed, fmt.Sprintf("%d clusters are not ready with what they returned to", back[failed])
+		p.step.Phase, p.step.Message = Failed, fmt.Sprintf("%d of %d clusters are not ready with what they went back to", back[failed], len(p.units)-back[absent])
 	case slices.ContainsFunc(p.instances, func(w wanted) bool { return w.back }):
-		p.step.Phase, p.step.Message = RolledBack, listed("all clusters are back", skippedToo(back[skipped]))
+		p.step.Phase, p.step.Message = RolledBack, listed("all clusters are back", counted(back[skipped], "skipped"))
 	default:
-		p.step.Phase, p.step.Message = Succeeded, listed("all groups have passed", skippedToo(fore[skipped]), failedToo(fore[failed]))
+		p.step.Phase, p.step.Message = Succeeded, listed("all groups have passed", counted(fore[skipped], "skipped"), counted(fore[failed], "failed"))
 	}
 }
 
@@ -176,16 +178,9 @@ func (p *planner) finished(fore [numberOfStates]int) bool {
 	return p.step.Record.Succeeded || fore[movable]+fore[waiting]+fore[flying]+fore[stalled]+fore[soaking] == 0
 }
 
-func skippedToo(n int) string {
+func counted(n int, what string) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d were skipped", n)
-}
-
-func failedToo(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d failed, which is tolerated", n)
+	return fmt.Sprintf("%d %s", n, what)
 }

@@ -34,7 +34,7 @@ func (p *planner) rollback() (backing bool) {
 		switch s := p.units[i].back.state; s {
 		case movable, flying:
 			backing = true
-		case absent, done, soaking, stalled, failed, waiting, skipped:
+		case absent, done, soaking, fallen, stalled, failed, waiting, skipped:
 		}
 	}
 	reason, message := p.mayNotMove()
@@ -66,7 +66,7 @@ func (p *planner) remember(backing bool) {
 			reached++
 		case failed, waiting, stalled:
 			return
-		case absent, soaking, flying, movable, skipped:
+		case absent, soaking, fallen, flying, movable, skipped:
 		}
 	}
 	if backing || reached == 0 {

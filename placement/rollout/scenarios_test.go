@@ -112,6 +112,9 @@ func duration(t *testing.T, s string) time.Duration {
 //	join|leave|lost|found|thaw|calm|heal|fall CLUSTER
 //	freeze|upgrade CLUSTER WHY...
 //	relabel CLUSTER REGION      inputs CLUSTER VALUE
+//	decided CLUSTER GROUP INDEX its decision group
+//	place CLUSTER INSTANCES...  only these are placed there
+//	teardown|gone CLUSTER       what was there is taken down, and is
 //	approve, reject, pause WHY, go on, retry, pin REVISION [INSTANCE], unpin
 //	dies N                      the caller dies after N more writes
 func (w *world) command(o *oracle, words []string) {
@@ -202,6 +205,17 @@ func (w *world) command(o *oracle, words []string) {
 				t.broken = time.Time{}
 			}
 		}
+	case "teardown", "gone":
+		for k, t := range w.targets {
+			if k.Cluster == args[0] {
+				t.Deleting = true
+				if words[0] == "gone" {
+					delete(w.targets, k)
+				}
+			}
+		}
+	case "place":
+		at().Instances = words[2:]
 	case "relabel":
 		at().Labels = map[string]string{"region": args[1]}
 	case "decided":

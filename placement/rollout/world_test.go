@@ -279,10 +279,15 @@ func (w *world) answer(v Verdict) {
 func (w *world) tell(step Step) {
 	line := func(format string, args ...any) { w.deeds = append(w.deeds, "    "+fmt.Sprintf(format, args...)) }
 	for _, r := range step.Instances {
-		if r.Rejected != "" {
+		before := w.instances[r.Instance]
+		switch {
+		case r.Rejected != before.Rejected && r.Rejected != "":
 			line("%s: %s is rejected", r.Instance, r.Rejected)
-		} else {
-			line("%s: %s is good", r.Instance, cmp.Or(r.Good, "nothing"))
+		case r.Rejected != before.Rejected:
+			line("%s: %s is not rejected any more", r.Instance, before.Rejected)
+		}
+		if r.Good != before.Good {
+			line("%s: %s is good", r.Instance, r.Good)
 		}
 	}
 	for _, k := range step.Passed {
