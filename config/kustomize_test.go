@@ -39,6 +39,10 @@ var installs = map[string]struct {
 		crds:      []string{"resourcegraphdefinitions.kro.run", "distributions.kronvoy.io", "targets.kronvoy.io", "workreports.kronvoy.io"},
 		namespace: "kronvoy-system", command: "../cmd/kronvoy-hub",
 	},
+	"hub-with-dashboard": {
+		crds:      []string{"resourcegraphdefinitions.kro.run"},
+		namespace: "kronvoy-system", command: "../cmd/kronvoy-hub",
+	},
 	"local": {
 		crds:      []string{"resourcegraphdefinitions.kro.run", "appliedmanifestworks.work.open-cluster-management.io"},
 		namespace: "kronvoy-system", command: "../cmd/kronvoy-hub",
@@ -281,6 +285,35 @@ func TestTheWebhookReachesTheHubAndNeverStandsInTheWay(t *testing.T) {
 	}
 	if !slices.Contains(names[*rbacv1.Role](objects), admission.SecretName) {
 		t.Errorf("nobody may write Secret %s", admission.SecretName)
+	}
+}
+
+// TestTheDashboardIsReachedOverTLS: whoever looks needs no right of the hub's.
+func TestTheDashboardIsReachedOverTLS(t *testing.T) {
+	objects := build(t, "hub-with-dashboard")
+	services := all[*corev1.Service](objects)
+	i := slices.IndexFunc(services, func(s *corev1.Service) bool { return s.Name == "kronvoy-dashboard" })
+	if i < 0 {
+		t.Fatal("there is no service kronvoy-dashboard")
+	}
+	if services[i].Spec.SessionAffinity != corev1.ServiceAffinityClientIP {
+		t.Error("a browser may get from the process that knows its session to another one")
+	}
+	container := all[*appsv1.Deployment](objects)[0].Spec.Template.Spec.Containers[0]
+	port := slices.IndexFunc(container.Ports, func(p corev1.ContainerPort) bool { return p.Name == services[i].Spec.Ports[0].TargetPort.StrVal })
+	if port < 0 || !slices.Contains(container.Args, fmt.Sprintf("--dashboard-address=:%d", container.Ports[port].ContainerPort)) {
+		t.Errorf("ports %v and flags %q of the hub do not fit", container.Ports, container.Args)
+	}
+	for _, role := range all[*rbacv1.ClusterRole](objects) {
+		for _, rule := range role.Rules {
+			if slices.Contains(rule.Verbs, "impersonate") {
+				t.Errorf("%s may act as others", role.Name)
+			}
+			if strings.HasPrefix(role.Name, "kronvoy-viewer") && (slices.Contains(rule.Resources, "manifestworks") || slices.Contains(rule.Resources, "secrets") ||
+				slices.ContainsFunc(rule.Verbs, func(verb string) bool { return !slices.Contains([]string{"get", "list", "watch"}, verb) })) {
+				t.Errorf("%s gives %v on %v", role.Name, rule.Verbs, rule.Resources)
+			}
+		}
 	}
 }
 

@@ -12,10 +12,12 @@ import (
 	"github.com/hashicorp/go-multierror"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -41,6 +43,7 @@ import (
 	"github.com/kronvoy/kronvoy/graph/schema/builtin"
 	"github.com/kronvoy/kronvoy/hub/admission"
 	"github.com/kronvoy/kronvoy/hub/clusters"
+	"github.com/kronvoy/kronvoy/hub/dashboard"
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/distribution"
 	"github.com/kronvoy/kronvoy/hub/expiry"
@@ -89,6 +92,8 @@ type Options struct {
 	MaxCertificateDuration time.Duration
 	// Webhook checks definitions as they are applied.
 	Webhook admission.Options
+	// Dashboard is served where its address is given.
+	Dashboard dashboard.Options
 	// Clock is the real one when nil.
 	Clock clock.Clock
 }
@@ -102,7 +107,7 @@ type Hub struct {
 func Scheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		appsv1.AddToScheme, authorizationv1.AddToScheme, certificatesv1.AddToScheme, coordinationv1.AddToScheme, corev1.AddToScheme, rbacv1.AddToScheme,
+		appsv1.AddToScheme, authenticationv1.AddToScheme, authorizationv1.AddToScheme, certificatesv1.AddToScheme, coordinationv1.AddToScheme, corev1.AddToScheme, eventsv1.AddToScheme, rbacv1.AddToScheme,
 		admissionregistrationv1.AddToScheme, apiextensionsv1.AddToScheme,
 		clusterv1.Install, clusterv1alpha1.Install, clusterv1beta1.Install, clusterv1beta2.Install, workv1.Install,
 		krov1alpha1.AddToScheme, kronvoyv1alpha1.AddToScheme,
@@ -181,6 +186,7 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 			return registration.RegisterLocal(ctx, c)
 		})))
 	}
+	errs = multierror.Append(errs, addDashboard(opts, local, store))
 	keeper.Client, keeper.Reader = c, reader
 	errs = multierror.Append(errs, opts.Webhook.Setup(local, admission.NewValidator(store, reader), keeper))
 	if err := errs.ErrorOrNil(); err != nil {
@@ -200,6 +206,21 @@ func unfit(store *definition.Store) func(*kronvoyv1alpha1.Distribution) error {
 		_, err := cache.Compile(serving.Graph, d.Spec.Overrides)
 		return err
 	}
+}
+
+// addDashboard serves the dashboard, where it is asked for.
+func addDashboard(opts Options, mgr manager.Manager, store *definition.Store) error {
+	d := opts.Dashboard
+	if d.Address == "" {
+		return nil
+	}
+	d.Config, d.Client, d.Cache, d.Graphs = opts.Config, mgr.GetClient(), mgr.GetCache(), store
+	d.Namespace, d.Clock, d.Log = opts.Namespace, opts.Clock, mgr.GetLogger().WithName("dashboard")
+	server, err := dashboard.New(d)
+	if err != nil {
+		return err
+	}
+	return mgr.Add(server)
 }
 
 // newManager limits the caches to what the hub needs, stripped of what it

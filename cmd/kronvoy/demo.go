@@ -68,7 +68,7 @@ func runDemo(ctx context.Context, out io.Writer, exit bool) (err error) {
 	d := &demo{out: out}
 	d.heading("Starting a hub and three spokes")
 	d.stack, err = stack.Start(ctx, stack.Options{
-		Fleet: fleet.Options{Name: "demo"}, Labels: demoSizes, Progress: out,
+		Fleet: fleet.Options{Name: "demo"}, Labels: demoSizes, Dashboard: true, Progress: out,
 	})
 	if err != nil {
 		return interrupted(ctx, exit, err)
@@ -195,7 +195,7 @@ func (d *demo) tell(finding kronvoyv1alpha1.Finding) {
 }
 
 // explain prints how to look for oneself.
-func (d *demo) explain(context.Context) error {
+func (d *demo) explain(ctx context.Context) error {
 	d.heading("Look for yourself")
 	kubectl := d.stack.Fleet.Kubectl()
 	hub := d.stack.Fleet.Hub().Kubeconfig()
@@ -210,6 +210,17 @@ func (d *demo) explain(context.Context) error {
 	for _, c := range d.stack.Fleet.Clusters() {
 		fmt.Fprintf(d.out, "%-10s %s\n", c.Name, c.Kubeconfig())
 	}
+	return d.dashboard(ctx)
+}
+
+// dashboard prints where it is, and a token that sees everything and may decide
+// about drift.
+func (d *demo) dashboard(ctx context.Context) error {
+	token, err := d.stack.Token(ctx, "demo-viewer", "kronvoy-viewer", "kronvoy-drift-operator")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "\nThe dashboard is at %s\nLog in with this token:\n%s\n", d.stack.DashboardURL, token)
 	return nil
 }
 

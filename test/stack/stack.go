@@ -40,6 +40,8 @@ type Options struct {
 	// HubArgs and AgentArgs are added to the command lines, and count more than
 	// what is there already.
 	HubArgs, AgentArgs []string
+	// Dashboard serves the hub's dashboard, see DashboardURL.
+	Dashboard bool
 	// LeaseSeconds is how often agents renew their leases; OCM's 60 when 0.
 	LeaseSeconds int
 	// Local makes the hub's own cluster a spoke too, as config/local does.
@@ -61,6 +63,8 @@ type Stack struct {
 	Fleet *fleet.Fleet
 	// Hub is the hub process.
 	Hub *fleet.Process
+	// DashboardURL is where the dashboard is, if there is one.
+	DashboardURL string
 	// Agents by cluster.
 	Agents map[string]*fleet.Process
 
@@ -190,7 +194,7 @@ func (s *Stack) install(ctx context.Context) error {
 		return fmt.Errorf("installing CRDs on the hub: %w", err)
 	}
 	if err := hub.Apply(ctx, s.Config("hub", "namespace.yaml"), s.Config("hub", "clustersets.yaml"),
-		s.Config("hub", "rbac.yaml"), s.Config("hub", "rbac-spoke.yaml"), s.Config("hub", "rbac-drift.yaml"), s.Config("hub", "rbac-approval.yaml"), s.Config("hub", "rbac-tenant.yaml"), s.Config("hub", "join.yaml"), s.Config("admission", "rbac.yaml")); err != nil {
+		s.Config("hub", "rbac.yaml"), s.Config("hub", "rbac-spoke.yaml"), s.Config("hub", "rbac-drift.yaml"), s.Config("hub", "rbac-viewer.yaml"), s.Config("dashboard", "rbac.yaml"), s.Config("hub", "rbac-approval.yaml"), s.Config("hub", "rbac-tenant.yaml"), s.Config("hub", "join.yaml"), s.Config("admission", "rbac.yaml")); err != nil {
 		return fmt.Errorf("installing on the hub: %w", err)
 	}
 	if err := hub.Apply(ctx, s.Policies()...); err != nil {
@@ -264,6 +268,14 @@ func (s *Stack) StartHub(ctx context.Context) error {
 	} else {
 		// Everything on this machine is one user's.
 		args = append(args, "--allow-agent-identity=true")
+	}
+	if s.options.Dashboard {
+		dashboard, err := freePort()
+		if err != nil {
+			return err
+		}
+		s.DashboardURL = "http://" + address(dashboard)
+		args = append(args, "--dashboard-address", address(dashboard))
 	}
 	args = append(args, s.options.HubArgs...)
 	s.Hub, err = s.Fleet.Run(fleet.Command{Name: "kronvoy-hub", Path: filepath.Join(s.bin(), "kronvoy-hub"), Args: args})
