@@ -24,7 +24,7 @@ func explainCommand() *cobra.Command {
 		Use:   "explain",
 		Short: "Say why the hub decides as it does",
 	}
-	cmd.AddCommand(explainPlacementCommand())
+	cmd.AddCommand(explainInstanceCommand(), explainPlacementCommand())
 	return cmd
 }
 

@@ -78,56 +78,38 @@ if something in the files cannot be used.`,
 			return opts.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&opts.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
-	flags.StringVar(&opts.context, "context", "", "context of the kubeconfig")
-	flags.StringVarP(&opts.namespace, "namespace", "n", "", "namespace of objects whose file names none; the context's if empty")
-	flags.StringVar(&opts.hubNamespace, "hub-namespace", "kronvoy-system", "namespace that the hub runs in")
-	flags.StringArrayVarP(&opts.files, "filename", "f", nil, "file or folder with changed objects, - for the standard input; may be given several times")
-	flags.StringArrayVar(&opts.base, "base", nil, "with --offline: file or folder with the objects that are there; may be given several times")
-	flags.StringArrayVar(&opts.crds, "crds", nil, "with --offline: file or folder of CustomResourceDefinitions of the kinds in the graph")
-	flags.BoolVar(&opts.offline, "offline", false, "read files alone")
-	flags.StringVar(&opts.cluster, "cluster", "", "only this cluster")
-	flags.StringVarP(&opts.output, "output", "o", "table", "table, wide, json or yaml")
-	flags.StringVar(&opts.defaultPlacement, "default-placement", "", "as the hub has it: auto, local or none")
-	flags.StringVar(&opts.defaultServiceAccount, "default-service-account", "", "as the hub has it: [namespace/]name")
-	flags.StringVar(&opts.agentIdentity, "allow-agent-identity", "", "as the hub has it: auto, true or false; true with --offline")
-	flags.StringSliceVar(&opts.allowedNamespaces, "allow-namespace", nil, "as the hub has it: reserved namespaces that instances may use")
-	flags.DurationVar(&opts.gracePeriod, "removal-grace-period", 30*time.Second, "as the hub has it")
+	opts.bind(cmd)
+	cmd.Flags().StringArrayVar(&opts.base, "base", nil, "with --offline: file or folder with the objects that are there; may be given several times")
 	if err := cmd.MarkFlagRequired("filename"); err != nil {
 		panic(err) // the flag is defined above
 	}
 	return cmd
 }
 
+// bind adds the flags that preview and explain instance share.
+func (o *previewOptions) bind(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
+	flags.StringVar(&o.context, "context", "", "context of the kubeconfig")
+	flags.StringVarP(&o.namespace, "namespace", "n", "", "namespace of objects whose file names none; the context's if empty")
+	flags.StringVar(&o.hubNamespace, "hub-namespace", "kronvoy-system", "namespace that the hub runs in")
+	flags.StringArrayVarP(&o.files, "filename", "f", nil, "file or folder with objects, - for the standard input; may be given several times")
+	flags.StringArrayVar(&o.crds, "crds", nil, "with --offline: file or folder of CustomResourceDefinitions of the kinds in the graph")
+	flags.BoolVar(&o.offline, "offline", false, "read files alone")
+	flags.StringVar(&o.cluster, "cluster", "", "only this cluster")
+	flags.StringVarP(&o.output, "output", "o", "table", "table, wide, json or yaml")
+	flags.StringVar(&o.defaultPlacement, "default-placement", "", "as the hub has it: auto, local or none")
+	flags.StringVar(&o.defaultServiceAccount, "default-service-account", "", "as the hub has it: [namespace/]name")
+	flags.StringVar(&o.agentIdentity, "allow-agent-identity", "", "as the hub has it: auto, true or false; true with --offline")
+	flags.StringSliceVar(&o.allowedNamespaces, "allow-namespace", nil, "as the hub has it: reserved namespaces that instances may use")
+	flags.DurationVar(&o.gracePeriod, "removal-grace-period", 30*time.Second, "as the hub has it")
+}
+
 func (o *previewOptions) run(ctx context.Context, stdin io.Reader, out, errOut io.Writer) error {
-	if !slices.Contains([]string{"table", "wide", "json", "yaml"}, o.output) {
-		return fmt.Errorf("--output %q is not table, wide, json or yaml", o.output)
-	}
-	if !o.offline && len(o.base)+len(o.crds) > 0 {
-		return errors.New("--base and --crds stand in the place of a hub: add --offline")
-	}
-	opts, err := o.options()
+	opts, documents, base, err := o.read(stdin, errOut)
 	if err != nil {
 		return err
 	}
-	documents, err := manifest.Read(stdin, o.files)
-	if err != nil {
-		return err
-	}
-	base, err := manifest.Read(stdin, o.base)
-	if err != nil {
-		return err
-	}
-	if o.offline {
-		err = o.filesAlone(stdin, &opts, slices.Concat(documents, base))
-	} else {
-		err = o.connect(&opts)
-	}
-	if err != nil {
-		return err
-	}
-	opts.Progress = progress(errOut, clock.RealClock{})
 	result, err := preview.Of(ctx, opts, base, documents)
 	if err != nil {
 		return err
@@ -146,6 +128,32 @@ func (o *previewOptions) run(ctx context.Context, stdin io.Reader, out, errOut i
 		return errChanges
 	}
 	return nil
+}
+
+// read reads the files, and finds the hub where there is one.
+func (o *previewOptions) read(stdin io.Reader, errOut io.Writer) (opts preview.Options, documents, base []*manifest.Document, err error) {
+	switch {
+	case !slices.Contains([]string{"table", "wide", "json", "yaml"}, o.output):
+		return opts, nil, nil, fmt.Errorf("--output %q is not table, wide, json or yaml", o.output)
+	case !o.offline && len(o.base)+len(o.crds) > 0:
+		return opts, nil, nil, errors.New("--base and --crds stand in the place of a hub: add --offline")
+	}
+	if opts, err = o.options(); err != nil {
+		return opts, nil, nil, err
+	}
+	if documents, err = manifest.Read(stdin, o.files); err != nil {
+		return opts, nil, nil, err
+	}
+	if base, err = manifest.Read(stdin, o.base); err != nil {
+		return opts, nil, nil, err
+	}
+	if o.offline {
+		err = o.filesAlone(stdin, &opts, slices.Concat(documents, base))
+	} else {
+		err = o.connect(&opts)
+	}
+	opts.Progress = progress(errOut, clock.RealClock{})
+	return opts, documents, base, err
 }
 
 // options reads the flags that say how the hub was started.

@@ -262,21 +262,25 @@ func (s *simulation) leaving(p *placing) map[string]Cluster {
 	return out
 }
 
+// placementsOf are the names of the Placements that say where an instance runs.
+func (s *simulation) placementsOf(p *placing) []string {
+	switch {
+	case p.owner == nil || p.owner.Spec.Placement == nil:
+		return []string{p.instance.GetLabels()[kronvoyv1alpha1.LabelPlacement]}
+	case p.owner.Spec.Placement.ClusterSelector != nil:
+		return []string{policy.PlacementName(p.owner.Name)}
+	}
+	var names []string
+	for _, ref := range p.owner.Spec.Placement.Refs {
+		names = append(names, ref.Name)
+	}
+	return names
+}
+
 // whyNot says why an instance's Placement does not select a cluster; of several
 // the first that was decided anew.
 func (s *simulation) whyNot(p *placing, cluster string) (reason, message string) {
-	var names []string
-	switch {
-	case p.owner == nil || p.owner.Spec.Placement == nil:
-		names = []string{p.instance.GetLabels()[kronvoyv1alpha1.LabelPlacement]}
-	case p.owner.Spec.Placement.ClusterSelector != nil:
-		names = []string{policy.PlacementName(p.owner.Name)}
-	default:
-		for _, ref := range p.owner.Spec.Placement.Refs {
-			names = append(names, ref.Name)
-		}
-	}
-	for _, name := range names {
+	for _, name := range s.placementsOf(p) {
 		if reason, message = s.why(rollout.RevisionNamespace(p.instance, s.HubNamespace), name, cluster); reason != "" {
 			return reason, message
 		}
