@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,7 +45,7 @@ func (o *previewOptions) explain(ctx context.Context, stdin io.Reader, out, errO
 		return err
 	}
 	if o.output == "table" || o.output == "wide" {
-		return explained.Write(out, o.output == "wide", time.Now())
+		return explained.Write(out, o.output == "wide")
 	}
 	return writeEncoded(out, o.output, explained)
 }

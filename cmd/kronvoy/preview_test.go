@@ -66,6 +66,8 @@ func TestPreview(t *testing.T) {
 		"too many clusters leave":      {change: cluster("c01", "{env: test}") + cluster("c02", "{env: test}") + cluster("c03", "{env: test}") + cluster("c04", "{env: test}") + cluster("c05", "{env: test}") + cluster("c06", "{env: test}"), status: 2},
 		"clusters leave, all stays":    {change: distribution("removal: {policy: Orphan, gracePeriod: 0s}, placement: {refs: [{name: prod}]}") + "\n" + cluster("c01", "{env: test}"), status: 2},
 		"a selector of its own":        {change: distribution("placement: {clusterSelector: {matchLabels: {region: eu-west}}}, removal: {maxPercent: 100}"), status: 2},
+		"an override":                  {change: distribution(`placement: {refs: [{name: prod}]}, overrides: [{clusterSelector: {matchLabels: {region: us-east}}, spec: {replicas: 1}, expressions: {host: "${cluster.name}.example"}}]`), status: 2},
+		"an override that is wrong":    {change: distribution(`placement: {refs: [{name: prod}]}, overrides: [{expressions: {host: "${cluster.nam}"}}]`), status: 1},
 		"a policy":                     {change: distribution("placement: {refs: [{name: prod}]}, policies: [{nodes: [deployment], drift: Report}]"), status: 2},
 		"a service account":            {change: distribution("placement: {refs: [{name: prod}]}, serviceAccountName: deployer"), status: 2},
 		"a Distribution that is wrong": {change: distribution("placement: {refs: [{name: prod}]}, policies: [{paths: [spec..x], drift: Ignore}]"), status: 2},

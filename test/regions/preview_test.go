@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -136,6 +137,15 @@ spec:
 	s.ready("Foreseen", "web", euWest1, euWest2)
 	s.goes(usEast1, "configmaps", "web")
 
+	out, err := s.kronvoy(s.hub.Kubeconfig, "explain", "instance", "foreseen/web", "-n", s.ns, "-o", "wide")
+	if err != nil || !strings.Contains(out, "is placed by Distribution foreseen.") || !strings.Contains(out, "Its label kronvoy.io/placement: seen counts for nothing") {
+		s.Errorf("kronvoy explain instance: %v\n%s", err, out)
+	}
+	for _, cluster := range []string{euWest1, euWest2} {
+		if row := regexp.MustCompile(cluster + ` +selected +kronvoy-foreseen +- +Selected +newest +Ready`); !row.MatchString(out) {
+			s.Errorf("kronvoy explain instance does not say %s:\n%s", row, out)
+		}
+	}
 	s.says("a selector that selects nothing", s.preview(strings.Replace(distribution, "region: eu-west", "region: nowhere", 1)),
 		"eu-west-1 leaves true", "eu-west-2 leaves true")
 }

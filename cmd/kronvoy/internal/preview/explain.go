@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,6 +21,7 @@ import (
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/manifest"
 	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/index"
+	"github.com/kronvoy/kronvoy/hub/plan"
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
@@ -73,6 +73,18 @@ type ExplainedCluster struct {
 	Suspended    string                       `json:"suspended,omitempty"`
 	Nodes        []kronvoyv1alpha1.NodeStatus `json:"nodes,omitempty"`
 	Issues       []string                     `json:"issues,omitempty"`
+	// Overrides are the fields of the spec that have other values there.
+	Overrides []Overridden `json:"overrides,omitempty"`
+}
+
+// Overridden is a field of the spec that an override gives another value.
+type Overridden struct {
+	Path string `json:"path"`
+	// Override says which one, as in spec.overrides[1] of the Distribution.
+	Override string `json:"override"`
+	// Before is the instance's own value; left out where it has none.
+	Before *Value `json:"before,omitempty"`
+	Value  *Value `json:"value,omitempty"`
 }
 
 // What Why says.
@@ -180,8 +192,8 @@ func (s *simulation) explain(instance *unstructured.Unstructured) (Explained, er
 	if err := s.explainPlacements(p); err != nil {
 		return out, err
 	}
-	out.Clusters = s.explainClusters(p)
-	return out, nil
+	out.Clusters, err = s.explainClusters(p)
+	return out, err
 }
 
 // newest is the name of the instance's newest revision; empty for none.
@@ -223,7 +235,7 @@ func (s *simulation) explainPlacements(p *placing) error {
 	return nil
 }
 
-func (s *simulation) explainClusters(p *placing) []ExplainedCluster {
+func (s *simulation) explainClusters(p *placing) ([]ExplainedCluster, error) {
 	existing := map[string]*kronvoyv1alpha1.Target{}
 	names := set(p.decision.Clusters)
 	for i := range p.targets {
@@ -261,11 +273,37 @@ func (s *simulation) explainClusters(p *placing) []ExplainedCluster {
 		}
 		if t := existing[name]; t != nil {
 			c.target(t)
+			if err := s.overrides(&c, p, t); err != nil {
+				return nil, err
+			}
 		}
 		out = append(out, c)
 	}
 	slices.SortFunc(out, func(a, b ExplainedCluster) int { return cmp.Compare(a.Name, b.Name) })
-	return out
+	return out, nil
+}
+
+// overrides adds the values that overrides give, those of the revision that the
+// cluster should have.
+func (s *simulation) overrides(c *ExplainedCluster, p *placing, t *kronvoyv1alpha1.Target) error {
+	if t.DeletionTimestamp != nil || p.owner == nil {
+		return nil
+	}
+	gathered, err := s.gatherer.Gather(s.ctx, t)
+	if err != nil || gathered.Missing || gathered.Blocked != "" || len(gathered.Revision.Overrides) == 0 {
+		return err
+	}
+	for _, field := range plan.Evaluate(gathered.Input).Overridden {
+		o := Overridden{Path: field.Path, Override: fmt.Sprintf("spec.overrides[%d]", field.Override)}
+		if field.Before != nil {
+			o.Before = &Value{field.Before}
+		}
+		if field.Value != nil {
+			o.Value = &Value{field.Value}
+		}
+		c.Overrides = append(c.Overrides, o)
+	}
+	return nil
 }
 
 // target adds what the hub knows of the instance there.
@@ -278,9 +316,9 @@ func (c *ExplainedCluster) target(t *kronvoyv1alpha1.Target) {
 	c.Nodes, c.Issues = t.Status.Nodes, t.Status.Issues
 }
 
-// Write prints one line for each cluster, and what each node waits for; wide adds
-// nodes that are ready.
-func (e *Explained) Write(w io.Writer, wide bool, _ time.Time) error {
+// Write prints one line for each cluster, which override gave which value, and what
+// each node waits for; wide adds nodes that are ready.
+func (e *Explained) Write(w io.Writer, wide bool) error {
 	title := e.Kind + " " + e.Name
 	if e.Namespace != "" {
 		title = e.Kind + " " + e.Namespace + "/" + e.Name
@@ -347,6 +385,17 @@ func (c *ExplainedCluster) message() string {
 
 func (e *Explained) writeNodes(w io.Writer, all bool) error {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	overrides := "\nCLUSTER\tFIELD\tVALUE\tINSTEAD OF\tBY\n"
+	for _, c := range e.Clusters {
+		for _, o := range c.Overrides {
+			fmt.Fprint(table, overrides)
+			overrides = ""
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", c.Name, o.Path, short(o.Value.text()), short(o.Before.text()), o.Override)
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
 	header := "\nCLUSTER\tNODE\tSTATE\tWAITS FOR\n"
 	for _, c := range e.Clusters {
 		for _, n := range c.Nodes {

@@ -1,6 +1,7 @@
 package preview
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"runtime"
@@ -19,6 +20,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/nested"
+	"github.com/kronvoy/kronvoy/hub/override"
 	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/rollout"
@@ -109,8 +111,20 @@ func (s *simulation) instance(identity work.Identity, concerned *scope, below ma
 	if owner != nil {
 		out.Distribution = owner.Name
 	}
+	overrides, err := policy.Overrides(owner)
+	if err == nil {
+		_, err = override.Compile(served.graph, overrides)
+	}
+	var invalid *policy.InvalidError
+	if errors.As(err, &invalid) {
+		out.Issues = []string{fmt.Sprintf("Distribution %s: %s", owner.Name, invalid.Error())}
+		return out, nil
+	}
+	if err != nil {
+		return out, err
+	}
 	spec, _ := object["spec"].(map[string]any)
-	wanted := revision.Instance{Definition: served.revision, DefinitionHash: served.graph.Hash(), Spec: spec}
+	wanted := revision.Instance{Definition: served.revision, DefinitionHash: served.graph.Hash(), Spec: spec, Overrides: overrides}
 	stored, err := wanted.Object(rollout.RevisionNamespace(instance, s.HubNamespace), identity, 1, metav1.OwnerReference{})
 	if err != nil {
 		return out, err

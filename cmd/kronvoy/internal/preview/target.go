@@ -81,7 +81,10 @@ func (s *simulation) plan(target *kronvoyv1alpha1.Target) (*planned, error) {
 		}
 	}
 	told := target.DeepCopy()
-	told.Status.Nodes = nil
+	told.Status.Nodes, told.Status.Revision, told.Status.State = nil, told.Spec.Revision, kronvoyv1alpha1.TargetProgressing
+	if t.last.Evaluation.Ready {
+		told.Status.State = kronvoyv1alpha1.TargetReady
+	}
 	for _, n := range t.last.Evaluation.Nodes {
 		node := kronvoyv1alpha1.NodeStatus{ID: n.ID, State: string(n.State)}
 		if n.Issue != nil {
