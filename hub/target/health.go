@@ -24,7 +24,7 @@ func healthOf(s *scope, result graph.NodeResult) work.Health {
 // worstHealth is that of a whole Target. Where nothing is to be judged, nothing is
 // wrong.
 func worstHealth(s *scope, nodes []kronvoyv1alpha1.NodeStatus) kronvoyv1alpha1.Health {
-	if s.plan.Blocked != "" || s.unreachable {
+	if s.plan.Blocked != "" || s.unreachable || s.target.DeletionTimestamp != nil {
 		return kronvoyv1alpha1.HealthUnknown // what the nodes say is what was known last
 	}
 	worst := work.Health{State: kronvoyv1alpha1.Healthy}

@@ -90,6 +90,10 @@ func TestSinceWhenATargetIsReadyAndHealthy(t *testing.T) {
 			change: func(s *scope) { s.unreachable = true },
 			state:  kronvoyv1alpha1.TargetUnreachable, health: kronvoyv1alpha1.HealthUnknown,
 		},
+		"on its way out": {
+			change: func(s *scope) { s.target.DeletionTimestamp = &metav1.Time{} },
+			state:  kronvoyv1alpha1.TargetDeleting, health: kronvoyv1alpha1.HealthUnknown,
+		},
 		"nothing can be decided": {
 			change: func(s *scope) { s.plan.Blocked = "no graph" },
 			state:  kronvoyv1alpha1.TargetFailed, health: kronvoyv1alpha1.HealthUnknown,
