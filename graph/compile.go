@@ -247,6 +247,7 @@ func (c *compiler) assemble(order dag.Order, crd *apiextensionsv1.CustomResource
 			d.plan.include[k].dependencies = g.indices(d.plan.include[k].expr.Variables)
 		}
 	}
+	g.findClusterReads()
 	c.followSecrets(g, order)
 	return g
 }

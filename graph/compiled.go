@@ -31,7 +31,9 @@ type Graph struct {
 	// statusProps is the schema of the author's status; nil for none.
 	statusProps *apiextensionsv1.JSONSchemaProps
 	aggregates  *Aggregates
-	secretUses  []SecretUse
+	// clusterReads are what expressions read of the cluster.
+	clusterReads ClusterReads
+	secretUses   []SecretUse
 	// secrets are the expressions that read values of Secrets, with the texts that
 	// stand in them as they are.
 	secrets map[*expr.Expr]map[string]bool

@@ -33,6 +33,8 @@ type Overrides struct {
 	bare *Graph
 	spec *apiextensionsv1.JSONSchemaProps
 	list []override
+	// clusterReads are what expressions read of the cluster.
+	clusterReads ClusterReads
 }
 
 type override struct {
@@ -81,6 +83,7 @@ func (g *Graph) CompileOverrides(sources []OverrideSource) (*Overrides, Issues) 
 		c.issues.sort()
 		return nil, c.issues
 	}
+	out.findClusterReads()
 	return out, nil
 }
 
