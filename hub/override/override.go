@@ -93,6 +93,22 @@ func (o *List) For(cluster map[string]string) []int {
 	return which
 }
 
+// ClusterReads are what the overrides look at of a cluster: what their expressions
+// read, and the labels that their selectors ask for.
+func (o *List) ClusterReads() graph.ClusterReads {
+	if o == nil {
+		return nil
+	}
+	var asked []graph.ClusterRead
+	for _, selector := range o.selectors {
+		requirements, _ := selector.Requirements()
+		for _, requirement := range requirements {
+			asked = append(asked, graph.ClusterRead{Field: "labels", Key: requirement.Key()})
+		}
+	}
+	return o.compiled.ClusterReads().With(asked...)
+}
+
 // maxFaults is how many faults an error names.
 const maxFaults = 3
 

@@ -18,7 +18,6 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
-	"github.com/kronvoy/kronvoy/hub/convert"
 	"github.com/kronvoy/kronvoy/hub/nested"
 	"github.com/kronvoy/kronvoy/hub/override"
 	"github.com/kronvoy/kronvoy/hub/policy"
@@ -43,6 +42,10 @@ type Input struct {
 	// nothing is evaluated.
 	ClusterName string
 	Cluster     *clusterv1.ManagedCluster
+	// Inputs are what expressions of the revision read of the cluster, as they were
+	// assigned to it with the revision; nil is the cluster as it is now. Policies
+	// and what the agent can do are always those of now.
+	Inputs *graph.Inputs
 	// Agent is what the cluster's agent can do. Described is false while nobody
 	// has said so: then nothing is shipped. See Meet.
 	Agent     work.Capabilities
@@ -119,6 +122,11 @@ func Evaluate(in Input) Plan {
 	if in.Observed != nil {
 		p.Feedback.Observed = maps.Clone(in.Observed)
 	}
+	cluster, err := in.cluster()
+	if err != nil {
+		p.block("", err.Error())
+		return p
+	}
 	parent := in.parent()
 	nested.Observe(in.Graph, in.Children, in.Live, parent, p.Feedback.Observed)
 	nested.Health(in.Graph, in.Children, in.Live, parent, p.Feedback.Health)
@@ -129,7 +137,7 @@ func Evaluate(in Input) Plan {
 			"metadata":   in.Instance.Object["metadata"],
 			"spec":       in.Revision.Spec,
 		}, in.calledAs()),
-		Cluster:  convert.GraphCluster(in.Cluster),
+		Cluster:  cluster,
 		Observed: p.Feedback.Observed,
 	}
 	if p.override(in); p.Blocked != "" {
