@@ -160,8 +160,8 @@ func (g *group) complete() bool {
 	return g.states[movable]+g.states[waiting]+g.states[flying]+g.states[stalled]+g.states[soaking] == 0 && g.states[failed] <= g.tolerance
 }
 
-// allowed says whether the clusters of a group may move, and puts the question if
-// nobody has answered it yet.
+// allowed says whether the clusters of a group may move, and puts the question. It
+// stands until it is stored that the group was entered, lest the answer is lost.
 func (p *planner) allowed(g *group) bool {
 	if !g.approval || g.behind == 0 {
 		return true
@@ -181,21 +181,27 @@ func (p *planner) allowed(g *group) bool {
 		}
 	}
 	hash := planHash("rollout", words)
-	answer := p.answer(hash)
-	if answer.Verdict == Approved {
-		return true
-	}
 	p.step.Question = &Question{PlanHash: hash, Group: g.id, Clusters: clusters,
 		Message: fmt.Sprintf("go on with group %s: %s?", g.id, named(clusters))}
-	return false
+	return p.answer().Verdict == Approved
 }
 
-func (p *planner) answer(hash string) Approval {
-	i := slices.IndexFunc(p.Approvals, func(a Approval) bool { return a.PlanHash == hash })
+// answer to the question; the zero value where there is none.
+func (p *planner) answer() Approval {
+	q := p.step.Question
+	if q == nil {
+		return Approval{}
+	}
+	i := slices.IndexFunc(p.Approvals, func(a Approval) bool { return a.PlanHash == q.PlanHash })
 	if i < 0 {
 		return Approval{}
 	}
 	return p.Approvals[i]
+}
+
+// asked says whether people are asked about a group, and have not approved it.
+func (p *planner) asked(g *group) bool {
+	return p.step.Question != nil && p.step.Question.Group == g.id && p.answer().Verdict != Approved
 }
 
 // wait holds the clusters of a group that is not entered, but for those that join
@@ -203,12 +209,12 @@ func (p *planner) answer(hash string) Approval {
 func (p *planner) wait(i int, next bool) {
 	g := &p.groups[i]
 	reason, message := ReasonWaitsForGroup, "the groups before it have not passed"
-	if next && p.step.Question != nil {
+	switch name := p.unready(i); {
+	case p.asked(g) && p.answer().Verdict == Rejected:
+		reason, message = ReasonApprovalRejected, p.answer().By+" rejected to go on with group "+g.id.String()
+	case p.asked(g):
 		reason, message = ReasonNeedsApproval, "group "+g.id.String()+" waits for approval"
-		if a := p.answer(p.step.Question.PlanHash); a.Verdict == Rejected {
-			reason, message = ReasonApprovalRejected, a.By+" rejected to go on with group "+g.id.String()
-		}
-	} else if name := p.unready(i); next && name != "" {
+	case next && name != "":
 		message = name + " had passed and is not ready any more"
 	}
 	for _, m := range g.members {

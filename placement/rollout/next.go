@@ -185,7 +185,7 @@ type Step struct {
 	// Groups in order.
 	Groups []GroupStep
 	// Question to put to people, answered or not; one that was put before and is not
-	// here any more is settled.
+	// here any more is settled, and its answer needed no longer.
 	Question *Question
 	// RecheckAt is when there may be something to do with nothing changed but the
 	// time; zero when there is not.

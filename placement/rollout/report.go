@@ -114,12 +114,11 @@ func (p *planner) groupState(i int) {
 		}
 	}
 	held := step.Total > step.Updated+step.Skipped
-	question := p.step.Question
 	switch {
 	case busy:
 		step.State = GroupProgressing
-	case question != nil && question.Group == g.id:
-		step.State, step.Message = GroupNeedsApproval, question.Message
+	case p.asked(g):
+		step.State, step.Message = GroupNeedsApproval, p.step.Question.Message
 	case step.Failed > g.tolerance:
 		step.State = GroupStopped
 	case soaks > 0 && !held:
@@ -152,10 +151,9 @@ func (p *planner) phase() {
 		p.step.Message = fmt.Sprintf("%d of %d clusters are back", back[done], len(p.units)-back[absent])
 	case stopped != "":
 		p.step.Phase, p.step.Message = Paused, stopped
-	case question != nil && p.answer(question.PlanHash).Verdict == Rejected:
-		p.step.Phase = Paused
-		p.step.Message = fmt.Sprintf("%s rejected: %s", p.answer(question.PlanHash).By, question.Message)
-	case question != nil:
+	case question != nil && p.answer().Verdict == Rejected:
+		p.step.Phase, p.step.Message = Paused, fmt.Sprintf("%s rejected: %s", p.answer().By, question.Message)
+	case question != nil && p.answer().Verdict != Approved:
 		p.step.Phase, p.step.Message = WaitingForApproval, question.Message
 	case !p.finished(fore):
 		p.step.Phase = Progressing
