@@ -32,17 +32,13 @@ func thousands(n int) Input {
 	return in
 }
 
-func BenchmarkNext(b *testing.B) {
-	for _, n := range []int{1000, 10000} {
-		b.Run(fmt.Sprintf("%d-clusters", n), func(b *testing.B) {
-			in := thousands(n)
-			if step := Next(in); len(step.Moves) == 0 || step.Phase != Progressing {
-				b.Fatalf("it does nothing: %s, %s", step.Phase, step.Message)
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				Next(in)
-			}
-		})
+func BenchmarkNextOn10000Clusters(b *testing.B) {
+	in := thousands(10000)
+	if step := Next(in); len(step.Moves) == 0 || step.Phase != Progressing {
+		b.Fatalf("it does nothing: %s, %s", step.Phase, step.Message)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		Next(in)
 	}
 }
