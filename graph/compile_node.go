@@ -62,6 +62,11 @@ func (c *compiler) condition(env *expr.Env, s, at string, use func(*expr.Expr, s
 	if !ok {
 		return nil
 	}
+	return c.boolean(env, segment, at, use)
+}
+
+// boolean compiles an expression that yields a boolean, or an optional one.
+func (c *compiler) boolean(env *expr.Env, segment template.Segment, at string, use func(*expr.Expr, string, int)) *expr.Expr {
 	x := c.compileValue(env, segment, at, use)
 	if x == nil {
 		return nil

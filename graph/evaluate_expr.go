@@ -167,29 +167,36 @@ func (e *evaluator) firstMissing(a *expr.Access) (int, bool) {
 }
 
 func firstMissing(v any, steps []expr.Step) (int, bool) {
+	_, at, missing := follow(v, steps)
+	return at, missing
+}
+
+// follow goes steps through decoded JSON, up to the first that finds nothing; nil
+// is what lies in something else.
+func follow(v any, steps []expr.Step) (value any, at int, missing bool) {
 	for i, s := range steps {
 		switch container := v.(type) {
 		case map[string]any:
 			v = container[s.Key]
 			if s.IsIndex || v == nil {
-				return i, true
+				return nil, i, true
 			}
 		case map[string]string:
 			value, found := container[s.Key]
 			if !found {
-				return i, true
+				return nil, i, true
 			}
 			v = value
 		case []any:
 			if !s.IsIndex || s.Index < 0 || s.Index >= int64(len(container)) {
-				return i, true
+				return nil, i, true
 			}
 			v = container[s.Index]
 		default:
-			return 0, false
+			return nil, 0, false
 		}
 	}
-	return 0, false
+	return v, 0, false
 }
 
 // waiting turns an unknown into waits. Where an expression hands on a whole
