@@ -57,6 +57,11 @@ const (
 	AnnotationReconcile = "kronvoy.io/reconcile"
 	// AnnotationReconcileReason says beside it why.
 	AnnotationReconcileReason = "kronvoy.io/reconcile-reason"
+	// AnnotationMaintenance on a ManagedCluster says that somebody works on that
+	// cluster, and its value why: no rollout begins there, and none counts it as
+	// failed, until the annotation is gone or false. What the cluster has is kept up
+	// meanwhile; AnnotationReconcile is what stops that, too.
+	AnnotationMaintenance = "kronvoy.io/maintenance"
 	// AnnotationDriftDecisions on a Target holds what people decided about drift
 	// findings, as compact JSON: see DriftDecision.
 	AnnotationDriftDecisions = "kronvoy.io/drift-decisions"
