@@ -32,7 +32,7 @@ type ApprovalRequest struct {
 }
 
 // ApprovalAction is what an ApprovalRequest asks for.
-// +kubebuilder:validation:Enum=Remove
+// +kubebuilder:validation:Enum=Remove;EnterGroup
 type ApprovalAction string
 
 // The actions.
@@ -40,6 +40,9 @@ const (
 	// ApprovalRemove: instances are to be removed from clusters that left their
 	// placement, and these are too many to do so unasked.
 	ApprovalRemove ApprovalAction = "Remove"
+	// ApprovalEnterGroup: a rollout has reached a group before which people are to
+	// be asked.
+	ApprovalEnterGroup ApprovalAction = "EnterGroup"
 )
 
 // ApprovalRequestSpec is the question. It never changes: another question is
@@ -58,6 +61,10 @@ type ApprovalRequestSpec struct {
 	// Distribution.
 	// +optional
 	Instance *InstanceReference `json:"instance,omitempty"`
+	// Group of the rollout that is to be entered; empty for any other action.
+	// +optional
+	// +kubebuilder:validation:MaxLength=316
+	Group string `json:"group,omitempty"`
 	// PlanHash stands for what exactly is to be done: an approval counts for that
 	// alone.
 	// +required

@@ -63,6 +63,12 @@ type DistributionSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	Policies []DistributionPolicy `json:"policies,omitempty"`
+	// Rollout says how a change moves through the clusters. A change is another
+	// spec of an instance, another definition, another override, or, of a cluster,
+	// another label or claim that their expressions read. Without it all clusters
+	// get it at once.
+	// +optional
+	Rollout *RolloutStrategy `json:"rollout,omitempty"`
 	// Removal says what becomes of the instances on clusters that leave their
 	// placement.
 	// +optional

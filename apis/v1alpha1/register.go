@@ -16,6 +16,7 @@ func AddToScheme(s *runtime.Scheme) error {
 		&WorkReport{}, &WorkReportList{},
 		&Distribution{}, &DistributionList{},
 		&ApprovalRequest{}, &ApprovalRequestList{},
+		&Rollout{}, &RolloutList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

@@ -52,10 +52,38 @@ type TargetSpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Distribution string `json:"distribution,omitempty"`
+	// Inputs are what expressions of the revision read of the cluster, as it was
+	// when they were assigned: other labels or claims count only when the hub
+	// assigns them. Absent when they read nothing of it.
+	// +optional
+	Inputs *TargetInputs `json:"inputs,omitempty"`
+	// AssignedAt is when Revision and Inputs became what they are.
+	// +optional
+	AssignedAt *metav1.MicroTime `json:"assignedAt,omitempty"`
+	// PassedAt is when the cluster had been ready with them for as long as the
+	// rollout asks for. It counts only if it is not before AssignedAt.
+	// +optional
+	PassedAt *metav1.MicroTime `json:"passedAt,omitempty"`
 	// Removal is set while the cluster is not in the instance's placement any
 	// more.
 	// +optional
 	Removal *TargetRemoval `json:"removal,omitempty"`
+}
+
+// TargetInputs are values of a ManagedCluster.
+type TargetInputs struct {
+	// Hash of Values.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Hash string `json:"hash"`
+	// Values have the shape of the variable cluster, with the fields in it that
+	// expressions read.
+	// +required
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	Values runtime.RawExtension `json:"values"`
 }
 
 // TargetRemoval is what is to become of an instance on a cluster that left its
