@@ -299,7 +299,7 @@ const (
 	// ConditionAccepted: the spec can be used. While it is False, what has been
 	// shipped of the instances that the Distribution owns stays as it is.
 	// Reasons: Accepted, InvalidPath, InvalidSelector, TooLarge, InvalidOverride,
-	// InvalidAggregate.
+	// InvalidAggregate, InvalidRollout.
 	ConditionAccepted = "Accepted"
 	// ConditionResolved: what the spec names is there. While it is False,
 	// everything else is in force, and instances stay on the clusters that they
@@ -332,6 +332,9 @@ const (
 	ReasonInvalidOverride = "InvalidOverride"
 	// ReasonInvalidAggregate: an aggregate does not fit the instances' kind.
 	ReasonInvalidAggregate = "InvalidAggregate"
+	// ReasonInvalidRollout: a field of spec.rollout is wrong by itself, or a gate's
+	// expression does not fit the instances' kind.
+	ReasonInvalidRollout = "InvalidRollout"
 
 	ReasonResolved    = "Resolved"
 	ReasonNoInstances = "NoInstances"
