@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	clusterv1alpha1 "open-cluster-management.io/api/cluster/v1alpha1"
 	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
@@ -108,12 +110,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if p.DeletionTimestamp != nil || p.Annotations[disableAnnotation] == "true" {
 		return reconcile.Result{}, nil
 	}
+	stored := p.DeepCopy()
 	policy, misconfigured, err := r.policy(ctx, &p)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if misconfigured != nil {
-		return reconcile.Result{}, r.writeStatus(ctx, &p, nil, policy, misconfigured)
+		return reconcile.Result{}, r.writeStatus(ctx, stored, &p, nil, policy, misconfigured)
 	}
 	pages, placed, err := r.decisions(ctx, &p)
 	if err != nil {
@@ -126,19 +129,24 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	now := r.Clock.Now()
 	decision := placement.Select(policy, clusters, convert.Decided(pages), now)
 	if decision.Undecided != "" {
-		return reconcile.Result{}, r.writeStatus(ctx, &p, nil, policy, errors.New(decision.Undecided))
+		return reconcile.Result{}, r.writeStatus(ctx, stored, &p, nil, policy, errors.New(decision.Undecided))
 	}
-	groups, err := r.writePages(ctx, &p, pages, &decision)
+	before := recorded(pages)
+	write, wait := scoresToWrite(&p, pages, &decision, now)
+	groups, err := r.writePages(ctx, &p, pages, &decision, write)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if err := r.writeStatus(ctx, &p, &outcome{&decision, groups}, policy, nil); err != nil {
+	if write != nil && (p.Status.LastScoreUpdateTime == nil || !maps.Equal(before, write)) {
+		p.Status.LastScoreUpdateTime = ptr.To(metav1.NewTime(now))
+	}
+	if err := r.writeStatus(ctx, stored, &p, &outcome{&decision, groups}, policy, nil); err != nil {
 		return reconcile.Result{}, err
 	}
-	if decision.RecheckAt.IsZero() {
-		return reconcile.Result{}, nil
+	if !decision.RecheckAt.IsZero() && (wait == 0 || decision.RecheckAt.Sub(now) < wait) {
+		wait = max(decision.RecheckAt.Sub(now), time.Second)
 	}
-	return reconcile.Result{RequeueAfter: max(decision.RecheckAt.Sub(now), time.Second)}, nil
+	return reconcile.Result{RequeueAfter: wait}, nil
 }
 
 // policy says in misconfigured what is wrong with the Placement.
@@ -177,7 +185,7 @@ type outcome struct {
 
 // writePages writes the decision, so that no reader ever sees a cluster missing
 // that stays selected.
-func (r *Reconciler) writePages(ctx context.Context, p *clusterv1beta1.Placement, live []clusterv1beta1.PlacementDecision, decision *placement.Decision) ([]clusterv1beta1.DecisionGroupStatus, error) {
+func (r *Reconciler) writePages(ctx context.Context, p *clusterv1beta1.Placement, live []clusterv1beta1.PlacementDecision, decision *placement.Decision, write scores) ([]clusterv1beta1.DecisionGroupStatus, error) {
 	byNumber := map[int]*clusterv1beta1.PlacementDecision{}
 	var existing []page
 	for i := range live {
@@ -199,7 +207,7 @@ func (r *Reconciler) writePages(ctx context.Context, p *clusterv1beta1.Placement
 		groups[page.index].Decisions = append(groups[page.index].Decisions, pageName(p, page.number))
 	}
 	for _, page := range slices.Concat(plan.first, plan.then) {
-		written, err := r.writePage(ctx, p, byNumber[page.number], page, decision)
+		written, err := r.writePage(ctx, p, byNumber[page.number], page, decision, write)
 		if err != nil {
 			return nil, fmt.Errorf("writing decision %s/%s: %w", p.Namespace, pageName(p, page.number), err)
 		}
@@ -244,11 +252,11 @@ func pageOf(number int, d *clusterv1beta1.PlacementDecision) page {
 }
 
 // writePage creates the page if live is nil, and writes what differs.
-func (r *Reconciler) writePage(ctx context.Context, p *clusterv1beta1.Placement, live *clusterv1beta1.PlacementDecision, wanted page, decision *placement.Decision) (*clusterv1beta1.PlacementDecision, error) {
+func (r *Reconciler) writePage(ctx context.Context, p *clusterv1beta1.Placement, live *clusterv1beta1.PlacementDecision, wanted page, decision *placement.Decision, write scores) (*clusterv1beta1.PlacementDecision, error) {
 	decisions := make([]clusterv1beta1.ClusterDecision, 0, len(wanted.clusters))
 	for _, name := range wanted.clusters {
 		why, _ := decision.Why(name)
-		decisions = append(decisions, clusterv1beta1.ClusterDecision{ClusterName: name, Reason: string(why.Code)})
+		decisions = append(decisions, clusterv1beta1.ClusterDecision{ClusterName: name, Reason: string(why.Code), Score: write[name]})
 	}
 	labels := map[string]string{
 		clusterv1beta1.PlacementLabel:          p.Name,
@@ -274,8 +282,7 @@ func (r *Reconciler) writePage(ctx context.Context, p *clusterv1beta1.Placement,
 	return live, r.Client.Status().Update(ctx, live)
 }
 
-func (r *Reconciler) writeStatus(ctx context.Context, p *clusterv1beta1.Placement, decision *outcome, policy placement.Policy, misconfigured error) error {
-	before := p.DeepCopy()
+func (r *Reconciler) writeStatus(ctx context.Context, before, p *clusterv1beta1.Placement, decision *outcome, policy placement.Policy, misconfigured error) error {
 	condition := metav1.Condition{Type: clusterv1beta1.PlacementConditionMisconfigured, Status: metav1.ConditionFalse, Reason: "Succeedconfigured", ObservedGeneration: p.Generation}
 	if misconfigured != nil {
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionTrue, "Misconfigured", misconfigured.Error()
