@@ -297,7 +297,8 @@ type DistributionStatus struct {
 // Condition types of a Distribution.
 const (
 	// ConditionAccepted: the spec can be used. While it is False, what has been
-	// shipped of the instances that the Distribution owns stays as it is.
+	// shipped of the instances that the Distribution owns stays as it is; with
+	// InvalidAggregate all but the aggregates is in force.
 	// Reasons: Accepted, InvalidPath, InvalidSelector, TooLarge, InvalidOverride,
 	// InvalidAggregate, InvalidRollout.
 	ConditionAccepted = "Accepted"

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -42,20 +43,31 @@ func TestOverridesAreOneTextHoweverTheyAreWritten(t *testing.T) {
 func TestWhatDoesNotFitTheKindIsNotAccepted(t *testing.T) {
 	bad := []kronvoyv1alpha1.Override{{ClusterSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Like"}}}}}
 	unfit := &policy.InvalidError{Field: "spec.overrides[0].spec.x", Reason: kronvoyv1alpha1.ReasonInvalidOverride, Err: errors.New("no such field")}
+	aggregate := &policy.InvalidError{Field: "spec.aggregate.x:1:3", Reason: kronvoyv1alpha1.ReasonInvalidAggregate, Err: errors.New("no such field")}
+	const stays = "what its instances have on their clusters stays as it is until this is mended"
 	for name, tc := range map[string]struct {
 		overrides []kronvoyv1alpha1.Override
 		unfit     error
 		want      string
+		until     string
 	}{
 		"nothing is wrong": {want: "Accepted"},
-		"an override":      {unfit: unfit, want: "InvalidOverride"},
-		"its selector, which is wrong for any kind": {overrides: bad, unfit: unfit, want: "InvalidSelector"},
+		"an override":      {unfit: unfit, want: "InvalidOverride", until: stays},
+		"its selector, which is wrong for any kind": {overrides: bad, unfit: unfit, want: "InvalidSelector", until: stays},
+		"an aggregate, which stops nothing but itself": {
+			unfit: aggregate, want: "InvalidAggregate",
+			until: "until this is mended its instances have the aggregates of their definition alone; all else is in force",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &kronvoyv1alpha1.Distribution{Spec: kronvoyv1alpha1.DistributionSpec{Overrides: tc.overrides}}
 			status := policy.Judge(policy.View{Distribution: d, Unfit: tc.unfit})
-			if got := apimeta.FindStatusCondition(status.Conditions, "Accepted"); got == nil || got.Reason != tc.want {
-				t.Errorf("Accepted is %+v, want reason %s", got, tc.want)
+			got := apimeta.FindStatusCondition(status.Conditions, "Accepted")
+			if got == nil || got.Reason != tc.want {
+				t.Fatalf("Accepted is %+v, want reason %s", got, tc.want)
+			}
+			if _, until, _ := strings.Cut(got.Message, "; "); until != tc.until {
+				t.Errorf("Accepted says %q, want %q of what is so until then", got.Message, tc.until)
 			}
 		})
 	}

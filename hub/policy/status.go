@@ -111,9 +111,18 @@ func (v View) accepted() metav1.Condition {
 	}
 	if errors.As(cmp.Or(err, v.Unfit), &invalid) {
 		c.Status, c.Reason = metav1.ConditionFalse, invalid.Reason
-		c.Message = invalid.Error() + "; what its instances have on their clusters stays as it is until this is mended"
+		c.Message = invalid.Error() + "; " + until(invalid.Reason)
 	}
 	return c
+}
+
+// until says what is so until a Distribution is mended.
+func until(reason string) string {
+	if reason == kronvoyv1alpha1.ReasonInvalidAggregate {
+		// They are about status alone.
+		return "until this is mended its instances have the aggregates of their definition alone; all else is in force"
+	}
+	return "what its instances have on their clusters stays as it is until this is mended"
 }
 
 func (v View) resolved() metav1.Condition {
