@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
@@ -19,6 +22,9 @@ import (
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
+
+// errStaleCache asks for another look at revisions that the cache does not show.
+var errStaleCache = apierrors.NewConflict(appsv1.Resource("controllerrevisions"), "", errors.New("the cache is behind"))
 
 // ensureRevision stores the instance's spec with the definition that it is for and
 // the overrides of its Distribution, and leaves the newest revision in the scope.
@@ -40,6 +46,9 @@ func (r *Reconciler) ensureRevision(ctx context.Context, s *scope) error {
 		return fmt.Errorf("listing revisions of %s: %w", s.identity, err)
 	}
 	s.newest = revision.Newest(cached.Items)
+	if r.numbers.behind(s.identity, s.instance.GetUID(), s.newest, r.Clock.Now()) {
+		return errStaleCache
+	}
 	if s.refused != "" {
 		s.newest = revision.Newest(revision.Own(cached.Items, s.instance))
 		return nil
@@ -75,7 +84,7 @@ func (r *Reconciler) store(ctx context.Context, s *scope, namespace string, want
 		if err := r.Client.Patch(ctx, &existing[i], client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 			return nil, fmt.Errorf("renumbering revision %s: %w", existing[i].Name, err)
 		}
-		r.numbers.given(s.identity, number)
+		r.numbers.given(s.identity, s.instance.GetUID(), number, r.Clock.Now())
 		return &existing[i], nil
 	}
 	stored, err := wanted.Object(namespace, s.identity, number, ownerOf(s.instance))
@@ -85,7 +94,7 @@ func (r *Reconciler) store(ctx context.Context, s *scope, namespace string, want
 	if err := r.Client.Create(ctx, stored, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub)); err != nil {
 		return nil, fmt.Errorf("storing revision %s of %s: %w", stored.Name, s.identity, err)
 	}
-	r.numbers.given(s.identity, number)
+	r.numbers.given(s.identity, s.instance.GetUID(), number, r.Clock.Now())
 	return stored, nil
 }
 
@@ -94,27 +103,49 @@ func (r *Reconciler) store(ctx context.Context, s *scope, namespace string, want
 // goroutines.
 type numbers struct {
 	mu   sync.Mutex
-	last map[work.Identity]int64
+	last map[work.Identity]given
+}
+
+// given is a number, and the instance that got it.
+type given struct {
+	number   int64
+	instance types.UID
+	at       time.Time
+}
+
+// cacheLag is how long the cache is waited for. One that takes longer costs a
+// request that the server refuses.
+const cacheLag = 2 * time.Second
+
+// behind says whether the cache, whose newest revision is given, is to be waited
+// for: it does not show what was stored for this very instance a moment ago. One
+// that never will, since somebody deleted that, is not waited for much longer.
+func (n *numbers) behind(of work.Identity, instance types.UID, newest *appsv1.ControllerRevision, now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	last := n.last[of]
+	return last.instance == instance && now.Sub(last.at) < cacheLag && (newest == nil || newest.Revision < last.number)
 }
 
 // next is the number after all others; newest is what the cache shows.
 func (n *numbers) next(of work.Identity, newest *appsv1.ControllerRevision) int64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if newest == nil {
-		return n.last[of] + 1
+	number := n.last[of].number
+	if newest != nil {
+		number = max(number, newest.Revision)
 	}
-	return max(n.last[of], newest.Revision) + 1
+	return number + 1
 }
 
 // given notes a number that was stored.
-func (n *numbers) given(of work.Identity, number int64) {
+func (n *numbers) given(of work.Identity, instance types.UID, number int64, now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.last == nil {
-		n.last = map[work.Identity]int64{}
+		n.last = map[work.Identity]given{}
 	}
-	n.last[of] = number
+	n.last[of] = given{number, instance, now}
 }
 
 // forget drops what is known of an instance that is gone.

@@ -60,6 +60,8 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 		return reconcile.Result{}, err
 	}
 	if s.refused != "" {
+		// The Placer says it, too, but not of an instance that the hub made: that
+		// one is placed whatever its Distribution says.
 		in.Placed, in.PlacedReason = false, kronvoyv1alpha1.ReasonInvalidDistribution
 		in.PlacedMessage = fmt.Sprintf("Distribution %s cannot be used: %s; what is shipped of the instance stays as it is", s.owner.Name, s.refused)
 	}
