@@ -101,7 +101,7 @@ func BenchmarkPreview1000Clusters(b *testing.B) {
 	}
 }
 
-func read(b *testing.B, text string) []*manifest.Document {
+func read(b testing.TB, text string) []*manifest.Document {
 	b.Helper()
 	documents, err := manifest.Read(strings.NewReader(text), []string{"-"})
 	if err != nil {

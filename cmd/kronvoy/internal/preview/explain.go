@@ -247,7 +247,10 @@ func (s *simulation) explainClusters(p *placing) ([]ExplainedCluster, error) {
 	}
 	leaving := map[string]Cluster{}
 	if p.decision.Decided {
-		leaving = s.leaving(p)
+		var err error
+		if leaving, err = s.leaving(p); err != nil {
+			return nil, err
+		}
 	}
 	placed := set(p.decision.Clusters)
 	out := make([]ExplainedCluster, 0, len(names))

@@ -165,7 +165,10 @@ func (s *simulation) clusters(out *Instance, p *placing) error {
 	}
 	leaving := map[string]Cluster{}
 	if p.decision.Decided {
-		leaving = s.leaving(p)
+		var err error
+		if leaving, err = s.leaving(p); err != nil {
+			return err
+		}
 	}
 	var todo []func() (Cluster, error)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
@@ -240,9 +243,13 @@ func parallel(todo []func() (Cluster, error)) ([]Cluster, error) {
 
 // leaving are the clusters that are in the instance's placement no more, with
 // what the rules of removal say of each.
-func (s *simulation) leaving(p *placing) map[string]Cluster {
+func (s *simulation) leaving(p *placing) (map[string]Cluster, error) {
+	requests, err := index.ApprovalRequests(s.ctx, s.memory, rollout.RevisionNamespace(p.instance, s.HubNamespace), p.identity)
+	if err != nil {
+		return nil, err
+	}
 	departure := rollout.Departure{
-		Decision: p.decision, Targets: p.targets, Owner: p.owner, Grace: s.GracePeriod, Now: s.Now,
+		Decision: p.decision, Targets: p.targets, Owner: p.owner, Requests: requests, Grace: s.GracePeriod, Now: s.Now,
 		Unreachable: func(name string) bool {
 			cluster := &clusterv1.ManagedCluster{}
 			err := s.memory.Get(s.ctx, client.ObjectKey{Name: name}, cluster)
@@ -257,7 +264,9 @@ func (s *simulation) leaving(p *placing) map[string]Cluster {
 	for _, w := range plan.Waiting {
 		row := Cluster{Name: w.Cluster, Change: Leaves, Reason: string(w.Reason), Message: w.Message}
 		switch w.Reason {
-		case placementrollout.NeedsApproval, placementrollout.ApprovalRejected, placementrollout.ClusterUnreachable, placementrollout.PlacementUndecided:
+		case placementrollout.NeedsApproval:
+			row.Held = !slices.Contains(plan.Approve, w.Cluster)
+		case placementrollout.ApprovalRejected, placementrollout.ClusterUnreachable, placementrollout.PlacementUndecided:
 			row.Held = true
 		case placementrollout.InGracePeriod:
 			if row.Message = ""; rules.GracePeriod > 0 {
@@ -273,7 +282,7 @@ func (s *simulation) leaving(p *placing) map[string]Cluster {
 		}
 		out[name] = row
 	}
-	return out
+	return out, nil
 }
 
 // placementsOf are the names of the Placements that say where an instance runs.

@@ -52,14 +52,16 @@ func (s *simulation) loadKind(gvk schema.GroupVersionKind) error {
 }
 
 // loadOne takes what belongs to one instance into memory, once: Targets, works,
-// reports and revisions.
+// reports, and questions about it.
 func (s *simulation) loadOne(identity work.Identity) error {
 	if s.own[identity] {
 		return nil
 	}
 	s.own[identity] = true
 	of := client.MatchingLabels{kronvoyv1alpha1.LabelInstance: identity.Hash()}
-	for _, list := range []client.ObjectList{&kronvoyv1alpha1.TargetList{}, &workv1.ManifestWorkList{}, &kronvoyv1alpha1.WorkReportList{}} {
+	for _, list := range []client.ObjectList{
+		&kronvoyv1alpha1.TargetList{}, &workv1.ManifestWorkList{}, &kronvoyv1alpha1.WorkReportList{}, &kronvoyv1alpha1.ApprovalRequestList{},
+	} {
 		if err := s.load(list, of); err != nil {
 			return err
 		}
