@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
-	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/drift"
+	"github.com/kronvoy/kronvoy/internal/drift"
 )
 
 // errDrift is that a finding is open, for --exit-code.

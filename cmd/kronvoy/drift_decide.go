@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
-	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/drift"
+	"github.com/kronvoy/kronvoy/internal/drift"
 )
 
 // driftDecideOptions are those of accept and of correct.

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
-	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/drift"
+	"github.com/kronvoy/kronvoy/internal/drift"
 )
 
 // reportingHub has an instance with a finding of its own and one that is

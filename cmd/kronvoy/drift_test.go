@@ -8,7 +8,7 @@ import (
 	"time"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
-	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/drift"
+	"github.com/kronvoy/kronvoy/internal/drift"
 )
 
 func TestDriftListExitsWith2OnlyForOpenFindings(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
 	clusterv1beta2 "open-cluster-management.io/api/cluster/v1beta2"
 
-	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/explain"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/manifest"
+	"github.com/kronvoy/kronvoy/internal/explain"
 )
 
 func explainCommand() *cobra.Command {

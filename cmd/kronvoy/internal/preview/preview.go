@@ -26,7 +26,6 @@ import (
 
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
-	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/explain"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/manifest"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/graph/schema"
@@ -37,6 +36,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/target"
 	"github.com/kronvoy/kronvoy/hub/work"
+	"github.com/kronvoy/kronvoy/internal/explain"
 )
 
 // Options say what is previewed, and how the hub was started.

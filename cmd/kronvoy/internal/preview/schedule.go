@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
-	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/explain"
 	"github.com/kronvoy/kronvoy/hub/policy"
+	"github.com/kronvoy/kronvoy/internal/explain"
 )
 
 // schedule decides the Placements anew that a change may mean something to, with

@@ -92,13 +92,9 @@ func Gather(ctx context.Context, c client.Client, scope Scope) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	view := View{Findings: []Finding{}}
-	if err := view.addDecisions(targets, scope); err != nil {
+	view, owners, err := begin(targets, scope)
+	if err != nil {
 		return View{}, err
-	}
-	owners := map[client.ObjectKey]*kronvoyv1alpha1.Target{}
-	for i := range targets {
-		owners[client.ObjectKey{Namespace: targets[i].Namespace, Name: targets[i].Labels[kronvoyv1alpha1.LabelInstance]}] = &targets[i]
 	}
 	options := []client.ListOption{client.InNamespace(scope.Cluster)}
 	if hash := onlyInstance(targets); scope.Instance != "" {
@@ -106,11 +102,7 @@ func Gather(ctx context.Context, c client.Client, scope Scope) (View, error) {
 	}
 	err = pages(ctx, c, func() *kronvoyv1alpha1.WorkReportList { return &kronvoyv1alpha1.WorkReportList{} }, func(list *kronvoyv1alpha1.WorkReportList) {
 		for i := range list.Items {
-			report := &list.Items[i]
-			owner := owners[client.ObjectKey{Namespace: report.Namespace, Name: report.Labels[kronvoyv1alpha1.LabelInstance]}]
-			if owner != nil || scope.inNamespace(report.Labels[kronvoyv1alpha1.LabelNamespaceWork]) {
-				view.addFindings(report, owner, scope)
-			}
+			view.addReport(&list.Items[i], owners, scope)
 		}
 	}, options...)
 	if err != nil {
@@ -118,6 +110,41 @@ func Gather(ctx context.Context, c client.Client, scope Scope) (View, error) {
 	}
 	view.sort()
 	return view, view.addSilent(ctx, c, targets, scope)
+}
+
+// Of is what Targets and reports tell, of whichever clusters they are. It knows of
+// no silent ones.
+func Of(targets []kronvoyv1alpha1.Target, reports []kronvoyv1alpha1.WorkReport) (View, error) {
+	view, owners, err := begin(targets, Scope{})
+	if err != nil {
+		return View{}, err
+	}
+	for i := range reports {
+		// What belongs to no instance is shown, too.
+		r := &reports[i]
+		view.addFindings(r, owners[client.ObjectKey{Namespace: r.Namespace, Name: r.Labels[kronvoyv1alpha1.LabelInstance]}], Scope{})
+	}
+	view.sort()
+	return view, nil
+}
+
+type owners map[client.ObjectKey]*kronvoyv1alpha1.Target
+
+// begin has the decisions, and finds a report's Target.
+func begin(targets []kronvoyv1alpha1.Target, scope Scope) (View, owners, error) {
+	view, byReport := View{Findings: []Finding{}}, owners{}
+	for i := range targets {
+		byReport[client.ObjectKey{Namespace: targets[i].Namespace, Name: targets[i].Labels[kronvoyv1alpha1.LabelInstance]}] = &targets[i]
+	}
+	err := view.addDecisions(targets, scope)
+	return view, byReport, err
+}
+
+func (v *View) addReport(report *kronvoyv1alpha1.WorkReport, owners owners, scope Scope) {
+	owner := owners[client.ObjectKey{Namespace: report.Namespace, Name: report.Labels[kronvoyv1alpha1.LabelInstance]}]
+	if owner != nil || scope.inNamespace(report.Labels[kronvoyv1alpha1.LabelNamespaceWork]) {
+		v.addFindings(report, owner, scope)
+	}
 }
 
 // targets are the Targets of the instances in scope.
