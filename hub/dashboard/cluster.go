@@ -59,7 +59,7 @@ func (s *Server) showCluster(r *http.Request, v *session) (content, error) {
 
 // works are those of a cluster, without what is in them.
 func (s *Server) works(ctx context.Context, v *session, cluster string) (rows []view.WorkRow, unknown string, err error) {
-	right := Right{Verb: "list", Group: workGroup, Resource: "manifestworks", Namespace: cluster}
+	right := mayWorks("list", cluster)
 	if allowed, err := v.May(ctx, right); err != nil || !allowed {
 		return nil, "it takes the right to " + right.String(), err
 	}

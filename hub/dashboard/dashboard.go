@@ -99,6 +99,7 @@ type Server struct {
 	live      *live
 	pages     pages
 	assets    assets
+	drawings  drawings
 	// as makes a client that has a viewer's token.
 	as func(*Viewer) (client.Client, error)
 }

@@ -101,6 +101,7 @@ type pages map[string]*template.Template
 func loadPages(a assets) (pages, error) {
 	common, err := template.New("").Funcs(template.FuncMap{
 		"asset":  a.url,
+		"views":  func() []listedView { return views },
 		"states": func() []view.State { return view.States },
 		"since":  since,
 		"time":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },

@@ -1,9 +1,38 @@
 package dashboard
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
+
+// listedView is an entry of the navigation.
+type listedView struct{ Address, Name string }
+
+// At says whether a page belongs to the view.
+func (v listedView) At(path string) bool {
+	if v.Address == "/" {
+		return path == "/" || strings.HasPrefix(path, "/clusters/")
+	}
+	return path == v.Address || strings.HasPrefix(path, v.Address+"/")
+}
+
+var views = []listedView{
+	{"/", "Fleet"}, {"/instances", "Instances"}, {"/definitions", "Definitions"},
+	{"/drift", "Drift"}, {"/placements", "Placements"}, {"/approvals", "Approvals"},
+}
 
 // routes are the views.
 func (s *Server) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{$}", s.page(s.showFleet))
 	mux.HandleFunc("GET /clusters/{name}", s.page(s.showCluster))
+	mux.HandleFunc("GET /instances", s.page(s.listInstances))
+	mux.HandleFunc("GET /instances/{group}/{version}/{kind}/{namespace}/{name}", s.page(s.showInstance))
+	mux.HandleFunc("GET /definitions", s.page(s.listDefinitions))
+	mux.HandleFunc("GET /definitions/{name}", s.page(s.showDefinition))
+	mux.HandleFunc("GET /drift", s.page(s.showDrift))
+	mux.HandleFunc("POST /drift", s.act(s.decideDrift))
+	mux.HandleFunc("GET /placements", s.page(s.listPlacements))
+	mux.HandleFunc("GET /placements/{namespace}/{name}", s.page(s.showPlacement))
+	mux.HandleFunc("GET /approvals", s.page(s.showApprovals))
+	mux.HandleFunc("POST /approvals", s.act(s.decideApproval))
 }

@@ -265,7 +265,6 @@ func TestRightsAreAskedForSeldom(t *testing.T) {
 }
 
 func TestHostileTextStaysText(t *testing.T) {
-	const hostile = `"><script>alert(1)</script><img src=x onerror=alert(1)>`
 	c := managed("eu-west", hostile)
 	c.Labels["<b>"] = hostile
 	c.Status.ClusterClaims = append(c.Status.ClusterClaims, claim(hostile, hostile))

@@ -12,12 +12,15 @@ import (
 	"time"
 
 	"github.com/go-logr/logr/testr"
+	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clocktesting "k8s.io/utils/clock/testing"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	clusterv1alpha1 "open-cluster-management.io/api/cluster/v1alpha1"
@@ -30,6 +33,7 @@ import (
 
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/index"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -84,7 +88,7 @@ func newTestbed(t *testing.T, objects ...client.Object) *testbed {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		authenticationv1.AddToScheme, authorizationv1.AddToScheme, coordinationv1.AddToScheme, eventsv1.AddToScheme, clusterv1.Install, clusterv1alpha1.Install, clusterv1beta1.Install, clusterv1beta2.Install,
+		appsv1.AddToScheme, authenticationv1.AddToScheme, authorizationv1.AddToScheme, coordinationv1.AddToScheme, eventsv1.AddToScheme, clusterv1.Install, clusterv1alpha1.Install, clusterv1beta1.Install, clusterv1beta2.Install,
 		workv1.Install, krov1alpha1.AddToScheme, kronvoyv1alpha1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
@@ -92,7 +96,18 @@ func newTestbed(t *testing.T, objects ...client.Object) *testbed {
 		}
 	}
 	api := &hubAPI{users: map[string]string{"admin-token": "admin", "none-token": "nobody"}, rights: map[string][]Right{"admin": {everything}}}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
+	webapp := schema.GroupVersionKind{Group: "kro.run", Version: "v1alpha1", Kind: "WebApp"}
+	mapper := apimeta.NewDefaultRESTMapper(nil)
+	for gvk := range scheme.AllKnownTypes() {
+		mapper.Add(gvk, apimeta.RESTScopeNamespace)
+	}
+	mapper.Add(webapp, apimeta.RESTScopeNamespace)
+	byInstance := func(o client.Object) []string { return []string{o.GetLabels()[kronvoyv1alpha1.LabelInstance]} }
+	builder := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(mapper).WithObjects(objects...).WithStatusSubresource(&kronvoyv1alpha1.ApprovalRequest{})
+	for _, o := range []client.Object{&kronvoyv1alpha1.Target{}, &kronvoyv1alpha1.WorkReport{}, &workv1.ManifestWork{}} {
+		builder = builder.WithIndex(o, index.Instance, byInstance)
+	}
+	c := builder.
 		WithIndex(&eventsv1.Event{}, "regarding.kind", func(o client.Object) []string { return []string{o.(*eventsv1.Event).Regarding.Kind} }).
 		WithIndex(&eventsv1.Event{}, "regarding.name", func(o client.Object) []string { return []string{o.(*eventsv1.Event).Regarding.Name} }).
 		WithInterceptorFuncs(interceptor.Funcs{Create: api.create}).Build()
@@ -200,7 +215,7 @@ func (b *testbed) wants(body string, parts ...string) {
 	b.Helper()
 	for _, part := range parts {
 		if !strings.Contains(body, part) {
-			b.Errorf("the page lacks %q:\n%s", part, body)
+			b.Errorf("the page lacks %q", part)
 		}
 	}
 }
@@ -209,7 +224,7 @@ func (b *testbed) lacks(body string, parts ...string) {
 	b.Helper()
 	for _, part := range parts {
 		if strings.Contains(body, part) {
-			b.Errorf("the page has %q:\n%s", part, body)
+			b.Errorf("the page has %q", part)
 		}
 	}
 }

@@ -1,0 +1,92 @@
+package dashboard
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+)
+
+// approvalRow is a question of the hub's.
+type approvalRow struct {
+	kronvoyv1alpha1.ApprovalRequest
+	// Mine says whether the viewer may answer it.
+	Mine bool
+}
+
+type approvalsPage struct {
+	Rows []approvalRow
+	CSRF string
+}
+
+func (s *Server) showApprovals(r *http.Request, v *session) (content, error) {
+	ctx := r.Context()
+	var list kronvoyv1alpha1.ApprovalRequestList
+	if err := s.opts.Client.List(ctx, &list); err != nil {
+		return content{}, err
+	}
+	page := approvalsPage{CSRF: v.CSRF()}
+	for _, request := range list.Items {
+		allowed, err := v.May(ctx, mayList("approvalrequests", request.Namespace))
+		if err != nil {
+			return content{}, err
+		}
+		if !allowed {
+			continue
+		}
+		row := approvalRow{ApprovalRequest: request}
+		if request.Status.Decision == "" {
+			// Admission asks for the same.
+			right := Right{Verb: "approve", Group: kronvoyGroup, Resource: "approvalrequests", Namespace: request.Namespace, Name: request.Name}
+			if row.Mine, err = v.May(ctx, right); err != nil {
+				return content{}, err
+			}
+		}
+		page.Rows = append(page.Rows, row)
+	}
+	slices.SortFunc(page.Rows, func(a, b approvalRow) int {
+		if open := len(a.Status.Decision) - len(b.Status.Decision); (a.Status.Decision == "") != (b.Status.Decision == "") {
+			return open
+		}
+		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+	})
+	return content{template: "approvals", title: "Approvals", data: page, topics: []string{topicApprovals}}, nil
+}
+
+// decideApproval answers with the viewer's own token: admission checks that it is
+// his name, his right, and the first answer.
+func (s *Server) decideApproval(w http.ResponseWriter, r *http.Request, v *session) {
+	decision := kronvoyv1alpha1.ApprovalDecision(r.PostFormValue("decision"))
+	namespace, name, uid, reason := r.PostFormValue("namespace"), r.PostFormValue("name"), r.PostFormValue("uid"), r.PostFormValue("reason")
+	if decision != kronvoyv1alpha1.Approved && decision != kronvoyv1alpha1.Rejected || name == "" || uid == "" || len(reason) > maxReason {
+		s.write(w, r, http.StatusBadRequest, v, failure("Nothing was decided", "An answer names a question, and is Approved or Rejected."))
+		return
+	}
+	own, err := s.as(v.viewer)
+	if err != nil {
+		s.fail(w, r, v, err)
+		return
+	}
+	now := metav1.NewTime(s.opts.Clock.Now())
+	// The UID is a precondition: another question may have the name by now.
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": uid},
+		"status":   kronvoyv1alpha1.ApprovalRequestStatus{Decision: decision, DecidedBy: v.viewer.Name, DecidedAt: &now, Reason: reason},
+	})
+	if err != nil {
+		s.fail(w, r, v, err)
+		return
+	}
+	request := &kronvoyv1alpha1.ApprovalRequest{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	if err := own.Status().Patch(r.Context(), request, client.RawPatch(types.MergePatchType, patch), client.FieldOwner("kronvoy")); err != nil {
+		s.fail(w, r, v, err)
+		return
+	}
+	http.Redirect(w, r, "/approvals", http.StatusSeeOther)
+}
