@@ -117,7 +117,8 @@ func (s *simulation) instance(identity work.Identity, concerned *scope, below ma
 	}
 	var invalid *policy.InvalidError
 	if errors.As(err, &invalid) {
-		out.Issues = []string{fmt.Sprintf("Distribution %s: %s", owner.Name, invalid.Error())}
+		// The message would say the same again.
+		out.Message, out.Issues = "", []string{fmt.Sprintf("Distribution %s: %s", owner.Name, invalid.Error())}
 		return out, nil
 	}
 	if err != nil {

@@ -31,6 +31,7 @@ import (
 	"github.com/kronvoy/kronvoy/graph/schema"
 	"github.com/kronvoy/kronvoy/hub/convert"
 	"github.com/kronvoy/kronvoy/hub/definition"
+	"github.com/kronvoy/kronvoy/hub/override"
 	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/rollout"
@@ -131,7 +132,7 @@ func newSimulation(ctx context.Context, opts Options) *simulation {
 		Cached: s.memory, Reader: s.memory, Namespaces: s.memory, Store: s.store, Namespace: opts.HubNamespace,
 		AllowedNamespaces: opts.AllowedNamespaces, DefaultServiceAccount: opts.DefaultServiceAccount, AgentIdentity: opts.AgentIdentity,
 	}
-	s.placer = rollout.Placer{Reader: s.memory, HubNamespace: opts.HubNamespace, Default: opts.DefaultPlacement}
+	s.placer = rollout.Placer{Reader: s.memory, HubNamespace: opts.HubNamespace, Default: opts.DefaultPlacement, Unfit: s.unfit}
 	return s
 }
 
@@ -360,6 +361,21 @@ func (s *simulation) serving(name string) (found serving, served bool, err error
 		return s.served[name], true, nil
 	}
 	return serving{}, false, nil
+}
+
+// unfit says what of a Distribution's overrides does not fit the kind of its
+// instances, as far as that is served.
+func (s *simulation) unfit(d *kronvoyv1alpha1.Distribution) error {
+	rgd := s.generated(policy.KindOf(d))
+	if rgd == nil {
+		return nil
+	}
+	found, served, err := s.serving(rgd.Name)
+	if err != nil || !served {
+		return err
+	}
+	_, err = override.Compile(found.graph, d.Spec.Overrides)
+	return err
 }
 
 // generated is the definition of a kind; nil for none.
