@@ -114,6 +114,10 @@ test-faults: ## Sampled tests on real control planes: crashes, failing answers, 
 test-hostile: ## Attacks by a cluster, an author and a tenant: each succeeds without its guard, and fails with it
 	go test -tags integration -count=1 -v -timeout 15m -run '$(or $(RUN),.)' ./test/hostile
 
+.PHONY: test-browser
+test-browser: ## The dashboard in a headless Chromium: every view, keyboard, rights, axe-core; needs node; pictures in test/browser/artefacts
+	go test -tags browser -count=1 -v -timeout 20m ./test/browser
+
 .PHONY: compare
 compare: ## The engine beside kro's: a case for every rule, and random graphs
 	tools/covered.sh go test -C test/compare -count=1 -timeout 24h ./...

@@ -302,7 +302,7 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	if err := s.pump(w, r, stream, about); err != nil && r.Context().Err() == nil {
-		s.log.V(1).Info("a stream of events ended", "reason", err.Error())
+		s.log.Info("a stream of events ended early", "reason", err.Error())
 	}
 }
 

@@ -76,7 +76,7 @@ var everything = Right{Verb: "*", Group: "*", Resource: "*", Namespace: "*", Nam
 
 // testbed is a dashboard over objects that are given.
 type testbed struct {
-	*testing.T
+	testing.TB
 	server *Server
 	api    *hubAPI
 	clock  *clocktesting.FakeClock
@@ -84,7 +84,7 @@ type testbed struct {
 	web    *httptest.Server
 }
 
-func newTestbed(t *testing.T, objects ...client.Object) *testbed {
+func newTestbed(t testing.TB, objects ...client.Object) *testbed {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
@@ -112,7 +112,7 @@ func newTestbed(t *testing.T, objects ...client.Object) *testbed {
 		WithIndex(&eventsv1.Event{}, "regarding.name", func(o client.Object) []string { return []string{o.(*eventsv1.Event).Regarding.Name} }).
 		WithInterceptorFuncs(interceptor.Funcs{Create: api.create}).Build()
 	clk := clocktesting.NewFakeClock(noon)
-	server, err := newServer(Options{Address: "127.0.0.1:0", Client: c, Namespace: "kronvoy-system", Clock: clk, Log: testr.New(t)}, c)
+	server, err := newServer(Options{Address: "127.0.0.1:0", Client: c, Namespace: "kronvoy-system", Clock: clk, Log: testr.NewWithInterface(t, testr.Options{})}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func newTestbed(t *testing.T, objects ...client.Object) *testbed {
 	}
 	web := httptest.NewServer(server.Handler())
 	t.Cleanup(web.Close)
-	return &testbed{T: t, server: server, api: api, clock: clk, client: c, web: web}
+	return &testbed{TB: t, server: server, api: api, clock: clk, client: c, web: web}
 }
 
 // browser keeps cookies, and follows no redirect.

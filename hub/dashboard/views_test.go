@@ -151,7 +151,7 @@ func TestEveryViewIsServed(t *testing.T) {
 	admin := b.as("admin-token")
 	for path, wants := range map[string][]string{
 		"/instances":                      {"shop/WebApp/shop", "other/WebApp/shop", "1 of 2"},
-		instancePath:                      {"<svg", `aria-label="config, ConfigMap, uses password; 2 held"`, "eu-west", "us-east", "ACTIVE"},
+		instancePath:                      {"<svg", `<title>config, ConfigMap, uses password; 2 held</title>`, "eu-west", "us-east", "ACTIVE"},
 		instancePath + "?node=config":     {"password.data.key", "held"},
 		instancePath + "?cluster=eu-west": {"note: on eu-west", "ConfigMap config", "it is of no resource of this revision"},
 		instancePath + "?cluster=eu-west&against=us-east": {"<del>−   note: on eu-west</del><ins>+   note: on us-east</ins>"},
