@@ -355,6 +355,8 @@ func (s *Server) pump(w http.ResponseWriter, r *http.Request, stream *stream, ab
 	if err := send(first); err != nil {
 		return err
 	}
+	// Events do not put it off: a session that ended is told nothing more.
+	again := s.opts.Clock.After(heartbeat)
 	for {
 		var events []event
 		var err error
@@ -365,7 +367,8 @@ func (s *Server) pump(w http.ResponseWriter, r *http.Request, stream *stream, ab
 			return send(changed.String())
 		case b := <-stream.batches:
 			events, err = about.tell(ctx, b)
-		case <-s.opts.Clock.After(heartbeat):
+		case <-again:
+			again = s.opts.Clock.After(heartbeat)
 			if _, err := s.session(r, true); errors.Is(err, errNoSession) {
 				return send(ended.String())
 			}
