@@ -43,6 +43,7 @@ import (
 	"github.com/kronvoy/kronvoy/graph/schema/builtin"
 	"github.com/kronvoy/kronvoy/hub/admission"
 	"github.com/kronvoy/kronvoy/hub/clusters"
+	"github.com/kronvoy/kronvoy/hub/convert"
 	"github.com/kronvoy/kronvoy/hub/dashboard"
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/distribution"
@@ -156,6 +157,10 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		(&rollout.Reconciler{
 			Client: c, Reader: reader, Namespace: opts.Namespace, Placer: placer, Store: store, Clock: opts.Clock, GracePeriod: opts.RemovalGracePeriod,
 		}).SetupWithManager(local, watched),
+		(&rollout.Mover{
+			Client: c, Reader: reader, Namespaces: local.GetCache(), Namespace: opts.Namespace, Placer: placer, Store: store, Clock: opts.Clock,
+			Events: local.GetEventRecorder("kronvoy-rollout"),
+		}).SetupWithManager(local, watched),
 		(&target.Reconciler{
 			Gatherer: target.Gatherer{
 				Cached: c, Reader: reader, Namespaces: local.GetCache(), Store: store, Namespace: opts.Namespace,
@@ -195,13 +200,20 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 	return &Hub{manager: mgr}, nil
 }
 
-// unfit compiles a Distribution's overrides for the kind as it is served.
+// unfit compiles what a Distribution says in expressions for the kind as it is
+// served, and reads its strategy.
 func unfit(store *definition.Store) func(*kronvoyv1alpha1.Distribution) error {
 	cache := &override.Cache{}
 	return func(d *kronvoyv1alpha1.Distribution) error {
 		serving, served := store.Serving(policy.KindOf(d))
 		if !served {
 			return nil
+		}
+		if _, err := convert.Strategy(d.Spec.Rollout); err != nil {
+			return err
+		}
+		if _, err := policy.Gate(serving.Graph, d); err != nil {
+			return err
 		}
 		_, err := cache.Compile(serving.Graph, d.Spec.Overrides)
 		return err

@@ -317,6 +317,11 @@ const (
 	// otherwise. An instance has the same condition. Reasons: NeedsApproval,
 	// ApprovalRejected.
 	ConditionRemovalHeld = "RemovalHeld"
+	// ConditionRolledOut, where there is a rollout of all instances together: its
+	// Rollout has succeeded. Its reason is that one's phase: Succeeded (True),
+	// Progressing, WaitingForApproval, Paused, RollingBack, RolledBack, Failed. It is
+	// not there otherwise.
+	ConditionRolledOut = "RolledOut"
 	// ConditionReady: all is as it should be. Its reason is that of the first of
 	// the other conditions that says otherwise.
 	ConditionReady = "Ready"

@@ -82,6 +82,13 @@ const (
 	// AnnotationAggregate on a definition holds the author's default for the
 	// aggregates of its instances, as a JSON object: see DistributionSpec.Aggregate.
 	AnnotationAggregate = "kronvoy.io/aggregate"
+	// AnnotationSucceededAt on an instance's revision is when a rollout of it last
+	// succeeded on all clusters: what comes after it is taken back to the latest.
+	AnnotationSucceededAt = "kronvoy.io/succeeded-at"
+	// AnnotationRejectedAt on an instance's revision is when a rollout of it failed
+	// and was taken back: it is not tried again until it is made the newest anew, or
+	// somebody orders a retry.
+	AnnotationRejectedAt = "kronvoy.io/rejected-at"
 	// AnnotationInstanceReconcile on an instance suspends it on all clusters,
 	// see Suspended; the name is kro's.
 	AnnotationInstanceReconcile = "kro.run/reconcile"

@@ -215,8 +215,8 @@ type RolloutSpec struct {
 	// Paused stops all moves, of a rollback too, as long as it is set.
 	// +optional
 	Paused *RolloutOrder `json:"paused,omitempty"`
-	// Retry tries again what has failed: deadlines begin anew at its time, and
-	// changes that were rejected before are not any more.
+	// Retry tries again what has failed: deadlines begin anew, and changes that
+	// were rejected before are not any more. Another time is another order.
 	// +optional
 	Retry *RolloutOrder `json:"retry,omitempty"`
 	// Undo takes instances back to an earlier revision.
@@ -229,10 +229,11 @@ type RolloutOrder struct {
 	// At is when.
 	// +required
 	At metav1.Time `json:"at"`
-	// By is who, as he said.
-	// +optional
+	// By is who: the name by which the API server knows whoever gave the order.
+	// +required
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	By string `json:"by,omitempty"`
+	By string `json:"by"`
 	// Reason that he gave.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
@@ -273,6 +274,20 @@ type RolloutPin struct {
 // +kubebuilder:validation:Enum=Progressing;WaitingForApproval;Paused;RollingBack;RolledBack;Succeeded;Failed
 type RolloutPhase string
 
+// The phases.
+const (
+	RolloutProgressing        RolloutPhase = "Progressing"
+	RolloutWaitingForApproval RolloutPhase = "WaitingForApproval"
+	// RolloutPaused: somebody has to do something, as the message says.
+	RolloutPaused      RolloutPhase = "Paused"
+	RolloutRollingBack RolloutPhase = "RollingBack"
+	RolloutRolledBack  RolloutPhase = "RolledBack"
+	RolloutSucceeded   RolloutPhase = "Succeeded"
+	// RolloutFailed: it was rolled back and not every cluster became ready, or all
+	// clusters failed and that is tolerated.
+	RolloutFailed RolloutPhase = "Failed"
+)
+
 // RolloutStatus is how far it has come.
 type RolloutStatus struct {
 	// Phase is Progressing, WaitingForApproval, Paused, RollingBack, RolledBack,
@@ -304,6 +319,9 @@ type RolloutStatus struct {
 	// Succeeded is true when all groups have passed.
 	// +optional
 	Succeeded bool `json:"succeeded,omitempty"`
+	// Retry is the last order to try again that was found in the spec.
+	// +optional
+	Retry *RolloutRetry `json:"retry,omitempty"`
 	// Counts over all clusters.
 	// +optional
 	Counts RolloutCounts `json:"counts,omitzero"`
@@ -322,6 +340,17 @@ type RolloutStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	ApprovalRequest string `json:"approvalRequest,omitempty"`
+}
+
+// RolloutRetry is an order to try again, and when it was found. Whoever gave it
+// may have a clock that is wrong; deadlines go by the hub's.
+type RolloutRetry struct {
+	// Order is the time in the spec, which tells orders apart.
+	// +required
+	Order metav1.Time `json:"order"`
+	// At is when the hub found it.
+	// +required
+	At metav1.MicroTime `json:"at"`
 }
 
 // RolloutCounts count clusters.

@@ -178,6 +178,11 @@ type TargetStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Revision string `json:"revision,omitempty"`
+	// AssignedAt is spec.assignedAt as this status found it: State, Health and
+	// Drift are of what was assigned then, of the revision if Revision is that one.
+	// Whoever waits for what was assigned later goes by nothing of this status.
+	// +optional
+	AssignedAt *metav1.MicroTime `json:"assignedAt,omitempty"`
 	// State is the summary of all nodes, by readyWhen.
 	// +optional
 	State TargetState `json:"state,omitempty"`
@@ -383,6 +388,14 @@ type Clocks struct {
 	// its agent has not answered what was shipped last.
 	// +optional
 	HealthySince *metav1.Time `json:"healthySince,omitempty"`
+	// HealthSince is when Health last changed.
+	// +optional
+	HealthSince *metav1.Time `json:"healthSince,omitempty"`
+	// WritableSince is since when, without a break, the cluster could be reached,
+	// nothing was suspended there, and nobody was at work on it. It is absent while
+	// that does not hold.
+	// +optional
+	WritableSince *metav1.Time `json:"writableSince,omitempty"`
 }
 
 // TargetList is a list of Targets.

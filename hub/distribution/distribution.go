@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -25,6 +26,7 @@ import (
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/hub/convert"
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
@@ -78,6 +80,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 				}
 				identity := work.IdentityOf(*a.Spec.Instance)
 				return r.of(ctx, schema.GroupKind{Group: identity.Group, Kind: identity.Kind}, client.InNamespace(a.Namespace))
+			})),
+		source.TypedKind(cache, &kronvoyv1alpha1.Rollout{}, handler.TypedEnqueueRequestsFromMapFunc(
+			func(_ context.Context, o *kronvoyv1alpha1.Rollout) []reconcile.Request {
+				return []reconcile.Request{{NamespacedName: client.ObjectKeyFromObject(o)}}
 			})),
 		// Its status is written after the kind is served, and when it is no more.
 		source.TypedKind(cache, &krov1alpha1.ResourceGraphDefinition{}, handler.TypedEnqueueRequestsFromMapFunc(
@@ -143,12 +149,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	} else if unjudged, err := r.Store.Unjudged(ctx, r.Client, kind); err != nil || unjudged {
 		return reconcile.Result{RequeueAfter: definition.UnjudgedRecheck}, err
 	}
+	var err error
+	if view.Rollout, err = r.rollout(ctx, d); err != nil {
+		return reconcile.Result{}, err
+	}
 	before := d.DeepCopy()
 	if d.Status = policy.Judge(view); equality.Semantic.DeepEqual(before.Status, d.Status) {
 		return reconcile.Result{}, nil
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	err := r.Client.Status().Patch(ctx, d, patch, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+	err = r.Client.Status().Patch(ctx, d, patch, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
 	if client.IgnoreNotFound(err) != nil {
 		err = fmt.Errorf("writing status of distribution %s: %w", req, err)
 	}
@@ -171,6 +181,22 @@ func (r *Reconciler) place(ctx context.Context, d *kronvoyv1alpha1.Distribution,
 	return err
 }
 
+// rollout is that of the Distribution's instances together; nil for none.
+func (r *Reconciler) rollout(ctx context.Context, d *kronvoyv1alpha1.Distribution) (*kronvoyv1alpha1.Rollout, error) {
+	if !rollout.Together(d) {
+		return nil, nil
+	}
+	found := &kronvoyv1alpha1.Rollout{}
+	err := r.Client.Get(ctx, client.ObjectKeyFromObject(d), found, client.UnsafeDisableDeepCopy)
+	if apierrors.IsNotFound(err) || err == nil && !metav1.IsControlledBy(found, d) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading Rollout %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	return found, nil
+}
+
 // governed are the nodes of a graph, true for those that take policies.
 func governed(g *graph.Graph) map[string]bool {
 	nodes := map[string]bool{}
@@ -182,6 +208,12 @@ func governed(g *graph.Graph) map[string]bool {
 
 // unfit is what of a Distribution does not fit the kind of its instances.
 func unfit(d *kronvoyv1alpha1.Distribution, g *graph.Graph) error {
+	if _, err := convert.Strategy(d.Spec.Rollout); err != nil {
+		return err
+	}
+	if _, err := policy.Gate(g, d); err != nil {
+		return err
+	}
 	if _, err := override.Compile(g, d.Spec.Overrides); err != nil {
 		return err
 	}

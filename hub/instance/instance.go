@@ -92,6 +92,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 		}))); err != nil {
 		return err
 	}
+	if err := c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.Rollout{},
+		handler.TypedEnqueueRequestsFromMapFunc(rollout.OnPhase(r.Client)), rollout.Phases())); err != nil {
+		return err
+	}
 	return c.Watch(source.TypedKind(mgr.GetCache(), &kronvoyv1alpha1.Target{},
 		handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, t *kronvoyv1alpha1.Target) []kinds.Request {
 			return []kinds.Request{rollout.RequestForTarget(t)}

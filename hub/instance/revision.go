@@ -155,13 +155,13 @@ func (n *numbers) forget(of work.Identity) {
 	delete(n.last, of)
 }
 
-// prune keeps the newest revisions and those that a cluster should have or
-// has.
+// prune keeps the newest revisions, those that a cluster should have or has, and
+// that which rollouts go back to.
 func (r *Reconciler) prune(ctx context.Context, s *scope, existing []appsv1.ControllerRevision) error {
 	if len(existing) <= revision.Limit {
 		return nil
 	}
-	used := map[string]bool{}
+	used := map[string]bool{rollout.Good(existing): true}
 	for i := range s.targets {
 		used[s.targets[i].Spec.Revision] = true
 		used[s.targets[i].Status.Revision] = true

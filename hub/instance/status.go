@@ -59,6 +59,9 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 	if in.Approvals, err = index.ApprovalRequests(ctx, r.Client, rollout.RevisionNamespace(s.instance, r.Namespace), s.identity); err != nil {
 		return reconcile.Result{}, err
 	}
+	if in.Rollout, err = rollout.Of(ctx, r.Client, s.identity, s.owner); err != nil {
+		return reconcile.Result{}, err
+	}
 	if s.refused != "" {
 		// The Placer says it, too, but not of an instance that the hub made: that
 		// one is placed whatever its Distribution says.

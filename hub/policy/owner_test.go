@@ -218,3 +218,32 @@ func TestARemovalThatIsHeldNamesItsInstancesAndGoesWithTheQuestion(t *testing.T)
 		t.Errorf("it stays: %v", gone)
 	}
 }
+
+func TestHowFarARolloutIsIsACondition(t *testing.T) {
+	d := &kronvoyv1alpha1.Distribution{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "calm"}}
+	rollout := func(phase kronvoyv1alpha1.RolloutPhase, request string) *kronvoyv1alpha1.Rollout {
+		return &kronvoyv1alpha1.Rollout{Status: kronvoyv1alpha1.RolloutStatus{Phase: phase, Message: "2 of 4", ApprovalRequest: request}}
+	}
+	for name, tc := range map[string]struct {
+		rollout *kronvoyv1alpha1.Rollout
+		want    string
+	}{
+		"none":              {},
+		"one not begun yet": {rollout: rollout("", "")},
+		"under way":         {rollout: rollout(kronvoyv1alpha1.RolloutProgressing, ""), want: "False Progressing 2 of 4"},
+		"done":              {rollout: rollout(kronvoyv1alpha1.RolloutSucceeded, ""), want: "True Succeeded 2 of 4"},
+		"one that waits": {
+			rollout: rollout(kronvoyv1alpha1.RolloutWaitingForApproval, "calm-1"), want: "False WaitingForApproval 2 of 4 (kronvoy rollout approve calm-1 -n shop)",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := ""
+			if c := apimeta.FindStatusCondition(policy.Judge(policy.View{Distribution: d, Rollout: tc.rollout}).Conditions, kronvoyv1alpha1.ConditionRolledOut); c != nil {
+				got = string(c.Status) + " " + c.Reason + " " + c.Message
+			}
+			if got != tc.want {
+				t.Errorf("the condition is %q, want %q", got, tc.want)
+			}
+		})
+	}
+}

@@ -33,7 +33,9 @@ type View struct {
 	PlacementReason, PlacementMessage string
 	// Approvals are the questions about instances of its namespace.
 	Approvals []kronvoyv1alpha1.ApprovalRequest
-	Now       metav1.Time
+	// Rollout of its instances together; nil for none.
+	Rollout *kronvoyv1alpha1.Rollout
+	Now     metav1.Time
 }
 
 // Owned is an instance and the Distribution that owns it.
@@ -53,14 +55,35 @@ func Judge(v View) kronvoyv1alpha1.DistributionStatus {
 		c.ObservedGeneration, c.LastTransitionTime = v.Distribution.Generation, v.Now
 		apimeta.SetStatusCondition(&status.Conditions, c)
 	}
-	apimeta.RemoveStatusCondition(&status.Conditions, kronvoyv1alpha1.ConditionRemovalHeld)
-	if c := v.removalHeld(); c != nil {
-		if before := apimeta.FindStatusCondition(v.Distribution.Status.Conditions, c.Type); before != nil {
-			c.LastTransitionTime = before.LastTransitionTime
-		}
-		apimeta.SetStatusCondition(&status.Conditions, *c)
-	}
+	v.optional(&status, kronvoyv1alpha1.ConditionRemovalHeld, v.removalHeld())
+	v.optional(&status, kronvoyv1alpha1.ConditionRolledOut, v.rolledOut())
 	return status
+}
+
+// optional sets a condition that is not there when it is nil.
+func (v View) optional(status *kronvoyv1alpha1.DistributionStatus, kind string, c *metav1.Condition) {
+	if c == nil {
+		apimeta.RemoveStatusCondition(&status.Conditions, kind)
+		return
+	}
+	c.Type, c.ObservedGeneration, c.LastTransitionTime = kind, v.Distribution.Generation, v.Now
+	apimeta.SetStatusCondition(&status.Conditions, *c)
+}
+
+// rolledOut is nil unless there is a rollout of all instances together.
+func (v View) rolledOut() *metav1.Condition {
+	if v.Rollout == nil || v.Rollout.Status.Phase == "" {
+		return nil
+	}
+	s := &v.Rollout.Status
+	c := &metav1.Condition{Status: metav1.ConditionFalse, Reason: string(s.Phase), Message: s.Message}
+	if s.Phase == kronvoyv1alpha1.RolloutSucceeded {
+		c.Status = metav1.ConditionTrue
+	}
+	if s.ApprovalRequest != "" {
+		c.Message += fmt.Sprintf(" (kronvoy rollout approve %s -n %s)", s.ApprovalRequest, v.Distribution.Namespace)
+	}
+	return c
 }
 
 // removalHeld is nil unless people are asked, or have rejected, that instances of
@@ -78,9 +101,7 @@ func (v View) removalHeld() *metav1.Condition {
 			open = append(open, text)
 		}
 	}
-	c := &metav1.Condition{
-		Type: kronvoyv1alpha1.ConditionRemovalHeld, Status: metav1.ConditionTrue, ObservedGeneration: v.Distribution.Generation, LastTransitionTime: v.Now,
-	}
+	c := &metav1.Condition{Status: metav1.ConditionTrue}
 	switch {
 	case len(open) > 0:
 		slices.Sort(open)

@@ -129,9 +129,11 @@ func Own(revisions []appsv1.ControllerRevision, owner metav1.Object) []appsv1.Co
 }
 
 // Renew makes a revision of the same state the owner's newest, also one of an
-// owner that had its name before.
+// owner that had its name before. If it was rejected it is tried again, for
+// somebody wants it again.
 func Renew(r *appsv1.ControllerRevision, number int64, owner metav1.OwnerReference) {
 	r.Revision, r.OwnerReferences = number, []metav1.OwnerReference{owner}
+	delete(r.Annotations, kronvoyv1alpha1.AnnotationRejectedAt)
 }
 
 func object(namespace, name string, number int64, owner metav1.OwnerReference, hash string, data any, labels map[string]string) (*appsv1.ControllerRevision, error) {

@@ -1,6 +1,11 @@
 // Package rollout decides which revision of an instance each cluster should
 // have, and which clusters lose it, and writes that into Targets: it alone writes
 // their spec. What people have to agree to it asks with ApprovalRequests.
+//
+// Two controllers share the work. Mover makes Targets and assigns revisions and
+// inputs, for all that moves together at once; Reconciler marks and removes, one
+// instance at a time. Neither writes a field of the other's, and both write with
+// an optimistic lock.
 package rollout
 
 import (
@@ -12,7 +17,6 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 	appsv1 "k8s.io/api/apps/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -31,11 +35,11 @@ import (
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
-	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
 
-// Reconciler places one instance at a time.
+// Reconciler takes an instance from the clusters that left its placement, one
+// instance at a time.
 type Reconciler struct {
 	Client client.Client
 	// Reader bypasses the cache before anything is removed.
@@ -52,7 +56,7 @@ type Reconciler struct {
 
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
-	c, err := controller.NewTyped("rollout", mgr, controller.TypedOptions[kinds.Request]{Reconciler: r, MaxConcurrentReconciles: 4})
+	c, err := controller.NewTyped("removal", mgr, controller.TypedOptions[kinds.Request]{Reconciler: r, MaxConcurrentReconciles: 4})
 	if err != nil {
 		return err
 	}
@@ -62,12 +66,6 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 				return []kinds.Request{kinds.RequestFor(obj)}
 			})))
 	})
-	if err := c.Watch(source.TypedKind(mgr.GetCache(), &appsv1.ControllerRevision{},
-		handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj *appsv1.ControllerRevision) []kinds.Request {
-			return ofOwner(obj)
-		}))); err != nil {
-		return err
-	}
 	// A cluster that left its placement while it could not be reached is let go
 	// of when it is back.
 	if err := c.Watch(source.TypedKind(mgr.GetCache(), &clusterv1.ManagedCluster{},
@@ -179,15 +177,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req kinds.Request) (reconcil
 		return reconcile.Result{}, nil
 	}
 	identity := work.Identity{Group: req.Group, Version: req.Version, Kind: req.Kind, Namespace: req.Namespace, Name: req.Name}
-	newest, err := r.newestRevision(ctx, instance, identity)
-	if err != nil || newest == nil {
-		return reconcile.Result{}, err
-	}
 	f, err := r.gather(ctx, instance, identity)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	f.revision = newest.Name
 	p := decide(f)
 	if len(p.remove) > 0 {
 		// Not on the word of a cache: it may not show that others were removed a
@@ -221,18 +214,9 @@ func (r *Reconciler) gather(ctx context.Context, instance *unstructured.Unstruct
 	if f.decision, err = r.Placer.Decide(ctx, instance, f.owner); err != nil {
 		return facts{}, err
 	}
-	f.requests, err = index.ApprovalRequests(ctx, r.Client, f.namespace, identity)
+	requests, err := index.ApprovalRequests(ctx, r.Client, f.namespace, identity)
+	f.requests = slices.DeleteFunc(requests, func(a kronvoyv1alpha1.ApprovalRequest) bool { return a.Spec.Action != kronvoyv1alpha1.ApprovalRemove })
 	return f, err
-}
-
-func (r *Reconciler) newestRevision(ctx context.Context, instance *unstructured.Unstructured, identity work.Identity) (*appsv1.ControllerRevision, error) {
-	var revisions appsv1.ControllerRevisionList
-	err := r.Client.List(ctx, &revisions, client.InNamespace(RevisionNamespace(instance, r.Namespace)),
-		client.MatchingFields{index.Instance: identity.Hash()})
-	if err != nil {
-		return nil, fmt.Errorf("listing revisions of %s: %w", identity, err)
-	}
-	return revision.Newest(revision.Own(revisions.Items, instance)), nil
 }
 
 // RevisionNamespace is where an instance's revisions live.
@@ -261,11 +245,6 @@ func (r *Reconciler) unreachable(ctx context.Context) func(string) bool {
 // from what is stored.
 func (r *Reconciler) write(ctx context.Context, identity work.Identity, p plan) error {
 	var errs *multierror.Error
-	for _, target := range p.create {
-		if err := r.Client.Create(ctx, target); err != nil && !apierrors.IsAlreadyExists(err) {
-			errs = multierror.Append(errs, fmt.Errorf("placing %s on cluster %s: %w", identity, target.Namespace, err))
-		}
-	}
 	updated := true
 	for _, m := range p.update {
 		patch := client.MergeFromWithOptions(m.from, client.MergeFromWithOptimisticLock{})
@@ -274,7 +253,7 @@ func (r *Reconciler) write(ctx context.Context, identity work.Identity, p plan) 
 			errs = multierror.Append(errs, fmt.Errorf("changing what cluster %s should have of %s: %w", m.to.Namespace, identity, err))
 		}
 	}
-	if err := r.ask(ctx, identity, p); err != nil {
+	if err := put(ctx, r.Client, p.settled, p.ask); err != nil {
 		return multierror.Append(errs, err)
 	}
 	if !updated {
@@ -288,21 +267,4 @@ func (r *Reconciler) write(ctx context.Context, identity work.Identity, p plan) 
 		}
 	}
 	return errs.ErrorOrNil()
-}
-
-// ask deletes the questions that are settled before it puts another: there is
-// one at a time, so that its answer is the last word.
-func (r *Reconciler) ask(ctx context.Context, identity work.Identity, p plan) error {
-	for _, request := range p.settled {
-		if err := r.Client.Delete(ctx, request, client.Preconditions{UID: &request.UID}); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("withdrawing ApprovalRequest %s/%s: %w", request.Namespace, request.Name, err)
-		}
-	}
-	if p.ask == nil {
-		return nil
-	}
-	if err := r.Client.Create(ctx, p.ask); err != nil {
-		return fmt.Errorf("asking whether to remove %s from %d clusters: %w", identity, p.ask.Spec.ClusterCount, err)
-	}
-	return nil
 }

@@ -2,10 +2,7 @@ package rollout
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -20,7 +17,7 @@ import (
 // where no Distribution says otherwise; the CRD has it as its default, too.
 const DefaultMaxPercent = 30
 
-// facts are all that the Targets of an instance depend on.
+// facts are all that decides which clusters an instance leaves.
 type facts struct {
 	identity work.Identity
 	// instance owns the questions that are asked about it; namespace is where.
@@ -28,8 +25,6 @@ type facts struct {
 	namespace string
 	decision  Decision
 	targets   []kronvoyv1alpha1.Target
-	// revision is the newest.
-	revision string
 	// owner is the Distribution that owns the instance; nil for none.
 	owner       *kronvoyv1alpha1.Distribution
 	unreachable func(cluster string) bool
@@ -42,8 +37,7 @@ type facts struct {
 
 // plan is what to write, in this order.
 type plan struct {
-	create []*kronvoyv1alpha1.Target
-	update []move
+	update []change
 	// settled questions go, and ask is put in their place; nil for none.
 	settled []*kronvoyv1alpha1.ApprovalRequest
 	ask     *kronvoyv1alpha1.ApprovalRequest
@@ -52,25 +46,19 @@ type plan struct {
 	recheck time.Time
 }
 
-// move is a Target whose spec changes.
-type move struct{ from, to *kronvoyv1alpha1.Target }
-
-// decide moves every cluster that has the instance to the revision at once, those
-// too that have left: they may come back. What becomes of those is
-// rollout.Removals'.
+// decide says what becomes of the Targets on clusters that left the placement:
+// that is rollout.Removals'.
 func decide(f facts) plan {
 	policy := f.policy()
 	removals := rollout.Removals(f.removals(policy))
 	p := plan{recheck: removals.RecheckAt}
-	existing := map[string]bool{}
 	for i := range f.targets {
 		target := &f.targets[i]
-		existing[target.Namespace] = true
 		if target.DeletionTimestamp != nil {
 			continue
 		}
 		wanted := target.DeepCopy()
-		wanted.Spec.Revision, wanted.Spec.Distribution = f.revision, f.distribution()
+		wanted.Spec.Distribution = f.distribution()
 		wanted.Spec.Removal = f.mark(target, removals, policy)
 		removed := slices.Contains(removals.Remove, target.Namespace)
 		switch {
@@ -78,16 +66,11 @@ func decide(f facts) plan {
 			p.remove = append(p.remove, target)
 		case !equality.Semantic.DeepEqual(target.Spec, wanted.Spec):
 			// What a removal does is stored before it begins.
-			p.update = append(p.update, move{target, wanted})
+			p.update = append(p.update, change{target, wanted})
 		}
 	}
 	if f.decision.Decided {
-		for _, cluster := range f.decision.Clusters {
-			if !existing[cluster] {
-				p.create = append(p.create, f.target(cluster))
-			}
-		}
-		f.question(&p, removals.Question)
+		p.ask, p.settled = f.asks().settle(f.requests, removals.Question, kronvoyv1alpha1.ApprovalRemove)
 	}
 	return p
 }
@@ -98,6 +81,8 @@ func (f facts) distribution() string {
 	}
 	return f.owner.Name
 }
+
+func (f facts) asks() asker { return asksAbout(f.identity, f.namespace, f.instance, f.owner) }
 
 // policy is the owner's, with the defaults where it says nothing.
 func (f facts) policy() rollout.RemovalPolicy {
@@ -128,9 +113,7 @@ func (f facts) removals(policy rollout.RemovalPolicy) rollout.RemovalInput {
 		in.Targets = append(in.Targets, target)
 	}
 	if request := newest(f.requests); request != nil {
-		in.Approval = rollout.Approval{
-			PlanHash: request.Spec.PlanHash, Verdict: rollout.Verdict(request.Status.Decision), By: request.Status.DecidedBy,
-		}
+		in.Approval = answer(request)
 	}
 	return in
 }
@@ -211,59 +194,4 @@ func held(w rollout.Waiting) string {
 	default:
 		return w.Message
 	}
-}
-
-// target is a new one.
-func (f facts) target(cluster string) *kronvoyv1alpha1.Target {
-	return &kronvoyv1alpha1.Target{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: cluster, Name: f.identity.TargetName(),
-			Labels:     map[string]string{kronvoyv1alpha1.LabelInstance: f.identity.Hash()},
-			Finalizers: []string{kronvoyv1alpha1.FinalizerTarget},
-		},
-		Spec: kronvoyv1alpha1.TargetSpec{Instance: f.identity.Reference(), Revision: f.revision, Distribution: f.distribution()},
-	}
-}
-
-// question plans that exactly this one is asked. Its name stands for its hash, so
-// one of that name asks the same, if of as many clusters as there were then.
-func (f facts) question(p *plan, q *rollout.Question) {
-	if q != nil {
-		p.ask = f.request(*q)
-	}
-	for i := range f.requests {
-		request := &f.requests[i]
-		if p.ask != nil && request.Name == p.ask.Name {
-			p.ask = nil
-			continue
-		}
-		p.settled = append(p.settled, request)
-	}
-}
-
-// maxClusters is how many clusters an ApprovalRequest names.
-const maxClusters = 100
-
-func (f facts) request(q rollout.Question) *kronvoyv1alpha1.ApprovalRequest {
-	reference := f.identity.Reference()
-	return &kronvoyv1alpha1.ApprovalRequest{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: f.namespace, Name: requestName(f.identity, q.PlanHash),
-			Labels:          map[string]string{kronvoyv1alpha1.LabelInstance: f.identity.Hash()},
-			OwnerReferences: []metav1.OwnerReference{f.instance},
-		},
-		Spec: kronvoyv1alpha1.ApprovalRequestSpec{
-			Action: kronvoyv1alpha1.ApprovalRemove, Distribution: f.distribution(), Instance: &reference, PlanHash: q.PlanHash,
-			ClusterCount: int32(len(q.Clusters)),
-			Clusters:     q.Clusters[:min(len(q.Clusters), maxClusters)], Message: q.Message,
-		},
-	}
-}
-
-// requestName is short, since people type it, and the same for the same question.
-func requestName(identity work.Identity, planHash string) string {
-	const readable = 40
-	sum := sha256.Sum256([]byte(identity.Hash() + "\x00" + planHash))
-	name := strings.TrimRight(identity.Name[:min(len(identity.Name), readable)], "-.")
-	return name + "-" + hex.EncodeToString(sum[:4])
 }

@@ -11,6 +11,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/work"
+	"github.com/kronvoy/kronvoy/placement/rollout"
 )
 
 var (
@@ -78,7 +79,7 @@ func asked(decision kronvoyv1alpha1.ApprovalDecision, clusters ...string) kronvo
 	reference := shop.Reference()
 	hash := hashOf(clusters...)
 	request := kronvoyv1alpha1.ApprovalRequest{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: requestName(shop, hash)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: asksAbout(shop, "team", metav1.OwnerReference{}, nil).name(&rollout.Question{PlanHash: hash})},
 		Spec: kronvoyv1alpha1.ApprovalRequestSpec{
 			Action: kronvoyv1alpha1.ApprovalRemove, Instance: &reference, PlanHash: hash, ClusterCount: int32(len(clusters)), Clusters: clusters,
 			Message: "as it was when it was asked",
@@ -92,7 +93,7 @@ func asked(decision kronvoyv1alpha1.ApprovalDecision, clusters ...string) kronvo
 
 func TestDecide(t *testing.T) {
 	type outcome struct {
-		Create, Update, Remove, Settled, Ask []string
+		Update, Remove, Settled, Ask []string
 		// Marks of those to be updated; nil where one goes.
 		Marks   map[string]*kronvoyv1alpha1.TargetRemoval
 		Recheck time.Time
@@ -115,15 +116,6 @@ func TestDecide(t *testing.T) {
 		requests    []kronvoyv1alpha1.ApprovalRequest
 		want        outcome
 	}{
-		"a new placement creates a target on every cluster": {
-			decision: on("a", "b"),
-			want:     outcome{Create: []string{"a", "b"}},
-		},
-		"a new revision moves all clusters at once": {
-			decision: on("a", "b"),
-			targets:  []kronvoyv1alpha1.Target{target("a", "r1"), target("b", "r2")},
-			want:     outcome{Update: []string{"a"}},
-		},
 		"a new owner is named on all clusters": {
 			decision: on("a", "b"), removal: &kronvoyv1alpha1.Removal{},
 			targets: []kronvoyv1alpha1.Target{target("a", "r2"), target("b", "r2")},
@@ -133,9 +125,8 @@ func TestDecide(t *testing.T) {
 			decision: Decision{Reason: kronvoyv1alpha1.ReasonPlacementNotFound},
 			targets:  []kronvoyv1alpha1.Target{target("a", "r1")},
 			requests: []kronvoyv1alpha1.ApprovalRequest{asked("", "a")},
-			want:     outcome{Update: []string{"a"}},
 		},
-		"a target on its way out is neither moved nor made again": {
+		"a target on its way out is left alone": {
 			decision: on("a"),
 			targets:  []kronvoyv1alpha1.Target{target("a", "r1", deleting)},
 		},
@@ -150,10 +141,6 @@ func TestDecide(t *testing.T) {
 		"one that comes back keeps it": {
 			decision: on("a", "b", "c", "d", "e"), targets: five(left()),
 			want: outcome{Update: []string{"a"}, Marks: map[string]*kronvoyv1alpha1.TargetRemoval{"a": nil}},
-		},
-		"one that has left moves to a new revision with the others": {
-			decision: on("b", "c", "d", "e"), targets: append([]kronvoyv1alpha1.Target{target("a", "r1", left(func(r *kronvoyv1alpha1.TargetRemoval) { r.Since = metav1.NewTime(noon) }))}, five()[1:]...),
-			want: outcome{Update: []string{"a"}, Marks: map[string]*kronvoyv1alpha1.TargetRemoval{"a": justNow}, Recheck: noon.Add(time.Minute)},
 		},
 		"what a removal does is stored before it begins": {
 			decision: on("b", "c", "d", "e"), targets: five(left()), removal: &kronvoyv1alpha1.Removal{Policy: kronvoyv1alpha1.RemovalOrphan},
@@ -218,7 +205,7 @@ func TestDecide(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			f := facts{
-				identity: shop, namespace: "team", decision: tc.decision, targets: tc.targets, revision: "r2", requests: tc.requests, grace: time.Minute, now: noon,
+				identity: shop, namespace: "team", decision: tc.decision, targets: tc.targets, requests: tc.requests, grace: time.Minute, now: noon,
 				unreachable: func(c string) bool { return slices.Contains(tc.unreachable, c) },
 			}
 			if tc.removal != nil {
@@ -226,9 +213,6 @@ func TestDecide(t *testing.T) {
 			}
 			p := decide(f)
 			got := outcome{Recheck: p.recheck}
-			for _, c := range p.create {
-				got.Create = append(got.Create, c.Namespace)
-			}
 			for _, m := range p.update {
 				got.Update = append(got.Update, m.to.Namespace)
 				if m.from.Spec.Removal != nil || m.to.Spec.Removal != nil {

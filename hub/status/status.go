@@ -46,6 +46,8 @@ type Input struct {
 	Targets  []kronvoyv1alpha1.Target
 	// Approvals are the questions about the instance that people are asked.
 	Approvals []kronvoyv1alpha1.ApprovalRequest
+	// Rollout in which the instance moves, its name first; nil for none.
+	Rollout *kronvoyv1alpha1.Rollout
 	// Regions of the clusters, by name, and their Labels and decision Groups, which
 	// aggregates see.
 	Regions map[string]string
@@ -249,6 +251,12 @@ func fleet(in Input, targets []kronvoyv1alpha1.Target, c counters) map[string]an
 		"placed":   c.placed, "updated": c.updated, "ready": c.ready, "progressing": c.progressing,
 		"healthy": c.healthy, "unhealthy": c.unhealthy,
 		"failed": c.failed, "drifted": c.drifted, "unreachable": c.unreachable,
+	}
+	if in.Rollout != nil {
+		// How far exactly it is, the Rollout says: that changes with every cluster.
+		summary["rollout"] = map[string]any{
+			"name": in.Rollout.Name, "phase": string(in.Rollout.Status.Phase), "group": in.Rollout.Status.Group,
+		}
 	}
 	rows := targets
 	if len(rows) > maxRows {

@@ -258,3 +258,12 @@ func TestARowSaysSinceWhenAClusterIsLeavingAndWhyItIsNot(t *testing.T) {
 		}
 	}
 }
+
+func TestAnInstanceNamesItsRollout(t *testing.T) {
+	in := input(target("a", ready, ""))
+	in.Rollout = &kronvoyv1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Name: "calm"}, Status: kronvoyv1alpha1.RolloutStatus{Phase: kronvoyv1alpha1.RolloutPaused, Group: "eu"}}
+	fleet, _ := Summarize(in)["fleet"].(map[string]any)
+	if diff := cmp.Diff(map[string]any{"name": "calm", "phase": "Paused", "group": "eu"}, fleet["rollout"]); diff != "" {
+		t.Errorf("fleet.rollout (-want +got):\n%s", diff)
+	}
+}

@@ -13,6 +13,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/clusters"
+	"github.com/kronvoy/kronvoy/hub/convert"
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
@@ -99,6 +100,9 @@ func (g *Gatherer) load(ctx context.Context, s *scope) (wait bool, err error) {
 		return false, fmt.Errorf("reading instance %s: %w", ref, err)
 	}
 	s.in.Suspended = rollout.Suspended(s.in.Instance)
+	if s.in.Inputs, err = convert.Inputs(s.target.Spec.Inputs); s.blockedBy(err) {
+		return false, nil
+	}
 	// Without them what was accepted would be put right.
 	if s.in.Decisions, err = kronvoyv1alpha1.ParseDriftDecisions(s.target.Annotations); s.blockedBy(err) {
 		return false, nil

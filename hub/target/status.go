@@ -17,6 +17,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/index"
 )
 
@@ -69,6 +70,7 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 	status := kronvoyv1alpha1.TargetStatus{
 		ObservedGeneration: s.target.Generation,
 		Revision:           s.target.Spec.Revision,
+		AssignedAt:         s.target.Spec.AssignedAt,
 		Drift:              s.plan.Feedback.Drift,
 		Clocks:             old.Clocks,
 		Nodes:              nodes(s),
@@ -97,7 +99,16 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 	if old.Revision != status.Revision || status.Clocks.RevisionSince == nil {
 		status.Clocks.RevisionSince = &now
 	}
+	if old.Health != status.Health || status.Clocks.HealthSince == nil {
+		status.Clocks.HealthSince = &now
+	}
 	status.Clocks.HealthySince = healthySince(s.target, status, now)
+	switch {
+	case s.unreachable || status.Suspended != "" || s.in.Cluster != nil && clusters.Maintenance(s.in.Cluster) != "":
+		status.Clocks.WritableSince = nil
+	case status.Clocks.WritableSince == nil:
+		status.Clocks.WritableSince = &now
+	}
 	return status
 }
 

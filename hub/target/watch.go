@@ -73,7 +73,9 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, k *kinds.Kinds) err
 			func(ctx context.Context, report *kronvoyv1alpha1.WorkReport) []mcreconcile.Request {
 				return r.ofWork(ctx, report)
 			})),
-		source.TypedKind(cache, &appsv1.ControllerRevision{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofRevision)),
+		// What a revision holds never changes; what is noted on it does.
+		source.TypedKind(cache, &appsv1.ControllerRevision{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofRevision),
+			index.Changed(func(r *appsv1.ControllerRevision) any { return r.UID })),
 		source.TypedKind(cache, &corev1.Namespace{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofNamespace),
 			index.Changed(func(n *corev1.Namespace) any { return n.Annotations })),
 		source.TypedKind(cache, &kronvoyv1alpha1.Distribution{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofDistribution),

@@ -175,7 +175,7 @@ func (s *Stack) Config(parts ...string) string {
 // Policies are the files with the hub's admission policies.
 func (s *Stack) Policies() []string {
 	var files []string
-	for _, name := range []string{"spokes", "sizes", "joining", "clusters", "tenants", "approvals"} {
+	for _, name := range []string{"spokes", "sizes", "joining", "clusters", "tenants", "approvals", "rollouts"} {
 		files = append(files, s.Config("policies", name+".yaml"))
 	}
 	return files
@@ -194,7 +194,7 @@ func (s *Stack) install(ctx context.Context) error {
 		return fmt.Errorf("installing CRDs on the hub: %w", err)
 	}
 	if err := hub.Apply(ctx, s.Config("hub", "namespace.yaml"), s.Config("hub", "clustersets.yaml"),
-		s.Config("hub", "rbac.yaml"), s.Config("hub", "rbac-spoke.yaml"), s.Config("hub", "rbac-drift.yaml"), s.Config("hub", "rbac-viewer.yaml"), s.Config("dashboard", "rbac.yaml"), s.Config("hub", "rbac-approval.yaml"), s.Config("hub", "rbac-tenant.yaml"), s.Config("hub", "join.yaml"), s.Config("admission", "rbac.yaml")); err != nil {
+		s.Config("hub", "rbac.yaml"), s.Config("hub", "rbac-spoke.yaml"), s.Config("hub", "rbac-drift.yaml"), s.Config("hub", "rbac-viewer.yaml"), s.Config("dashboard", "rbac.yaml"), s.Config("hub", "rbac-approval.yaml"), s.Config("hub", "rbac-rollout.yaml"), s.Config("hub", "rbac-tenant.yaml"), s.Config("hub", "join.yaml"), s.Config("admission", "rbac.yaml")); err != nil {
 		return fmt.Errorf("installing on the hub: %w", err)
 	}
 	if err := hub.Apply(ctx, s.Policies()...); err != nil {
