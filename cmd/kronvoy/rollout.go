@@ -30,13 +30,19 @@ const errUndecided = exitStatus(2)
 func rolloutCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollout",
-		Short: "Answer what the hub asks before it goes on",
-		Long: `Answer what the hub asks before it goes on.
+		Short: "Look at rollouts, steer them, and answer what the hub asks",
+		Long: `Look at rollouts, steer them, and answer what the hub asks before it goes on.
+
+A Distribution with spec.rollout has a Rollout of its name: how far a change has
+come, and what people have ordered about it. The ClusterRole
+kronvoy-rollout-operator lets them.
 
 What the hub does not do by itself, such as to remove an instance from many
 clusters at once, it puts to people in an ApprovalRequest in the instance's
 namespace. The ClusterRole kronvoy-approver lets them answer.`,
 	}
+	cmd.AddCommand(rolloutStatusCommand(), rolloutHistoryCommand(), rolloutDiffCommand(), rolloutUndoCommand())
+	cmd.AddCommand(rolloutSteerCommands()...)
 	cmd.AddCommand(rolloutApprovalsCommand(), rolloutDecideCommand(kronvoyv1alpha1.Approved), rolloutDecideCommand(kronvoyv1alpha1.Rejected))
 	return cmd
 }

@@ -33,8 +33,7 @@ func question(namespace, name string, decision kronvoyv1alpha1.ApprovalDecision)
 	return r
 }
 
-// approvals is a hub with questions, as alice sees it. allowed is what it says
-// to her decisions.
+// approvals is a hub with questions, see approvalsOf.
 func approvals(t *testing.T, allowed error, requests ...client.Object) client.Client {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -42,6 +41,11 @@ func approvals(t *testing.T, allowed error, requests ...client.Object) client.Cl
 		t.Fatal(err)
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(requests...).WithStatusSubresource(&kronvoyv1alpha1.ApprovalRequest{}).Build()
+	return approvalsOf(c, allowed)
+}
+
+// approvalsOf is a hub as alice sees it. allowed is what it says to her decisions.
+func approvalsOf(c client.WithWatch, allowed error) client.Client {
 	return interceptor.NewClient(c, interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
 			if review, is := obj.(*authenticationv1.SelfSubjectReview); is {

@@ -204,6 +204,8 @@ func (s *simulation) clusters(out *Instance, p *placing) error {
 		}
 		target = target.DeepCopy()
 		target.Spec.Revision, target.Spec.Distribution = p.revision, out.Distribution
+		// In the end clusters are what they are by then, not what a rollout assigned.
+		target.Spec.Inputs = nil
 		if err := s.memory.put(target); err != nil {
 			return err
 		}

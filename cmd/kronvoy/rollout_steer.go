@@ -1,0 +1,292 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/internal/plain"
+)
+
+// errUnfinished is that a rollout has not succeeded, for --exit-code and --wait.
+const errUnfinished = exitStatus(2)
+
+type rolloutFlags struct{ kubeconfig, context, namespace, output string }
+
+func (o *rolloutFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
+	flags.StringVar(&o.context, "context", "", "context of the kubeconfig")
+	flags.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the rollout; the context's if empty")
+	flags.StringVarP(&o.output, "output", "o", "table", "table, json or yaml")
+}
+
+func (o *rolloutFlags) client() (client.Client, string, error) {
+	return hubClient(o.kubeconfig, o.context, o.namespace)
+}
+
+// readRollout is one by name: a Distribution's, or an instance's.
+func readRollout(ctx context.Context, c client.Reader, key client.ObjectKey) (*kronvoyv1alpha1.Rollout, error) {
+	r := &kronvoyv1alpha1.Rollout{}
+	err := c.Get(ctx, key, r)
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("there is no Rollout %s in namespace %s: the hub makes one for each Distribution with spec.rollout; \"kronvoy rollout status -n %s\" lists them", key.Name, key.Namespace, key.Namespace)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading Rollout %s: %w", key, err)
+	}
+	return r, nil
+}
+
+type rolloutStatusOptions struct {
+	rolloutFlags
+	allNamespaces, exitCode, wait bool
+	timeout                       time.Duration
+}
+
+func rolloutStatusCommand() *cobra.Command {
+	var opts rolloutStatusOptions
+	cmd := &cobra.Command{
+		Use:   "status [NAME]",
+		Short: "Show how far rollouts have come",
+		Long: `Show how far rollouts have come: all of a namespace, or one, group by group, with the
+clusters that have not passed.
+
+The exit status is 0; with --exit-code it is 2 if one has not succeeded. With
+--wait the command returns when a rollout has succeeded (0), or needs somebody (2).`,
+		Example: `  kronvoy rollout status -A
+  kronvoy rollout status shop -n shop
+  kronvoy rollout status shop -n shop --wait --timeout 30m`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, namespace, err := opts.client()
+			if err != nil {
+				return err
+			}
+			return opts.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), c, namespace, args)
+		},
+	}
+	flags := cmd.Flags()
+	opts.add(flags)
+	flags.BoolVarP(&opts.allNamespaces, "all-namespaces", "A", false, "rollouts of all namespaces")
+	flags.BoolVar(&opts.exitCode, "exit-code", false, "exit with 2 if a rollout has not succeeded")
+	flags.BoolVar(&opts.wait, "wait", false, "wait until the rollout has succeeded, or needs somebody")
+	flags.DurationVar(&opts.timeout, "timeout", time.Hour, "how long to wait")
+	return cmd
+}
+
+// pollRollout is how often a rollout is looked at that is waited for.
+const pollRollout = time.Second
+
+func (o *rolloutStatusOptions) run(ctx context.Context, out, progress io.Writer, c client.Reader, namespace string, names []string) error {
+	if len(names) == 0 {
+		if o.wait {
+			return errors.New("--wait is for one rollout: name it")
+		}
+		return o.list(ctx, out, c, namespace)
+	}
+	r, err := readRollout(ctx, c, client.ObjectKey{Namespace: namespace, Name: names[0]})
+	if err != nil {
+		return err
+	}
+	if o.wait {
+		if r, err = o.await(ctx, progress, c, r); err != nil {
+			return err
+		}
+	}
+	if o.output != "table" {
+		err = writeEncoded(out, o.output, r)
+	} else {
+		err = writeRollout(out, r)
+	}
+	if err == nil && (o.exitCode || o.wait) && r.Status.Phase != kronvoyv1alpha1.RolloutSucceeded {
+		return errUnfinished
+	}
+	return err
+}
+
+// await looks again until a rollout has come to an end by itself.
+func (o *rolloutStatusOptions) await(ctx context.Context, progress io.Writer, c client.Reader, r *kronvoyv1alpha1.Rollout) (*kronvoyv1alpha1.Rollout, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	ticker := time.NewTicker(pollRollout)
+	defer ticker.Stop()
+	key, told := client.ObjectKeyFromObject(r), ""
+	for {
+		switch r.Status.Phase {
+		case kronvoyv1alpha1.RolloutProgressing, kronvoyv1alpha1.RolloutRollingBack, "":
+		default:
+			return r, nil
+		}
+		if line := string(r.Status.Phase) + ": " + plain.Line(r.Status.Message); line != told {
+			fmt.Fprintln(progress, line)
+			told = line
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the Rollout %s is %s after %s: %s", key, r.Status.Phase, o.timeout, plain.Line(r.Status.Message))
+		case <-ticker.C:
+		}
+		var err error
+		if r, err = readRollout(ctx, c, key); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (o *rolloutStatusOptions) list(ctx context.Context, out io.Writer, c client.Reader, namespace string) error {
+	if o.allNamespaces {
+		namespace = ""
+	}
+	var list kronvoyv1alpha1.RolloutList
+	if err := c.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		return fmt.Errorf("listing rollouts: %w", err)
+	}
+	slices.SortFunc(list.Items, func(a, b kronvoyv1alpha1.Rollout) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	if err := o.write(out, list.Items); err != nil {
+		return err
+	}
+	if o.exitCode && slices.ContainsFunc(list.Items, func(r kronvoyv1alpha1.Rollout) bool {
+		return r.Status.Phase != kronvoyv1alpha1.RolloutSucceeded
+	}) {
+		return errUnfinished
+	}
+	return nil
+}
+
+func (o *rolloutStatusOptions) write(out io.Writer, rollouts []kronvoyv1alpha1.Rollout) error {
+	if o.output != "table" {
+		return writeEncoded(out, o.output, rollouts)
+	}
+	if len(rollouts) == 0 {
+		_, err := fmt.Fprintln(out, "there are no rollouts: give a Distribution spec.rollout")
+		return err
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "NAMESPACE\tNAME\tPHASE\tGROUP\tCLUSTERS\tUPDATED\tREADY\tFAILED\tMESSAGE")
+	for i := range rollouts {
+		r, s := &rollouts[i], &rollouts[i].Status
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", r.Namespace, r.Name, cmp.Or(string(s.Phase), "-"), cmp.Or(s.Group, "-"),
+			s.Counts.Total, s.Counts.Updated, s.Counts.Ready, s.Counts.Failed, plain.Line(s.Message))
+	}
+	return table.Flush()
+}
+
+// writeRollout shows one with its groups and the clusters that have not passed.
+func writeRollout(out io.Writer, r *kronvoyv1alpha1.Rollout) error {
+	s := &r.Status
+	fmt.Fprintf(out, "%s: %s\n", cmp.Or(string(s.Phase), "not begun"), plain.Line(s.Message))
+	if s.ApprovalRequest != "" {
+		fmt.Fprintf(out, "kronvoy rollout approve %s -n %s\n", s.ApprovalRequest, r.Namespace)
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "\nGROUP\tSTATE\tCLUSTERS\tUPDATED\tREADY\tIN FLIGHT\tFAILED\tSKIPPED\tMESSAGE")
+	for _, g := range s.Groups {
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", cmp.Or(g.Name, "-"), g.State, g.Counts.Total, g.Counts.Updated, g.Counts.Ready,
+			g.Counts.InFlight, g.Counts.Failed, g.Counts.Skipped, plain.Line(g.Message))
+	}
+	if len(s.Clusters) > 0 {
+		fmt.Fprintln(table, "\nCLUSTER\tGROUP\tSTATE\tREASON\tMESSAGE")
+		for _, c := range s.Clusters {
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", c.Name, cmp.Or(c.Group, "-"), c.State, cmp.Or(c.Reason, "-"), plain.Line(c.Message))
+		}
+	}
+	return table.Flush()
+}
+
+type rolloutOrderOptions struct {
+	rolloutFlags
+	reason string
+}
+
+// steer is a command that gives an order.
+func steer(use, short, long, example, said string, order func(*kronvoyv1alpha1.RolloutSpec, kronvoyv1alpha1.RolloutOrder)) *cobra.Command {
+	var opts rolloutOrderOptions
+	cmd := &cobra.Command{
+		Use: use + " NAME", Short: short, Example: example, Args: cobra.ExactArgs(1),
+		Long: long + "\n\nNeeds the right to update Rollouts: ClusterRole kronvoy-rollout-operator.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, namespace, err := opts.client()
+			if err != nil {
+				return err
+			}
+			r, err := opts.order(cmd.Context(), c, client.ObjectKey{Namespace: namespace, Name: args[0]}, time.Now(), order)
+			if err != nil {
+				return err
+			}
+			return opts.say(cmd.OutOrStdout(), r, said)
+		},
+	}
+	opts.add(cmd.Flags())
+	cmd.Flags().StringVar(&opts.reason, "reason", "", "why, for others to read")
+	return cmd
+}
+
+func (o *rolloutFlags) say(out io.Writer, r *kronvoyv1alpha1.Rollout, said string) error {
+	if o.output != "table" {
+		return writeEncoded(out, o.output, r)
+	}
+	_, err := fmt.Fprintf(out, "rollout %s: %s\n", r.Name, said)
+	return err
+}
+
+// order changes the spec of a Rollout in one's own name.
+func (o *rolloutOrderOptions) order(ctx context.Context, c client.Client, key client.ObjectKey, now time.Time, change func(*kronvoyv1alpha1.RolloutSpec, kronvoyv1alpha1.RolloutOrder)) (*kronvoyv1alpha1.Rollout, error) {
+	who, err := whoAmI(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	r, err := readRollout(ctx, c, key)
+	if err != nil {
+		return nil, err
+	}
+	spec := *r.Spec.DeepCopy()
+	change(&spec, kronvoyv1alpha1.RolloutOrder{At: metav1.NewTime(now), By: who, Reason: o.reason})
+	// A merge patch that says what is not there any more, too.
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"resourceVersion": r.ResourceVersion},
+		"spec":     map[string]any{"paused": spec.Paused, "retry": spec.Retry, "undo": spec.Undo},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encoding the order: %w", err)
+	}
+	switch err := c.Patch(ctx, r, client.RawPatch(types.MergePatchType, patch), client.FieldOwner("kronvoy")); {
+	case apierrors.IsForbidden(err):
+		return nil, fmt.Errorf("%s may not steer Rollout %s: that needs ClusterRole kronvoy-rollout-operator in namespace %s: %w", who, key.Name, key.Namespace, err)
+	case apierrors.IsConflict(err):
+		return nil, fmt.Errorf("the Rollout %s changed meanwhile: look at it with \"kronvoy rollout status %s -n %s\" and try again: %w", key, key.Name, key.Namespace, err)
+	case err != nil:
+		return nil, fmt.Errorf("changing Rollout %s: %w", key, err)
+	}
+	return r, nil
+}
+
+func rolloutSteerCommands() []*cobra.Command {
+	return []*cobra.Command{
+		steer("pause", "Stop all moves of a rollout",
+			"Stop all moves of a rollout, of a rollback too, until it is resumed. What was moved\nalready stays so, and clusters go on being looked after.",
+			`  kronvoy rollout pause shop -n shop --reason "incident 4711"`, "paused",
+			func(spec *kronvoyv1alpha1.RolloutSpec, order kronvoyv1alpha1.RolloutOrder) { spec.Paused = &order }),
+		steer("resume", "Let a paused rollout go on", "Let a rollout go on that somebody paused.", "  kronvoy rollout resume shop -n shop", "goes on",
+			func(spec *kronvoyv1alpha1.RolloutSpec, _ kronvoyv1alpha1.RolloutOrder) { spec.Paused = nil }),
+		steer("retry", "Try again what has failed",
+			"Try again what has failed: deadlines begin anew, and a change that was rolled back is\nrolled out once more.",
+			"  kronvoy rollout retry shop -n shop", "tries again",
+			func(spec *kronvoyv1alpha1.RolloutSpec, order kronvoyv1alpha1.RolloutOrder) { spec.Retry = &order }),
+	}
+}

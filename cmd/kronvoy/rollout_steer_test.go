@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+)
+
+// rolling is a hub with the Rollout of Distribution shop, and two instances: web
+// with three revisions, of which the first two succeeded, and api with one.
+func rolling(t *testing.T, phase kronvoyv1alpha1.RolloutPhase) client.Client {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := errors.Join(kronvoyv1alpha1.AddToScheme(scheme), authenticationv1.AddToScheme(scheme), appsv1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	d := &kronvoyv1alpha1.Distribution{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "shop", UID: "d"},
+		Spec:       kronvoyv1alpha1.DistributionSpec{Instances: kronvoyv1alpha1.InstanceSelector{APIVersion: "kro.run/v1alpha1", Kind: "WebApp"}},
+	}
+	r := &kronvoyv1alpha1.Rollout{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "shop", OwnerReferences: []metav1.OwnerReference{
+			*metav1.NewControllerRef(d, kronvoyv1alpha1.GroupVersion.WithKind("Distribution")),
+		}},
+		Status: kronvoyv1alpha1.RolloutStatus{
+			Phase: phase, Message: "1 of 2 clusters have what is wanted", Group: "eu", ApprovalRequest: "shop-1",
+			Counts:   kronvoyv1alpha1.RolloutCounts{Total: 2, Updated: 1, Ready: 1},
+			Groups:   []kronvoyv1alpha1.RolloutGroup{{Name: "eu", State: "Progressing", Counts: kronvoyv1alpha1.RolloutCounts{Total: 2, Updated: 1, Ready: 1}}},
+			Clusters: []kronvoyv1alpha1.RolloutCluster{{Name: "eu-2", Group: "eu", State: "Held", Reason: "Maintenance", Message: "Talos is being upgraded"}},
+		},
+	}
+	revision := func(instance string, number int64, succeeded string) *appsv1.ControllerRevision {
+		raw, err := json.Marshal(map[string]any{"definition": "webapp-1", "spec": map[string]any{"replicas": number}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		controller := true
+		out := &appsv1.ControllerRevision{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: "shop", Name: instance + "-" + string(rune('0'+number)), Labels: map[string]string{kronvoyv1alpha1.LabelInstance: instance},
+				OwnerReferences: []metav1.OwnerReference{{APIVersion: "kro.run/v1alpha1", Kind: "WebApp", Name: instance, Controller: &controller}},
+			},
+			Revision: number, Data: runtime.RawExtension{Raw: raw},
+		}
+		if succeeded != "" {
+			out.Annotations = map[string]string{kronvoyv1alpha1.AnnotationSucceededAt: succeeded}
+		}
+		return out
+	}
+	return approvalsOf(fake.NewClientBuilder().WithScheme(scheme).WithObjects(d, r,
+		revision("web", 1, "2026-11-22T10:00:00.000000Z"), revision("web", 2, "2026-11-22T11:00:00.000000Z"), revision("web", 3, ""), revision("api", 1, "")).Build(), nil)
+}
+
+var shopRollout = client.ObjectKey{Namespace: "shop", Name: "shop"}
+
+func TestRolloutStatusSaysHowFarItIs(t *testing.T) {
+	var out, progress bytes.Buffer
+	opts := rolloutStatusOptions{rolloutFlags: rolloutFlags{output: "table"}, exitCode: true}
+	err := opts.run(t.Context(), &out, &progress, rolling(t, kronvoyv1alpha1.RolloutWaitingForApproval), "shop", []string{"shop"})
+	if !errors.Is(err, errUnfinished) {
+		t.Errorf("the error is %v", err)
+	}
+	for _, want := range []string{"WaitingForApproval: 1 of 2", "kronvoy rollout approve shop-1 -n shop", "eu-2", "Talos is being upgraded"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, out.String())
+		}
+	}
+	out.Reset()
+	if err := opts.run(t.Context(), &out, &progress, rolling(t, kronvoyv1alpha1.RolloutSucceeded), "shop", nil); err != nil || !strings.Contains(out.String(), "Succeeded") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	opts.wait, opts.timeout = true, time.Millisecond
+	if err := opts.run(t.Context(), &out, &progress, rolling(t, kronvoyv1alpha1.RolloutProgressing), "shop", []string{"shop"}); err == nil || !strings.Contains(err.Error(), "is Progressing after 1ms") {
+		t.Errorf("the error is %v", err)
+	}
+	if err := opts.run(t.Context(), &out, &progress, rolling(t, kronvoyv1alpha1.RolloutSucceeded), "shop", []string{"other"}); err == nil || !strings.Contains(err.Error(), "kronvoy rollout status -n shop") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestOrdersAreGivenInOnesOwnName(t *testing.T) {
+	c := rolling(t, kronvoyv1alpha1.RolloutProgressing)
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	opts := rolloutOrderOptions{reason: "incident"}
+	r, err := opts.order(t.Context(), c, shopRollout, now, func(spec *kronvoyv1alpha1.RolloutSpec, o kronvoyv1alpha1.RolloutOrder) { spec.Paused = &o })
+	if err != nil || r.Spec.Paused == nil || r.Spec.Paused.By != "alice" || r.Spec.Paused.Reason != "incident" || !r.Spec.Paused.At.Time.Equal(now) {
+		t.Errorf("%v: %+v", err, r)
+	}
+	r, err = opts.order(t.Context(), c, shopRollout, now, func(spec *kronvoyv1alpha1.RolloutSpec, _ kronvoyv1alpha1.RolloutOrder) { spec.Paused = nil })
+	if err != nil || r.Spec.Paused != nil {
+		t.Errorf("%v: %+v", err, r)
+	}
+}
+
+func TestUndoGoesBackToTheLastThatSucceeded(t *testing.T) {
+	for name, tc := range map[string]struct {
+		opts rolloutUndoOptions
+		want []kronvoyv1alpha1.RolloutPin
+		err  string
+	}{
+		"one instance":                  {opts: rolloutUndoOptions{instance: "web"}, want: []kronvoyv1alpha1.RolloutPin{{Name: "web", From: "web-3", To: "web-2"}}},
+		"to a number":                   {opts: rolloutUndoOptions{instance: "web", to: 1}, want: []kronvoyv1alpha1.RolloutPin{{Name: "web", From: "web-3", To: "web-1"}}},
+		"where there is nothing before": {err: "instance api has no earlier revision"},
+		"a number of which instance":    {opts: rolloutUndoOptions{to: 1}, err: "--instance"},
+		"a number that there is not":    {opts: rolloutUndoOptions{instance: "web", to: 9}, err: "no revision 9"},
+		"no such instance":              {opts: rolloutUndoOptions{instance: "db"}, err: "no instance db"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := rolling(t, kronvoyv1alpha1.RolloutSucceeded)
+			tc.opts.output = "table"
+			err := tc.opts.run(t.Context(), &bytes.Buffer{}, c, shopRollout, time.Now())
+			if tc.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.err) {
+					t.Errorf("the error is %v, want one with %q", err, tc.err)
+				}
+				return
+			}
+			r, readErr := readRollout(t.Context(), c, shopRollout)
+			if err := errors.Join(err, readErr); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, r.Spec.Undo.Instances); diff != "" {
+				t.Errorf("pins (-want +got):\n%s", diff)
+			}
+			tc.opts = rolloutUndoOptions{cancel: true, rolloutOrderOptions: tc.opts.rolloutOrderOptions}
+			if err := tc.opts.run(t.Context(), &bytes.Buffer{}, c, shopRollout, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := readRollout(t.Context(), c, shopRollout); err != nil || r.Spec.Undo != nil {
+				t.Errorf("%v: %+v", err, r)
+			}
+		})
+	}
+}
+
+func TestHistoryAndDiff(t *testing.T) {
+	all, err := readPast(t.Context(), rolling(t, kronvoyv1alpha1.RolloutSucceeded), shopRollout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	opts := rolloutDiffOptions{rolloutFlags: rolloutFlags{output: "table"}, instance: "web"}
+	if err := opts.writeVersions(&out, versions(all)); err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Split(out.String(), "\n"); len(lines) != 6 || !strings.HasSuffix(lines[1], "newest") || !strings.HasSuffix(lines[3], "succeeded, good") {
+		t.Errorf("it says\n%s", out.String())
+	}
+	out.Reset()
+	if err := opts.run(&out, all); !errors.Is(err, errUnfinished) || !strings.Contains(out.String(), "--- web-2\n+++ web-3\n") || !strings.Contains(out.String(), "-  replicas: 2\n+  replicas: 3\n") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	out.Reset()
+	opts.from = 3
+	if err := opts.run(&out, all); err != nil || out.Len() > 0 {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
