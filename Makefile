@@ -110,6 +110,10 @@ test-integration: ## Tests on real control planes, without the sampled ones; RUN
 test-faults: ## Sampled tests on real control planes: crashes, failing answers, up and down; RUN= and PLAN= select
 	tools/covered.sh tools/integration.sh sampled
 
+.PHONY: test-rollouts
+test-rollouts: ## Rollouts over the regions of a real fleet; RUN=regexp selects
+	go test -tags integration -count=1 -v -timeout 30m -run '$(or $(RUN),Rollout|Group)' ./test/regions
+
 .PHONY: test-hostile
 test-hostile: ## Attacks by a cluster, an author and a tenant: each succeeds without its guard, and fails with it
 	go test -tags integration -count=1 -v -timeout 15m -run '$(or $(RUN),.)' ./test/hostile

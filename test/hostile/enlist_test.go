@@ -37,7 +37,7 @@ const (
 	// clerk may edit clusters, bindings and namespaces, and has no say in who is
 	// accepted and what belongs to which set.
 	clerk = "a clerk"
-	// decider answers what the hub asks in tenant-a.
+	// decider answers what the hub asks in tenant-a, and steers rollouts there.
 	decider = "an approver"
 )
 
@@ -97,6 +97,12 @@ apiVersion: kronvoy.io/v1alpha1
 kind: ApprovalRequest
 metadata: {name: theirs, namespace: tenant-b}
 spec: {action: Remove, planHash: delete-1, clusterCount: 2, clusters: [c1, c10], message: "remove the instance from c1, c10?"}
+---
+{apiVersion: kronvoy.io/v1alpha1, kind: Rollout, metadata: {name: victim, namespace: tenant-a}}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: steerer, namespace: tenant-a},
+ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: kronvoy-rollout-operator},
+ subjects: [{kind: ServiceAccount, name: approver, namespace: tenant-a}]}
 ---
 {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: tenant, namespace: tenant-a},
  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: kronvoy-tenant},

@@ -50,11 +50,13 @@ var unseen = map[string]string{
 	"managedclusters/clientcertificates.register.open-cluster-management.io": "RBAC asks for it when the hub grants it to a cluster",
 	"signers.certificates.k8s.io":                                            "admission asks for it when a certificate is approved",
 	"*/finalizers.kro.run":                                                   "admission plugin OwnerReferencesPermissionEnforcement, where it is on",
+	"distributions/finalizers.kronvoy.io":                                    "the same",
 	"manifestworks/finalizers.work.open-cluster-management.io":               "the same",
 	"managedclusters/finalizers.cluster.open-cluster-management.io":          "the same",
 	"placements/finalizers.cluster.open-cluster-management.io":               "the same",
-	"serviceaccounts.":                          "no token is made during the attacks",
-	"subjectaccessreviews.authorization.k8s.io": "no certificate is renewed during the attacks",
+	"rollouts/status.kronvoy.io":                                             "no Distribution rolls during the attacks",
+	"serviceaccounts.":                                                       "no token is made during the attacks",
+	"subjectaccessreviews.authorization.k8s.io":                              "no certificate is renewed during the attacks",
 }
 
 // TestTheHubHasNoRightsOnKindsThatItDoesNotTouch reads in the audit log what the
