@@ -55,7 +55,7 @@ var goBenchmarkList = []goBenchmark{{
 }, {
 	pkg: "./placement/rollout", name: "BenchmarkNextOn10000Clusters",
 	results: func(s sample) []Result {
-		return []Result{{Name: "rollout-step-10000-clusters", Value: milli(s.time), Unit: "ms", Target: 50,
+		return []Result{{Name: "rollout-step-10000-clusters-ms", Value: milli(s.time), Unit: "ms", Target: 50,
 			What: "time to decide the next step of a rollout in the middle: one instance on 10,000 clusters in 20 groups, with all gates"}}
 	},
 }, {
