@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,14 +13,13 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/internal/plain"
+	"github.com/kronvoy/kronvoy/internal/steer"
 )
 
 // errUndecided is that a question has no answer, for --exit-code.
@@ -176,15 +174,9 @@ type approvalDecideOptions struct {
 	reason   string
 }
 
-// verbs are what the commands are called, and what they say they did.
-var verbs = map[kronvoyv1alpha1.ApprovalDecision][2]string{
-	kronvoyv1alpha1.Approved: {"approve", "approved"},
-	kronvoyv1alpha1.Rejected: {"reject", "rejected"},
-}
-
 func rolloutDecideCommand(decision kronvoyv1alpha1.ApprovalDecision) *cobra.Command {
 	opts := approvalDecideOptions{decision: decision}
-	verb := verbs[decision][0]
+	verb, _ := steer.Verb(decision)
 	long := "Let the hub go on with what it asks for, as far as it is the same when it does so.\n"
 	if decision == kronvoyv1alpha1.Rejected {
 		long = "Have everything stay as it is. The hub asks again when something else is to be\ndone, or when the ApprovalRequest is deleted.\n"
@@ -219,10 +211,11 @@ func (o *approvalDecideOptions) run(ctx context.Context, out io.Writer, c client
 	if err != nil {
 		return err
 	}
+	answer := steer.Answer{Decision: o.decision, By: who, At: time.Now(), Reason: o.reason}
 	var errs []error
 	decided := make([]approval, 0, len(names))
 	for _, name := range names {
-		request, err := o.decide(ctx, c, client.ObjectKey{Namespace: namespace, Name: name}, who)
+		request, err := answer.Give(ctx, c, client.ObjectKey{Namespace: namespace, Name: name})
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -232,49 +225,14 @@ func (o *approvalDecideOptions) run(ctx context.Context, out io.Writer, c client
 	return errors.Join(append([]error{o.write(out, decided)}, errs...)...)
 }
 
-func (o *approvalDecideOptions) decide(ctx context.Context, c client.Client, key client.ObjectKey, who string) (*kronvoyv1alpha1.ApprovalRequest, error) {
-	verb := verbs[o.decision][0]
-	request := &kronvoyv1alpha1.ApprovalRequest{}
-	err := c.Get(ctx, key, request)
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, fmt.Errorf("there is no ApprovalRequest %s in namespace %s: another one may have taken its place; \"kronvoy rollout approvals -n %s\" lists them", key.Name, key.Namespace, key.Namespace)
-	case err != nil:
-		return nil, fmt.Errorf("reading ApprovalRequest %s: %w", key, err)
-	case request.Status.Decision == o.decision:
-		return request, nil
-	case request.Status.Decision != "":
-		return nil, fmt.Errorf("%s has %s ApprovalRequest %s already: to have the hub ask again, delete it with \"kubectl delete approvalrequests.kronvoy.io %s -n %s\"",
-			plain.Line(request.Status.DecidedBy), verbs[request.Status.Decision][1], key.Name, key.Name, key.Namespace)
-	}
-	now := metav1.NewTime(time.Now())
-	patch, err := json.Marshal(map[string]any{
-		// Of the question that was read, and not of one that has its name since.
-		"metadata": map[string]any{"uid": request.UID, "resourceVersion": request.ResourceVersion},
-		"status":   kronvoyv1alpha1.ApprovalRequestStatus{Decision: o.decision, DecidedBy: who, DecidedAt: &now, Reason: o.reason},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("encoding the decision: %w", err)
-	}
-	err = c.Status().Patch(ctx, request, client.RawPatch(types.MergePatchType, patch), client.FieldOwner("kronvoy"))
-	switch {
-	case apierrors.IsForbidden(err):
-		return nil, fmt.Errorf("%s may not %s ApprovalRequest %s: that needs ClusterRole kronvoy-approver in namespace %s: %w", who, verb, key.Name, key.Namespace, err)
-	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
-		return nil, fmt.Errorf("ApprovalRequest %s changed meanwhile: look at it again with \"kronvoy rollout approvals -n %s\": %w", key.Name, key.Namespace, err)
-	case err != nil:
-		return nil, fmt.Errorf("deciding about ApprovalRequest %s: %w", key, err)
-	}
-	return request, nil
-}
-
 func (o *approvalDecideOptions) write(out io.Writer, decided []approval) error {
 	switch o.output {
 	case "name":
 		return writeNames(out, decided)
 	case "table":
 		for _, a := range decided {
-			if _, err := fmt.Fprintf(out, "%s %s by %s: %s\n", a.Name, verbs[a.Decision][1], plain.Line(a.DecidedBy), plain.Line(a.Message)); err != nil {
+			_, done := steer.Verb(a.Decision)
+			if _, err := fmt.Fprintf(out, "%s %s by %s: %s\n", a.Name, done, plain.Line(a.DecidedBy), plain.Line(a.Message)); err != nil {
 				return err
 			}
 		}

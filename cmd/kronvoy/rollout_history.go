@@ -5,155 +5,17 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/pmezard/go-difflib/difflib"
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
-	"github.com/kronvoy/kronvoy/hub/policy"
-	"github.com/kronvoy/kronvoy/hub/revision"
-	"github.com/kronvoy/kronvoy/hub/rollout"
+	"github.com/kronvoy/kronvoy/internal/steer"
 )
-
-// past is what there is of one instance, newest first.
-type past struct {
-	instance  string
-	revisions []appsv1.ControllerRevision
-}
-
-// good is the name of the revision that the newest would be taken back to: the
-// last other one that succeeded; empty for none.
-func (p *past) good() string { return rollout.Good(p.revisions[1:]) }
-
-// find a revision by its number.
-func (p *past) find(number int64) (*appsv1.ControllerRevision, error) {
-	for i := range p.revisions {
-		if p.revisions[i].Revision == number {
-			return &p.revisions[i], nil
-		}
-	}
-	return nil, fmt.Errorf("instance %s has no revision %d: \"kronvoy rollout history\" lists them", p.instance, number)
-}
-
-// pastOf are the instances of a rollout that have revisions, by name.
-func pastOf(ctx context.Context, c client.Reader, r *kronvoyv1alpha1.Rollout) ([]past, error) {
-	wanted, kind, err := instancesOf(ctx, c, r)
-	if err != nil {
-		return nil, err
-	}
-	var list appsv1.ControllerRevisionList
-	if err := c.List(ctx, &list, client.InNamespace(r.Namespace), client.HasLabels{kronvoyv1alpha1.LabelInstance}); err != nil {
-		return nil, fmt.Errorf("listing revisions in namespace %s: %w", r.Namespace, err)
-	}
-	found := map[string]*past{}
-	for i := range list.Items {
-		owner := metav1.GetControllerOf(&list.Items[i])
-		if owner == nil || schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind).GroupKind() != kind || !wanted(owner.Name) {
-			continue
-		}
-		if found[owner.Name] == nil {
-			found[owner.Name] = &past{instance: owner.Name}
-		}
-		found[owner.Name].revisions = append(found[owner.Name].revisions, list.Items[i])
-	}
-	out := make([]past, 0, len(found))
-	for _, p := range found {
-		slices.SortFunc(p.revisions, func(a, b appsv1.ControllerRevision) int { return cmp.Compare(b.Revision, a.Revision) })
-		out = append(out, *p)
-	}
-	slices.SortFunc(out, func(a, b past) int { return cmp.Compare(a.instance, b.instance) })
-	if len(out) == 0 {
-		return nil, fmt.Errorf("no instance of Rollout %s has a revision", r.Name)
-	}
-	return out, nil
-}
-
-// instancesOf says which instances a rollout is of: one, or those that its
-// Distribution selects.
-func instancesOf(ctx context.Context, c client.Reader, r *kronvoyv1alpha1.Rollout) (wanted func(name string) bool, kind schema.GroupKind, err error) {
-	owner := metav1.GetControllerOf(r)
-	if owner == nil {
-		return nil, kind, fmt.Errorf("the Rollout %s belongs to nothing: the hub did not make it", r.Name)
-	}
-	if owner.Kind != "Distribution" {
-		return func(name string) bool { return name == owner.Name }, schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind).GroupKind(), nil
-	}
-	d := &kronvoyv1alpha1.Distribution{}
-	if err := c.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: owner.Name}, d); err != nil {
-		return nil, kind, fmt.Errorf("reading Distribution %s/%s: %w", r.Namespace, owner.Name, err)
-	}
-	kind = policy.KindOf(d)
-	if d.Spec.Instances.Selector == nil {
-		return func(string) bool { return true }, kind, nil
-	}
-	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(schema.FromAPIVersionAndKind(d.Spec.Instances.APIVersion, d.Spec.Instances.Kind+"List"))
-	if err := c.List(ctx, list, client.InNamespace(r.Namespace)); err != nil {
-		return nil, kind, fmt.Errorf("listing instances of %s in namespace %s: %w", kind.Kind, r.Namespace, err)
-	}
-	names := map[string]bool{}
-	for i := range list.Items {
-		selects, err := policy.Selects(&d.Spec, list.Items[i].GetLabels())
-		if err != nil {
-			return nil, kind, err
-		}
-		names[list.Items[i].GetName()] = selects
-	}
-	return func(name string) bool { return names[name] }, kind, nil
-}
-
-// revisionView is what the commands print of a revision.
-type revisionView struct {
-	Instance   string `json:"instance"`
-	Number     int64  `json:"number"`
-	Revision   string `json:"revision"`
-	Definition string `json:"definition"`
-	Newest     bool   `json:"newest,omitempty"`
-	// Good is the revision that the newest would be taken back to.
-	Good        bool        `json:"good,omitempty"`
-	SucceededAt string      `json:"succeededAt,omitempty"`
-	RejectedAt  string      `json:"rejectedAt,omitempty"`
-	Created     metav1.Time `json:"created"`
-}
-
-func versions(all []past) []revisionView {
-	var out []revisionView
-	for _, p := range all {
-		for i := range p.revisions {
-			r := &p.revisions[i]
-			state, _ := revision.ParseInstance(r)
-			out = append(out, revisionView{
-				Instance: p.instance, Number: r.Revision, Revision: r.Name, Definition: state.Definition, Newest: i == 0, Good: r.Name == p.good(),
-				SucceededAt: r.Annotations[kronvoyv1alpha1.AnnotationSucceededAt], RejectedAt: r.Annotations[kronvoyv1alpha1.AnnotationRejectedAt],
-				Created: r.CreationTimestamp,
-			})
-		}
-	}
-	return out
-}
-
-func (v revisionView) state() string {
-	var words []string
-	for _, w := range []struct {
-		is   bool
-		word string
-	}{{v.Newest, "newest"}, {v.RejectedAt != "", "rejected"}, {v.SucceededAt != "", "succeeded"}, {v.Good, "good"}} {
-		if w.is {
-			words = append(words, w.word)
-		}
-	}
-	return cmp.Or(strings.Join(words, ", "), "-")
-}
 
 func rolloutHistoryCommand() *cobra.Command {
 	var opts rolloutFlags
@@ -174,29 +36,29 @@ back to.`,
 			if err != nil {
 				return err
 			}
-			return opts.writeVersions(cmd.OutOrStdout(), versions(all))
+			return opts.writeVersions(cmd.OutOrStdout(), steer.Versions(all))
 		},
 	}
 	opts.add(cmd.Flags())
 	return cmd
 }
 
-func readPast(ctx context.Context, c client.Reader, key client.ObjectKey) ([]past, error) {
-	r, err := readRollout(ctx, c, key)
+func readPast(ctx context.Context, c client.Reader, key client.ObjectKey) ([]steer.Past, error) {
+	r, err := steer.Read(ctx, c, key)
 	if err != nil {
 		return nil, err
 	}
-	return pastOf(ctx, c, r)
+	return steer.History(ctx, c, r)
 }
 
-func (o *rolloutFlags) writeVersions(out io.Writer, list []revisionView) error {
+func (o *rolloutFlags) writeVersions(out io.Writer, list []steer.Version) error {
 	if o.output != "table" {
 		return writeEncoded(out, o.output, list)
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "INSTANCE\tREVISION\tNAME\tDEFINITION\tCREATED\tSTATE")
 	for _, v := range list {
-		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\n", v.Instance, v.Number, v.Revision, v.Definition, v.Created.UTC().Format(time.RFC3339), v.state())
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\n", v.Instance, v.Number, v.Revision, v.Definition, v.Created.UTC().Format(time.RFC3339), cmp.Or(v.State(), "-"))
 	}
 	return table.Flush()
 }
@@ -247,22 +109,22 @@ The exit status is 0 when nothing differs, and 2 when something does.`,
 	return cmd
 }
 
-func (o *rolloutDiffOptions) run(out io.Writer, all []past) error {
+func (o *rolloutDiffOptions) run(out io.Writer, all []steer.Past) error {
 	var differences []difference
 	for i := range all {
 		p := &all[i]
-		if o.instance != "" && p.instance != o.instance {
+		if o.instance != "" && p.Instance != o.instance {
 			continue
 		}
-		from, err := p.before(o.from)
+		from, err := p.Before(o.from)
 		if err != nil {
 			return err
 		}
-		d := difference{Instance: p.instance, To: p.revisions[0].Name}
+		d := difference{Instance: p.Instance, To: p.Revisions[0].Name}
 		if from != nil {
 			d.From = from.Name
 		}
-		if d.Diff, err = unified(from, &p.revisions[0]); err != nil {
+		if d.Diff, err = unified(from, &p.Revisions[0]); err != nil {
 			return err
 		}
 		if d.Diff != "" {
@@ -284,21 +146,6 @@ func (o *rolloutDiffOptions) run(out io.Writer, all []past) error {
 		return errUnfinished
 	}
 	return nil
-}
-
-// before is the revision of a number, or the good one, or else that before the
-// newest; nil where there is none.
-func (p *past) before(number int64) (*appsv1.ControllerRevision, error) {
-	if number != 0 {
-		return p.find(number)
-	}
-	good := p.good()
-	for i := range p.revisions {
-		if p.revisions[i].Name == good || good == "" && i == 1 {
-			return &p.revisions[i], nil
-		}
-	}
-	return nil, nil
 }
 
 func unified(from, to *appsv1.ControllerRevision) (string, error) {
@@ -360,50 +207,22 @@ Needs the right to update Rollouts: ClusterRole kronvoy-rollout-operator.`,
 }
 
 func (o *rolloutUndoOptions) run(ctx context.Context, out io.Writer, c client.Client, key client.ObjectKey, now time.Time) error {
-	var pins []kronvoyv1alpha1.RolloutPin
+	var change steer.Change = steer.Cancel
 	said := "has the newest revisions again"
 	if !o.cancel {
 		all, err := readPast(ctx, c, key)
 		if err != nil {
 			return err
 		}
-		if pins, err = o.pins(all); err != nil {
+		pins, err := steer.Pins(all, o.instance, o.to)
+		if err != nil {
 			return err
 		}
-		said = fmt.Sprintf("takes %d instances back", len(pins))
+		change, said = steer.Undo(pins), fmt.Sprintf("takes %d instances back", len(pins))
 	}
-	r, err := o.order(ctx, c, key, now, func(spec *kronvoyv1alpha1.RolloutSpec, order kronvoyv1alpha1.RolloutOrder) {
-		if spec.Undo = nil; !o.cancel {
-			spec.Undo = &kronvoyv1alpha1.RolloutUndo{RolloutOrder: order, Instances: pins}
-		}
-	})
+	r, err := o.order(ctx, c, key, now, change)
 	if err != nil {
 		return err
 	}
 	return o.say(out, r, said)
-}
-
-func (o *rolloutUndoOptions) pins(all []past) ([]kronvoyv1alpha1.RolloutPin, error) {
-	if o.to != 0 && o.instance == "" && len(all) > 1 {
-		return nil, fmt.Errorf("numbers of revisions are an instance's own, and there are %d: say which with --instance", len(all))
-	}
-	var pins []kronvoyv1alpha1.RolloutPin
-	for i := range all {
-		p := &all[i]
-		if o.instance != "" && p.instance != o.instance {
-			continue
-		}
-		to, err := p.before(o.to)
-		if err != nil {
-			return nil, err
-		}
-		if to == nil {
-			return nil, fmt.Errorf("instance %s has no earlier revision to go back to", p.instance)
-		}
-		pins = append(pins, kronvoyv1alpha1.RolloutPin{Name: p.instance, From: p.revisions[0].Name, To: to.Name})
-	}
-	if len(pins) == 0 {
-		return nil, fmt.Errorf("the rollout has no instance %s", o.instance)
-	}
-	return pins, nil
 }

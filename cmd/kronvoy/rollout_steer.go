@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,13 +12,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/internal/plain"
+	"github.com/kronvoy/kronvoy/internal/steer"
 )
 
 // errUnfinished is that a rollout has not succeeded, for --exit-code and --wait.
@@ -36,19 +34,6 @@ func (o *rolloutFlags) add(flags *pflag.FlagSet) {
 
 func (o *rolloutFlags) client() (client.Client, string, error) {
 	return hubClient(o.kubeconfig, o.context, o.namespace)
-}
-
-// readRollout is one by name: a Distribution's, or an instance's.
-func readRollout(ctx context.Context, c client.Reader, key client.ObjectKey) (*kronvoyv1alpha1.Rollout, error) {
-	r := &kronvoyv1alpha1.Rollout{}
-	err := c.Get(ctx, key, r)
-	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("there is no Rollout %s in namespace %s: the hub makes one for each Distribution with spec.rollout; \"kronvoy rollout status -n %s\" lists them", key.Name, key.Namespace, key.Namespace)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading Rollout %s: %w", key, err)
-	}
-	return r, nil
 }
 
 type rolloutStatusOptions struct {
@@ -98,7 +83,7 @@ func (o *rolloutStatusOptions) run(ctx context.Context, out, progress io.Writer,
 		}
 		return o.list(ctx, out, c, namespace)
 	}
-	r, err := readRollout(ctx, c, client.ObjectKey{Namespace: namespace, Name: names[0]})
+	r, err := steer.Read(ctx, c, client.ObjectKey{Namespace: namespace, Name: names[0]})
 	if err != nil {
 		return err
 	}
@@ -141,7 +126,7 @@ func (o *rolloutStatusOptions) await(ctx context.Context, progress io.Writer, c 
 		case <-ticker.C:
 		}
 		var err error
-		if r, err = readRollout(ctx, c, key); err != nil {
+		if r, err = steer.Read(ctx, c, key); err != nil {
 			return nil, err
 		}
 	}
@@ -214,8 +199,8 @@ type rolloutOrderOptions struct {
 	reason string
 }
 
-// steer is a command that gives an order.
-func steer(use, short, long, example, said string, order func(*kronvoyv1alpha1.RolloutSpec, kronvoyv1alpha1.RolloutOrder)) *cobra.Command {
+// orderCommand is one that gives an order.
+func orderCommand(use, short, long, example, said string, change steer.Change) *cobra.Command {
 	var opts rolloutOrderOptions
 	cmd := &cobra.Command{
 		Use: use + " NAME", Short: short, Example: example, Args: cobra.ExactArgs(1),
@@ -225,7 +210,7 @@ func steer(use, short, long, example, said string, order func(*kronvoyv1alpha1.R
 			if err != nil {
 				return err
 			}
-			r, err := opts.order(cmd.Context(), c, client.ObjectKey{Namespace: namespace, Name: args[0]}, time.Now(), order)
+			r, err := opts.order(cmd.Context(), c, client.ObjectKey{Namespace: namespace, Name: args[0]}, time.Now(), change)
 			if err != nil {
 				return err
 			}
@@ -245,48 +230,23 @@ func (o *rolloutFlags) say(out io.Writer, r *kronvoyv1alpha1.Rollout, said strin
 	return err
 }
 
-// order changes the spec of a Rollout in one's own name.
-func (o *rolloutOrderOptions) order(ctx context.Context, c client.Client, key client.ObjectKey, now time.Time, change func(*kronvoyv1alpha1.RolloutSpec, kronvoyv1alpha1.RolloutOrder)) (*kronvoyv1alpha1.Rollout, error) {
+// order steers a Rollout in one's own name.
+func (o *rolloutOrderOptions) order(ctx context.Context, c client.Client, key client.ObjectKey, now time.Time, change steer.Change) (*kronvoyv1alpha1.Rollout, error) {
 	who, err := whoAmI(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	r, err := readRollout(ctx, c, key)
-	if err != nil {
-		return nil, err
-	}
-	spec := *r.Spec.DeepCopy()
-	change(&spec, kronvoyv1alpha1.RolloutOrder{At: metav1.NewTime(now), By: who, Reason: o.reason})
-	// A merge patch that says what is not there any more, too.
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"resourceVersion": r.ResourceVersion},
-		"spec":     map[string]any{"paused": spec.Paused, "retry": spec.Retry, "undo": spec.Undo},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("encoding the order: %w", err)
-	}
-	switch err := c.Patch(ctx, r, client.RawPatch(types.MergePatchType, patch), client.FieldOwner("kronvoy")); {
-	case apierrors.IsForbidden(err):
-		return nil, fmt.Errorf("%s may not steer Rollout %s: that needs ClusterRole kronvoy-rollout-operator in namespace %s: %w", who, key.Name, key.Namespace, err)
-	case apierrors.IsConflict(err):
-		return nil, fmt.Errorf("the Rollout %s changed meanwhile: look at it with \"kronvoy rollout status %s -n %s\" and try again: %w", key, key.Name, key.Namespace, err)
-	case err != nil:
-		return nil, fmt.Errorf("changing Rollout %s: %w", key, err)
-	}
-	return r, nil
+	return steer.Order(ctx, c, key, kronvoyv1alpha1.RolloutOrder{At: metav1.NewTime(now), By: who, Reason: o.reason}, change)
 }
 
 func rolloutSteerCommands() []*cobra.Command {
 	return []*cobra.Command{
-		steer("pause", "Stop all moves of a rollout",
+		orderCommand("pause", "Stop all moves of a rollout",
 			"Stop all moves of a rollout, of a rollback too, until it is resumed. What was moved\nalready stays so, and clusters go on being looked after.",
-			`  kronvoy rollout pause shop -n shop --reason "incident 4711"`, "paused",
-			func(spec *kronvoyv1alpha1.RolloutSpec, order kronvoyv1alpha1.RolloutOrder) { spec.Paused = &order }),
-		steer("resume", "Let a paused rollout go on", "Let a rollout go on that somebody paused.", "  kronvoy rollout resume shop -n shop", "goes on",
-			func(spec *kronvoyv1alpha1.RolloutSpec, _ kronvoyv1alpha1.RolloutOrder) { spec.Paused = nil }),
-		steer("retry", "Try again what has failed",
+			`  kronvoy rollout pause shop -n shop --reason "incident 4711"`, "paused", steer.Pause),
+		orderCommand("resume", "Let a paused rollout go on", "Let a rollout go on that somebody paused.", "  kronvoy rollout resume shop -n shop", "goes on", steer.Resume),
+		orderCommand("retry", "Try again what has failed",
 			"Try again what has failed: deadlines begin anew, and a change that was rolled back is\nrolled out once more.",
-			"  kronvoy rollout retry shop -n shop", "tries again",
-			func(spec *kronvoyv1alpha1.RolloutSpec, order kronvoyv1alpha1.RolloutOrder) { spec.Retry = &order }),
+			"  kronvoy rollout retry shop -n shop", "tries again", steer.Retry),
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/internal/steer"
 )
 
 // rolling is a hub with the Rollout of Distribution shop, and two instances: web
@@ -95,11 +96,11 @@ func TestOrdersAreGivenInOnesOwnName(t *testing.T) {
 	c := rolling(t, kronvoyv1alpha1.RolloutProgressing)
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	opts := rolloutOrderOptions{reason: "incident"}
-	r, err := opts.order(t.Context(), c, shopRollout, now, func(spec *kronvoyv1alpha1.RolloutSpec, o kronvoyv1alpha1.RolloutOrder) { spec.Paused = &o })
+	r, err := opts.order(t.Context(), c, shopRollout, now, steer.Pause)
 	if err != nil || r.Spec.Paused == nil || r.Spec.Paused.By != "alice" || r.Spec.Paused.Reason != "incident" || !r.Spec.Paused.At.Time.Equal(now) {
 		t.Errorf("%v: %+v", err, r)
 	}
-	r, err = opts.order(t.Context(), c, shopRollout, now, func(spec *kronvoyv1alpha1.RolloutSpec, _ kronvoyv1alpha1.RolloutOrder) { spec.Paused = nil })
+	r, err = opts.order(t.Context(), c, shopRollout, now, steer.Resume)
 	if err != nil || r.Spec.Paused != nil {
 		t.Errorf("%v: %+v", err, r)
 	}
@@ -128,7 +129,7 @@ func TestUndoGoesBackToTheLastThatSucceeded(t *testing.T) {
 				}
 				return
 			}
-			r, readErr := readRollout(t.Context(), c, shopRollout)
+			r, readErr := steer.Read(t.Context(), c, shopRollout)
 			if err := errors.Join(err, readErr); err != nil {
 				t.Fatal(err)
 			}
@@ -139,7 +140,7 @@ func TestUndoGoesBackToTheLastThatSucceeded(t *testing.T) {
 			if err := tc.opts.run(t.Context(), &bytes.Buffer{}, c, shopRollout, time.Now()); err != nil {
 				t.Fatal(err)
 			}
-			if r, err := readRollout(t.Context(), c, shopRollout); err != nil || r.Spec.Undo != nil {
+			if r, err := steer.Read(t.Context(), c, shopRollout); err != nil || r.Spec.Undo != nil {
 				t.Errorf("%v: %+v", err, r)
 			}
 		})
@@ -153,7 +154,7 @@ func TestHistoryAndDiff(t *testing.T) {
 	}
 	var out bytes.Buffer
 	opts := rolloutDiffOptions{rolloutFlags: rolloutFlags{output: "table"}, instance: "web"}
-	if err := opts.writeVersions(&out, versions(all)); err != nil {
+	if err := opts.writeVersions(&out, steer.Versions(all)); err != nil {
 		t.Fatal(err)
 	}
 	if lines := strings.Split(out.String(), "\n"); len(lines) != 6 || !strings.HasSuffix(lines[1], "newest") || !strings.HasSuffix(lines[3], "succeeded, good") {

@@ -1,16 +1,15 @@
 package dashboard
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/internal/steer"
 )
 
 // approvalRow is a question of the hub's.
@@ -73,19 +72,9 @@ func (s *Server) decideApproval(w http.ResponseWriter, r *http.Request, v *sessi
 		s.fail(w, r, v, err)
 		return
 	}
-	now := metav1.NewTime(s.opts.Clock.Now())
-	// The UID is a precondition: another question may have the name by now.
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": uid},
-		"status":   kronvoyv1alpha1.ApprovalRequestStatus{Decision: decision, DecidedBy: v.viewer.Name, DecidedAt: &now, Reason: reason},
-	})
-	if err != nil {
-		s.fail(w, r, v, err)
-		return
-	}
-	request := &kronvoyv1alpha1.ApprovalRequest{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	if err := own.Status().Patch(r.Context(), request, client.RawPatch(types.MergePatchType, patch), client.FieldOwner("kronvoy")); err != nil {
-		s.fail(w, r, v, err)
+	answer := steer.Answer{Decision: decision, By: v.viewer.Name, At: s.opts.Clock.Now(), Reason: reason, Question: types.UID(uid)}
+	if _, err := answer.Give(r.Context(), own, client.ObjectKey{Namespace: namespace, Name: name}); err != nil {
+		s.refuse(w, r, v, err)
 		return
 	}
 	http.Redirect(w, r, "/approvals", http.StatusSeeOther)

@@ -103,3 +103,13 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, v *session, err er
 		s.write(w, r, http.StatusServiceUnavailable, v, failure("This does not work now", "The hub, or its API server, did not answer. Load the page again in a moment."))
 	}
 }
+
+// refuse answers an action that could not be done: in the words of the API server
+// where it said no, else in those that the command line has.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, v *session, err error) {
+	if status := apierrors.APIStatus(nil); errors.As(err, &status) {
+		s.fail(w, r, v, err)
+		return
+	}
+	s.write(w, r, http.StatusConflict, v, failure("Nothing was done", err.Error()))
+}

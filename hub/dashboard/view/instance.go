@@ -18,6 +18,7 @@ import (
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/hub/status"
 	"github.com/kronvoy/kronvoy/hub/work"
+	"github.com/kronvoy/kronvoy/internal/fields"
 )
 
 // Instance is the page of one instance.
@@ -206,29 +207,9 @@ func nodeRow(cluster string, n kronvoyv1alpha1.NodeStatus) NodeRow {
 func observed(g *graph.Graph, id string, f work.Feedback) string {
 	var out []string
 	for _, o := range f.Observed[id].Objects {
-		out = append(out, toYAML(mask(g, id, o.Object)))
+		out = append(out, toYAML(fields.Hide(g, id, o.Object)))
 	}
 	return strings.Join(out, "---\n")
-}
-
-// mask hides what comes from Secrets. A Secret is one whatever the graph says.
-func mask(g *graph.Graph, node string, object map[string]any) map[string]any {
-	object = g.HideSecrets(node, object)
-	if object["kind"] != "Secret" || object["apiVersion"] != "v1" {
-		return object
-	}
-	object = maps.Clone(object)
-	for _, field := range []string{"data", "stringData"} {
-		values, _ := object[field].(map[string]any)
-		hidden := map[string]any{}
-		for key := range values {
-			hidden[key] = graph.Hidden
-		}
-		if values != nil {
-			object[field] = hidden
-		}
-	}
-	return object
 }
 
 func toYAML(value any) string {
@@ -259,7 +240,7 @@ func Manifests(g *graph.Graph, works []*workv1.ManifestWork) ([]Manifest, error)
 				m.Node = policies[i].Node
 			}
 			if g.Node(m.Node) != nil {
-				m.YAML = toYAML(mask(g, m.Node, object))
+				m.YAML = toYAML(fields.Hide(g, m.Node, object))
 			}
 			byNode[m.Node] = append(byNode[m.Node], m)
 		}

@@ -299,10 +299,10 @@ func (s *simulation) overrides(c *ExplainedCluster, p *placing, t *kronvoyv1alph
 	for _, field := range plan.Evaluate(gathered.Input).Overridden {
 		o := Overridden{Path: field.Path, Override: fmt.Sprintf("spec.overrides[%d]", field.Override)}
 		if field.Before != nil {
-			o.Before = &Value{field.Before}
+			o.Before = &Value{Of: field.Before}
 		}
 		if field.Value != nil {
-			o.Value = &Value{field.Value}
+			o.Value = &Value{Of: field.Value}
 		}
 		c.Overrides = append(c.Overrides, o)
 	}
@@ -393,7 +393,7 @@ func (e *Explained) writeNodes(w io.Writer, all bool) error {
 		for _, o := range c.Overrides {
 			fmt.Fprint(table, overrides)
 			overrides = ""
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", c.Name, o.Path, short(o.Value.text()), short(o.Before.text()), o.Override)
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", c.Name, o.Path, short(o.Value.Text()), short(o.Before.Text()), o.Override)
 		}
 	}
 	if err := table.Flush(); err != nil {

@@ -235,7 +235,7 @@ func (g group) writeField(w io.Writer, indent string, of func(*Cluster) Field, a
 	clusters := map[string][]string{}
 	for i := range g {
 		f := of(&g[i])
-		text := short(f.Old.text()) + " -> " + short(f.New.text())
+		text := short(f.Old.Text()) + " -> " + short(f.New.Text())
 		if clusters[text] == nil {
 			order = append(order, text)
 		}

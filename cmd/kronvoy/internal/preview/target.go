@@ -20,6 +20,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/plan"
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/work"
+	"github.com/kronvoy/kronvoy/internal/fields"
 )
 
 // planned is what an instance should have on a cluster: first by what is known
@@ -177,7 +178,7 @@ func (t *planned) compare(row *Cluster, old *graph.Graph) error {
 			if err != nil {
 				return err
 			}
-			if r.Fields = append(differences(a, b), policies(was.Policy, is.Policy)...); len(r.Fields) == 0 {
+			if r.Fields = append(fields.Compare(a, b), policies(was.Policy, is.Policy)...); len(r.Fields) == 0 {
 				continue
 			}
 		}
@@ -224,7 +225,7 @@ func (t *planned) compareExecutor(row *Cluster) {
 	}
 	a, b := executor(t.in.Works[0].Spec.Executor), executor(t.last.Executor)
 	if a != b {
-		row.Settings = append(row.Settings, Field{Path: "serviceAccount", Old: &Value{a}, New: &Value{b}})
+		row.Settings = append(row.Settings, Field{Path: "serviceAccount", Old: &Value{Of: a}, New: &Value{Of: b}})
 	}
 }
 
@@ -237,7 +238,7 @@ func executor(e *workv1.ManifestWorkExecutor) string {
 
 // policies are what changes of those of an object.
 func policies(old, changed kronvoyv1alpha1.ManifestPolicy) []Field {
-	var fields []Field
+	var differ []Field
 	for _, p := range []struct{ name, old, changed string }{
 		{"drift", string(old.Drift), string(changed.Drift)},
 		{"takeover", string(old.Takeover), string(changed.Takeover)},
@@ -245,10 +246,10 @@ func policies(old, changed kronvoyv1alpha1.ManifestPolicy) []Field {
 		{"fields", fmt.Sprint(old.Fields), fmt.Sprint(changed.Fields)},
 	} {
 		if p.old != p.changed {
-			fields = append(fields, Field{Path: "policies: " + p.name, Old: &Value{cmp.Or(p.old, "default")}, New: &Value{cmp.Or(p.changed, "default")}})
+			differ = append(differ, Field{Path: "policies: " + p.name, Old: &Value{Of: cmp.Or(p.old, "default")}, New: &Value{Of: cmp.Or(p.changed, "default")}})
 		}
 	}
-	return fields
+	return differ
 }
 
 // waits adds the nodes that cannot be rendered, and that would be news.
@@ -316,7 +317,7 @@ func (s *simulation) cascade(row *Cluster, p *placing, t *planned, target *kronv
 		live := map[string]any{}
 		if found := t.in.Live[nested.KeyOf(w.ChildReference)]; found != nil {
 			r.Action, live = Changed, found.Object
-			r.Fields = differences(sideOfObject(t.in.Graph, w.Node, common(live, w.Object)), sideOfObject(t.in.Graph, w.Node, w.Object))
+			r.Fields = fields.Compare(sideOfObject(t.in.Graph, w.Node, common(live, w.Object)), sideOfObject(t.in.Graph, w.Node, w.Object))
 		}
 		if now := t.waitsOf(w.Node); t.first.Nested == nil || !slices.ContainsFunc(t.first.Nested.Apply, func(f nested.Write) bool { return f.Name == w.Name && f.Node == w.Node }) {
 			r.After = now
@@ -387,27 +388,14 @@ func resourceOf(m work.Shipped) (Resource, error) {
 	return Resource{APIVersion: u.GetAPIVersion(), Kind: u.GetKind(), Namespace: u.GetNamespace(), Name: u.GetName(), Node: m.Policy.Node}, nil
 }
 
-func sideOf(g *graph.Graph, m work.Shipped) (side, error) {
+func sideOf(g *graph.Graph, m work.Shipped) (fields.Side, error) {
 	object, err := decode(m)
 	return sideOfObject(g, m.Policy.Node, object), err
 }
 
 // sideOfObject leaves out the hash of the manifest, which follows from the rest,
 // and hides what must not be shown.
-func sideOfObject(g *graph.Graph, node string, object map[string]any) side {
+func sideOfObject(g *graph.Graph, node string, object map[string]any) fields.Side {
 	object = merge(object, map[string]any{"metadata": map[string]any{"annotations": map[string]any{kronvoyv1alpha1.AnnotationHash: nil}}}).(map[string]any)
-	shown := g.HideSecrets(node, object)
-	if object["apiVersion"] == "v1" && object["kind"] == "Secret" {
-		shown = maps.Clone(shown)
-		for _, field := range []string{"data", "stringData"} {
-			if values, there := shown[field].(map[string]any); there {
-				masked := make(map[string]any, len(values))
-				for key := range values {
-					masked[key] = graph.Hidden
-				}
-				shown[field] = masked
-			}
-		}
-	}
-	return side{there: true, value: object, shown: shown}
+	return fields.Of(g, node, object)
 }

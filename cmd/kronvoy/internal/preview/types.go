@@ -12,6 +12,8 @@
 //	            differences ──► Result
 package preview
 
+import "github.com/kronvoy/kronvoy/internal/fields"
+
 // Result is what a change comes to.
 type Result struct {
 	Summary Summary `json:"summary"`
@@ -116,12 +118,11 @@ type Resource struct {
 	Fields []Field  `json:"fields,omitempty"`
 }
 
-// Field is one that changes. Where a value is not there, it is left out.
-type Field struct {
-	Path string `json:"path"`
-	Old  *Value `json:"old,omitempty"`
-	New  *Value `json:"new,omitempty"`
-}
+// Field is one that changes.
+type Field = fields.Field
+
+// Value is what a Field changes from, or to.
+type Value = fields.Value
 
 // Wait is a node that waits for something.
 type Wait struct {

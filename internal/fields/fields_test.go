@@ -1,4 +1,4 @@
-package preview
+package fields
 
 import (
 	"testing"
@@ -37,13 +37,13 @@ func TestDifferencesAreNamedAsPoliciesNameFields(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, b := side{true, tc.old, tc.old}, side{true, tc.changed, tc.changed}
+			a, b := Side{true, tc.old, tc.old}, Side{true, tc.changed, tc.changed}
 			if tc.shown != nil {
-				a.shown, b.shown = tc.shown, tc.shown
+				a.Shown, b.Shown = tc.shown, tc.shown
 			}
 			var got []string
-			for _, f := range differences(a, b) {
-				got = append(got, f.Path+": "+f.Old.text()+" -> "+f.New.text())
+			for _, f := range Compare(a, b) {
+				got = append(got, f.Path+": "+f.Old.Text()+" -> "+f.New.Text())
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)

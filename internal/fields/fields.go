@@ -1,4 +1,6 @@
-package preview
+// Package fields compares two objects field by field, and shows no more of them
+// than may be shown. It is pure: what is hidden is decided by whoever asks.
+package fields
 
 import (
 	"encoding/json"
@@ -18,16 +20,24 @@ type Value struct{ Of any }
 // MarshalJSON writes the value alone.
 func (v Value) MarshalJSON() ([]byte, error) { return json.Marshal(v.Of) }
 
-// side is an object, and as much of it as may be shown.
-type side struct {
-	there        bool
-	value, shown any
+// Field is one in which two objects differ. Old and New are nil where it is not
+// there.
+type Field struct {
+	Path string `json:"path"`
+	Old  *Value `json:"old,omitempty"`
+	New  *Value `json:"new,omitempty"`
 }
 
-func (s side) field(name string) side {
-	fields, _ := s.value.(map[string]any)
+// Side is an object, if it is there, and as much of it as may be shown.
+type Side struct {
+	There        bool
+	Value, Shown any
+}
+
+func (s Side) field(name string) Side {
+	fields, _ := s.Value.(map[string]any)
 	value, there := fields[name]
-	return side{there, value, within(s.shown, func(shown map[string]any) any { return shown[name] })}
+	return Side{there, value, within(s.Shown, func(shown map[string]any) any { return shown[name] })}
 }
 
 // within goes on below what is shown; below something hidden all is.
@@ -38,44 +48,44 @@ func within[T any](shown any, next func(T) any) any {
 	return graph.Hidden
 }
 
-func (s side) item(i int) side {
-	list, _ := s.value.([]any)
+func (s Side) item(i int) Side {
+	list, _ := s.Value.([]any)
 	if i < 0 || i >= len(list) {
-		return side{}
+		return Side{}
 	}
-	return side{true, list[i], within(s.shown, func(shown []any) any { return shown[i] })}
+	return Side{true, list[i], within(s.Shown, func(shown []any) any { return shown[i] })}
 }
 
-func (s side) shownValue() *Value {
-	if !s.there {
+func (s Side) shownValue() *Value {
+	if !s.There {
 		return nil
 	}
-	return &Value{s.shown}
+	return &Value{s.Shown}
 }
 
-// differences are the fields in which two objects differ, by path, as policies
+// Compare gives the fields in which two objects differ, by path, as policies
 // name fields: fields with dots, items of lists by their name where all have one,
 // else by their number. A part that is on one side alone is one field.
-func differences(old, changed side) []Field {
+func Compare(old, changed Side) []Field {
 	var fields []Field
 	walk("", old, changed, &fields)
 	return fields
 }
 
-func walk(path string, old, changed side, into *[]Field) {
-	if old.there == changed.there && reflect.DeepEqual(old.value, changed.value) {
+func walk(path string, old, changed Side, into *[]Field) {
+	if old.There == changed.There && reflect.DeepEqual(old.Value, changed.Value) {
 		return
 	}
-	before, wasObject := old.value.(map[string]any)
-	after, isObject := changed.value.(map[string]any)
+	before, wasObject := old.Value.(map[string]any)
+	after, isObject := changed.Value.(map[string]any)
 	if wasObject && isObject {
 		for _, name := range union(before, after) {
 			walk(join(path, name), old.field(name), changed.field(name), into)
 		}
 		return
 	}
-	oldList, wasList := old.value.([]any)
-	newList, isList := changed.value.([]any)
+	oldList, wasList := old.Value.([]any)
+	newList, isList := changed.Value.([]any)
 	switch {
 	case !wasList || !isList:
 	case named(oldList) != nil && named(newList) != nil:
@@ -94,17 +104,17 @@ func walk(path string, old, changed side, into *[]Field) {
 
 // walkNamed compares lists whose items have names; it is false where nothing but
 // their order differs.
-func walkNamed(path string, old, changed side, into *[]Field) bool {
-	oldList, _ := old.value.([]any)
-	newList, _ := changed.value.([]any)
+func walkNamed(path string, old, changed Side, into *[]Field) bool {
+	oldList, _ := old.Value.([]any)
+	newList, _ := changed.Value.([]any)
 	before, after := named(oldList), named(newList)
 	count := len(*into)
 	for _, name := range union(before, after) {
-		at := func(s side, index map[string]int) side {
+		at := func(s Side, index map[string]int) Side {
 			if i, there := index[name]; there {
 				return s.item(i)
 			}
-			return side{}
+			return Side{}
 		}
 		walk(path+"[name="+name+"]", at(old, before), at(changed, after), into)
 	}
@@ -155,8 +165,8 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// text is a value on one line.
-func (v *Value) text() string {
+// Text is a value on one line.
+func (v *Value) Text() string {
 	if v == nil {
 		return "(none)"
 	}
@@ -168,4 +178,32 @@ func (v *Value) text() string {
 		return fmt.Sprint(v.Of)
 	}
 	return string(raw)
+}
+
+// Of is an object of a node of a graph, without the values of Secrets in what is
+// shown.
+func Of(g *graph.Graph, node string, object map[string]any) Side {
+	return Side{There: true, Value: object, Shown: Hide(g, node, object)}
+}
+
+// Hide is an object of a node of a graph with values of Secrets hidden; it does
+// not change the object that it is given. A Secret is one whatever the graph says.
+func Hide(g *graph.Graph, node string, object map[string]any) map[string]any {
+	object = g.HideSecrets(node, object)
+	if object["apiVersion"] != "v1" || object["kind"] != "Secret" {
+		return object
+	}
+	object = maps.Clone(object)
+	for _, field := range []string{"data", "stringData"} {
+		values, is := object[field].(map[string]any)
+		if !is {
+			continue
+		}
+		hidden := make(map[string]any, len(values))
+		for key := range values {
+			hidden[key] = graph.Hidden
+		}
+		object[field] = hidden
+	}
+	return object
 }
