@@ -158,8 +158,8 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 			Client: c, Reader: reader, Namespace: opts.Namespace, Placer: placer, Store: store, Clock: opts.Clock, GracePeriod: opts.RemovalGracePeriod,
 		}).SetupWithManager(local, watched),
 		(&rollout.Mover{
-			Client: c, Reader: reader, Namespaces: local.GetCache(), Namespace: opts.Namespace, Placer: placer, Store: store, Clock: opts.Clock,
-			Events: local.GetEventRecorder("kronvoy-rollout"),
+			Gatherer: rollout.Gatherer{Cached: c, Namespaces: local.GetCache(), Namespace: opts.Namespace, Placer: placer, Store: store, Clock: opts.Clock},
+			Client:   c, Reader: reader, Events: local.GetEventRecorder("kronvoy-rollout"),
 		}).SetupWithManager(local, watched),
 		(&target.Reconciler{
 			Gatherer: target.Gatherer{

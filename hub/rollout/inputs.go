@@ -75,7 +75,7 @@ func (r *inputReader) read(name, cluster string) (*graph.Inputs, error) {
 // gate compiles the expressions that an instance's strategy has for its newest
 // revision; nil for none. What is wrong with them its Distribution says, and
 // nothing moves.
-func (m *Mover) gate(ctx context.Context, of *member) (*graph.Gate, error) {
+func (g *Gatherer) gate(ctx context.Context, of *member) (*graph.Gate, error) {
 	if of.owner == nil || of.owner.Spec.Rollout == nil || len(of.owner.Spec.Rollout.Gate.Expressions) == 0 {
 		return nil, nil
 	}
@@ -83,11 +83,11 @@ func (m *Mover) gate(ctx context.Context, of *member) (*graph.Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := m.Store.Graph(ctx, state.Definition)
+	compiled, err := g.Store.Graph(ctx, state.Definition)
 	if err != nil {
 		return nil, err
 	}
-	return m.gates.compile(g, of.owner)
+	return g.gates.compile(compiled, of.owner)
 }
 
 // maxGates is how many compiled gates are kept: one for each Distribution with
@@ -120,20 +120,20 @@ func (g *gates) compile(of *graph.Graph, owner *kronvoyv1alpha1.Distribution) (*
 }
 
 // reads of a revision's definition and overrides.
-func (m *Mover) reads(ctx context.Context) func(*appsv1.ControllerRevision) (graph.ClusterReads, error) {
+func (g *Gatherer) reads(ctx context.Context) func(*appsv1.ControllerRevision) (graph.ClusterReads, error) {
 	return func(stored *appsv1.ControllerRevision) (graph.ClusterReads, error) {
 		state, err := revision.ParseInstance(stored)
 		if err != nil {
 			return nil, err
 		}
-		g, err := m.Store.Graph(ctx, state.Definition)
+		compiled, err := g.Store.Graph(ctx, state.Definition)
 		if err != nil {
 			return nil, err
 		}
-		overrides, err := m.overrides.Compile(g, state.Overrides)
+		overrides, err := g.overrides.Compile(compiled, state.Overrides)
 		if err != nil {
 			return nil, err
 		}
-		return g.ClusterReads().With(overrides.ClusterReads()...), nil
+		return compiled.ClusterReads().With(overrides.ClusterReads()...), nil
 	}
 }

@@ -180,8 +180,11 @@ func (s *stage) restart() {
 		},
 	})
 	s.mover = &Mover{
-		Client: c, Reader: s.c, Namespaces: s.c, Namespace: hubNamespace, Placer: Placer{Reader: s.c, HubNamespace: hubNamespace},
-		Store: definition.NewStore(s.c, hubNamespace, builtin.Resolver()), Clock: s.clock, Events: events.NewFakeRecorder(1000),
+		Gatherer: Gatherer{
+			Cached: c, Namespaces: s.c, Namespace: hubNamespace, Placer: Placer{Reader: s.c, HubNamespace: hubNamespace},
+			Store: definition.NewStore(s.c, hubNamespace, builtin.Resolver()), Clock: s.clock,
+		},
+		Client: c, Reader: s.c, Events: events.NewFakeRecorder(1000),
 	}
 }
 
