@@ -22,14 +22,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/hub/registration/csr"
 	"github.com/kronvoy/kronvoy/internal/plain"
 )
 
 type acceptOptions struct {
-	kubeconfig, context, output string
-	labels, request             string
-	dryRun                      bool
+	connect.Hub
+	output          string
+	labels, request string
+	dryRun          bool
 }
 
 // acceptance is what the command reports.
@@ -87,12 +90,12 @@ kubernetes.io/kube-apiserver-client and to update certificatesigningrequests/app
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
-	flags.StringVar(&opts.context, "context", "", "context of the kubeconfig")
+	opts.Bind(flags)
 	flags.StringVar(&opts.labels, "labels", "", "labels to set on the cluster, as key=value,…")
 	flags.StringVar(&opts.request, "request", "", "name of the CertificateSigningRequest to approve, where several wait")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "only show what the cluster asks for")
-	flags.StringVarP(&opts.output, "output", "o", "table", "table, json or yaml")
+	output.BindFormat(cmd, &opts.output, "table", "json", "yaml")
+	completeFirst(cmd, managedClusterNames)
 	return cmd
 }
 
@@ -101,7 +104,7 @@ func (o *acceptOptions) run(ctx context.Context, out io.Writer, name string) err
 	if err != nil {
 		return err
 	}
-	c, _, err := hubClient(o.kubeconfig, o.context, "default")
+	c, _, err := o.Client()
 	if err != nil {
 		return err
 	}
@@ -228,7 +231,7 @@ func approveRequest(ctx context.Context, c client.Client, request *certificatesv
 
 func (o *acceptOptions) write(out io.Writer, a acceptance) error {
 	if o.output != "table" {
-		return writeEncoded(out, o.output, a)
+		return output.Encode(out, o.output, a)
 	}
 	word := "accepted"
 	if !a.Accepted {

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/view"
 	"github.com/kronvoy/kronvoy/test/fleet"
 	"github.com/kronvoy/kronvoy/test/stack"
@@ -37,7 +38,7 @@ var demoSizes = map[string]map[string]string{
 }
 
 func demoCommand() *cobra.Command {
-	var exit bool
+	var end bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the example web application on a local hub and three spokes",
@@ -49,10 +50,10 @@ Run it inside the repository. What it needs it builds, which takes minutes the
 first time. Ctrl-C ends and removes everything.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runDemo(cmd.Context(), cmd.OutOrStdout(), exit)
+			return runDemo(cmd.Context(), cmd.OutOrStdout(), end)
 		},
 	}
-	cmd.Flags().BoolVar(&exit, "exit", false, "end after the last step instead of staying up")
+	cmd.Flags().BoolVar(&end, "exit", false, "end after the last step instead of staying up")
 	return cmd
 }
 
@@ -64,24 +65,24 @@ type demo struct {
 	hub   client.Client
 }
 
-func runDemo(ctx context.Context, out io.Writer, exit bool) (err error) {
+func runDemo(ctx context.Context, out io.Writer, end bool) (err error) {
 	d := &demo{out: out}
 	d.heading("Starting a hub and three spokes")
 	d.stack, err = stack.Start(ctx, stack.Options{
 		Fleet: fleet.Options{Name: "demo"}, Labels: demoSizes, Dashboard: true, Progress: out,
 	})
 	if err != nil {
-		return interrupted(ctx, exit, err)
+		return interrupted(ctx, end, err)
 	}
 	defer func() {
-		err = interrupted(ctx, exit, err)
+		err = interrupted(ctx, end, err)
 		if err != nil {
 			fmt.Fprintln(out, "\nfailed:", err)
 		}
 		fmt.Fprintln(out, "\nstopping everything")
 		err = errors.Join(err, d.stack.Stop(context.WithoutCancel(ctx)))
 	}()
-	if d.hub, _, err = hubClient(d.stack.Fleet.Hub().Kubeconfig(), "", demoNamespace); err != nil {
+	if d.hub, _, err = (&connect.Hub{Kubeconfig: d.stack.Fleet.Hub().Kubeconfig(), Namespace: demoNamespace}).Client(); err != nil {
 		return err
 	}
 	for _, step := range []func(context.Context) error{d.apply, d.showReady, d.drift, d.explain} {
@@ -89,7 +90,7 @@ func runDemo(ctx context.Context, out io.Writer, exit bool) (err error) {
 			return err
 		}
 	}
-	if !exit {
+	if !end {
 		fmt.Fprintln(out, "\nIt stays up until Ctrl-C.")
 		<-ctx.Done()
 	}
@@ -98,11 +99,11 @@ func runDemo(ctx context.Context, out io.Writer, exit bool) (err error) {
 
 // interrupted turns the error of an interrupted run into none where Ctrl-C is
 // the way to end the demo; one that ends by itself has not come to its end.
-func interrupted(ctx context.Context, exit bool, err error) error {
+func interrupted(ctx context.Context, end bool, err error) error {
 	switch {
 	case ctx.Err() == nil || err == nil:
 		return err
-	case exit:
+	case end:
 		return fmt.Errorf("interrupted: %w", err)
 	}
 	return nil

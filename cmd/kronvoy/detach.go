@@ -20,12 +20,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 )
 
 type detachOptions struct {
-	kubeconfig, context, output string
-	yes, force                  bool
-	timeout                     time.Duration
+	connect.Hub
+	output     string
+	yes, force bool
+	timeout    time.Duration
 }
 
 // detachment is what the command reports.
@@ -61,17 +64,17 @@ it.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
-	flags.StringVar(&opts.context, "context", "", "context of the kubeconfig")
+	opts.Bind(flags)
 	flags.BoolVarP(&opts.yes, "yes", "y", false, "do not ask")
 	flags.BoolVar(&opts.force, "force", false, "even if the cluster's agent is alive: it removes what is on the cluster")
 	flags.DurationVar(&opts.timeout, "timeout", 2*time.Minute, "how long to wait for the hub")
-	flags.StringVarP(&opts.output, "output", "o", "table", "table, json or yaml")
+	output.BindFormat(cmd, &opts.output, "table", "json", "yaml")
+	completeFirst(cmd, managedClusterNames)
 	return cmd
 }
 
 func (o *detachOptions) run(ctx context.Context, in io.Reader, out, errOut io.Writer, name string) error {
-	c, _, err := hubClient(o.kubeconfig, o.context, "default")
+	c, _, err := o.Client()
 	if err != nil {
 		return err
 	}
@@ -102,7 +105,7 @@ func (o *detachOptions) run(ctx context.Context, in io.Reader, out, errOut io.Wr
 		return err
 	}
 	if o.output != "table" {
-		return writeEncoded(out, o.output, result)
+		return output.Encode(out, o.output, result)
 	}
 	next := "delete it with: kubectl delete managedcluster " + name
 	if result.Gone {

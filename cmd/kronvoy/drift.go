@@ -12,11 +12,14 @@ import (
 	"github.com/spf13/pflag"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/internal/drift"
 )
 
 // errDrift is that a finding is open, for --exit-code.
-const errDrift = exitStatus(2)
+const errDrift = exit.No
 
 func driftCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -34,23 +37,18 @@ ManagedClusters on the hub: the ClusterRole kronvoy-drift-reader allows that.`,
 
 // driftFlags are those of all drift commands.
 type driftFlags struct {
-	kubeconfig, context, namespace, cluster, output string
-	allNamespaces                                   bool
+	connect.Hub
+	cluster, output string
 }
 
 func (o *driftFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
-	flags.StringVar(&o.context, "context", "", "context of the kubeconfig")
-	flags.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the instances; the context's if empty")
-	flags.BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "instances of all namespaces")
+	o.Bind(flags)
+	o.BindNamespaces(flags, "the instances")
 	flags.StringVar(&o.cluster, "cluster", "", "only this cluster")
 }
 
 // scope is what the flags and an instance select.
 func (o *driftFlags) scope(namespace, instance string) drift.Scope {
-	if o.allNamespaces {
-		namespace = ""
-	}
 	return drift.Scope{Instance: instance, Namespace: namespace, Cluster: o.cluster}
 }
 
@@ -75,9 +73,7 @@ one instance.
 
 Findings with the action Reported or Conflict are open: the fields differ now.
 Corrected ones were put right, and MutatedOnAdmission is what the cluster's own
-admission made of a manifest. --accepted lists what was allowed to stay.
-
-The exit status is 0; with --exit-code it is 2 if a finding shown is open.`,
+admission made of a manifest. --accepted lists what was allowed to stay.`,
 		Example: `  kronvoy drift list -A
   kronvoy drift list webapp/shop -n shop --cluster eu-west -o wide
   kronvoy drift list -A --action Reported,Conflict --exit-code`,
@@ -88,11 +84,13 @@ The exit status is 0; with --exit-code it is 2 if a finding shown is open.`,
 	}
 	flags := cmd.Flags()
 	opts.add(flags)
-	flags.StringVarP(&opts.output, "output", "o", "table", "table, wide, json or yaml")
+	output.BindFormat(cmd, &opts.output, "table", "wide", "json", "yaml")
 	flags.StringSliceVar(&opts.actions, "action", nil, "only these: Reported, Conflict, Corrected, MutatedOnAdmission")
 	flags.BoolVar(&opts.accepted, "accepted", false, "list the differences that were accepted")
 	flags.BoolVar(&opts.exitCode, "exit-code", false, "exit with 2 if a finding shown is open")
 	cmd.MarkFlagsMutuallyExclusive("accepted", "action")
+	exit.Says(cmd, exit.No, "with --exit-code: a finding shown is open")
+	completeFirst(cmd, instanceNames)
 	return cmd
 }
 
@@ -102,7 +100,7 @@ func (o *driftListOptions) run(ctx context.Context, out, errOut io.Writer, insta
 			return fmt.Errorf("--action %q is none of %v", action, actions)
 		}
 	}
-	c, namespace, err := hubClient(o.kubeconfig, o.context, o.namespace)
+	c, namespace, err := o.Client()
 	if err != nil {
 		return err
 	}
@@ -121,14 +119,14 @@ func (o *driftListOptions) write(out, errOut io.Writer, view drift.View, now tim
 		if o.output == "table" || o.output == "wide" {
 			return drift.WriteDecisions(out, accepted, now)
 		}
-		return writeEncoded(out, o.output, accepted)
+		return output.Encode(out, o.output, accepted)
 	}
 	var err error
 	if o.output == "table" || o.output == "wide" {
 		err = drift.WriteFindings(out, view.Findings, o.output == "wide", now)
 		drift.WriteSilent(errOut, view.Silent)
 	} else {
-		err = writeEncoded(out, o.output, view)
+		err = output.Encode(out, o.output, view)
 	}
 	if err == nil && o.exitCode && view.Open() > 0 {
 		err = errDrift
@@ -154,12 +152,13 @@ they report them.`,
 	}
 	flags := cmd.Flags()
 	opts.add(flags)
-	flags.StringVarP(&opts.output, "output", "o", "table", "table, json or yaml")
+	output.BindFormat(cmd, &opts.output, "table", "json", "yaml")
+	completeFirst(cmd, instanceNames)
 	return cmd
 }
 
 func (o *driftFlags) show(ctx context.Context, out io.Writer, args []string) error {
-	c, namespace, err := hubClient(o.kubeconfig, o.context, o.namespace)
+	c, namespace, err := o.Client()
 	if err != nil {
 		return err
 	}
@@ -177,7 +176,7 @@ func (o *driftFlags) show(ctx context.Context, out io.Writer, args []string) err
 		}
 	}
 	if o.output != "table" {
-		return writeEncoded(out, o.output, view.Findings)
+		return output.Encode(out, o.output, view.Findings)
 	}
 	if len(view.Findings) == 0 {
 		return drift.WriteFindings(out, nil, false, time.Time{})

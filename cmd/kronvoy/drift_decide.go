@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/internal/drift"
 )
 
@@ -88,7 +89,8 @@ The ClusterRole kronvoy-drift-operator allows it.`,
 func (o *driftDecideOptions) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	o.driftFlags.add(flags)
-	flags.StringVarP(&o.output, "output", "o", "table", "table, json or yaml")
+	completeFirst(cmd, instanceNames)
+	output.BindFormat(cmd, &o.output, "table", "json", "yaml")
 	flags.BoolVar(&o.all, "all", false, "all findings of the namespace, or with --all-namespaces of the fleet")
 	flags.BoolVarP(&o.yes, "yes", "y", false, "do not ask before many are decided")
 	flags.StringVar(&o.order.Reason, "reason", "", "why; it is recorded with the decision")
@@ -105,7 +107,7 @@ func (o *driftDecideOptions) command(cmd *cobra.Command, args []string) error {
 	if len(o.order.Reason) > maxReason {
 		return fmt.Errorf("--reason has %d bytes, and %d are allowed", len(o.order.Reason), maxReason)
 	}
-	c, namespace, err := hubClient(o.kubeconfig, o.context, o.namespace)
+	c, namespace, err := o.Client()
 	if err != nil {
 		return err
 	}
@@ -165,7 +167,7 @@ func (o *driftDecideOptions) await(ctx context.Context, c client.Client, changes
 		return o.line(change, o.done)
 	})
 	if o.output != "table" {
-		err = errors.Join(writeEncoded(o.out, o.output, effective), err)
+		err = errors.Join(output.Encode(o.out, o.output, effective), err)
 	}
 	if err != nil && waiting.Err() != nil {
 		return fmt.Errorf("%d of %d %s; the other decisions stand, and run again this command waits for them: %w", len(effective), len(changes), o.done, err)
@@ -203,7 +205,7 @@ func (o *driftDecideOptions) write(changes []drift.Change, what string) error {
 		if changes == nil {
 			changes = []drift.Change{}
 		}
-		return writeEncoded(o.out, o.output, changes)
+		return output.Encode(o.out, o.output, changes)
 	}
 	if len(changes) == 0 {
 		_, err := fmt.Fprintln(o.out, "nothing to do")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
 	"github.com/kronvoy/kronvoy/internal/drift"
 )
 
@@ -19,7 +20,7 @@ func TestDriftListExitsWith2OnlyForOpenFindings(t *testing.T) {
 		view    drift.View
 		out     string
 		errOut  string
-		status  exitStatus
+		status  exit.Code
 	}{
 		"open findings":                        {options: driftListOptions{exitCode: true}, view: drift.View{Findings: []drift.Finding{over, open}}, out: "Reported", status: 2},
 		"open findings that nobody asks about": {view: drift.View{Findings: []drift.Finding{open}}, out: "Reported"},
@@ -41,7 +42,7 @@ func TestDriftListExitsWith2OnlyForOpenFindings(t *testing.T) {
 			}
 			var out, errOut bytes.Buffer
 			err := tc.options.write(&out, &errOut, tc.view, time.Now())
-			var status exitStatus
+			var status exit.Code
 			if err != nil && !errors.As(err, &status) {
 				t.Fatal(err)
 			}

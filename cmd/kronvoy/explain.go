@@ -15,7 +15,10 @@ import (
 	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
 	clusterv1beta2 "open-cluster-management.io/api/cluster/v1beta2"
 
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/manifest"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/internal/explain"
 )
 
@@ -29,12 +32,13 @@ func explainCommand() *cobra.Command {
 }
 
 // errNotSelected is that the cluster asked for is not selected, for --exit-code.
-const errNotSelected = exitStatus(2)
+const errNotSelected = exit.No
 
 type explainPlacementOptions struct {
-	kubeconfig, context, namespace, cluster, output string
-	files                                           []string
-	offline, exitCode                               bool
+	connect.Hub
+	cluster, output   string
+	files             []string
+	offline, exitCode bool
 }
 
 func explainPlacementCommand() *cobra.Command {
@@ -49,10 +53,7 @@ Objects in files (Placements, ManagedClusters, ManagedClusterSets and their
 bindings, AddOnPlacementScores) are laid over those on the hub, so that it can be
 seen what a change would come to: "yes, new" and "no, leaves" are its difference to
 the decision that stands. With --offline nothing is read from the hub. Nothing is
-written.
-
-The exit status is 0; with --exit-code it is 2 if nothing is selected, or not the
-cluster that --cluster names.`,
+written.`,
 		Example: `  kronvoy explain placement prod -n shop
   kronvoy explain placement prod -n shop --cluster eu-west -o wide
   kronvoy explain placement prod -n shop -f changed.yaml
@@ -63,33 +64,31 @@ cluster that --cluster names.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
-	flags.StringVar(&opts.context, "context", "", "context of the kubeconfig")
-	flags.StringVarP(&opts.namespace, "namespace", "n", "", "namespace of the Placement; the context's if empty")
+	opts.Bind(flags)
+	opts.BindNamespace(flags, "the Placement")
 	flags.StringVar(&opts.cluster, "cluster", "", "only this cluster")
 	flags.StringArrayVarP(&opts.files, "filename", "f", nil, "file or folder with objects to lay over those on the hub, - for the standard input; may be given several times")
 	flags.BoolVar(&opts.offline, "offline", false, "read files alone")
-	flags.StringVarP(&opts.output, "output", "o", "table", "table, wide, json or yaml")
+	output.BindFormat(cmd, &opts.output, "table", "wide", "json", "yaml")
 	flags.BoolVar(&opts.exitCode, "exit-code", false, "exit with 2 if nothing is selected, or not the cluster")
+	exit.Says(cmd, exit.No, "with --exit-code: nothing is selected, or not the cluster that --cluster names")
+	completeFirst(cmd, placementNames)
 	return cmd
 }
 
 func (o *explainPlacementOptions) run(ctx context.Context, stdin io.Reader, out io.Writer, name string) error {
-	if !slices.Contains([]string{"table", "wide", "json", "yaml"}, o.output) {
-		return fmt.Errorf("--output %q is not table, wide, json or yaml", o.output)
-	}
 	var live explain.Objects
 	switch {
 	case o.offline && len(o.files) == 0:
 		return errors.New("--offline needs files: name some with -f")
-	case o.offline && o.namespace == "":
-		o.namespace = "default"
+	case o.offline && o.Namespace == "":
+		o.Namespace = "default"
 	case !o.offline:
-		c, namespace, err := hubClient(o.kubeconfig, o.context, o.namespace)
+		c, namespace, err := o.Client()
 		if err != nil {
 			return err
 		}
-		o.namespace = namespace
+		o.Namespace = namespace
 		if live, err = explain.Gather(ctx, c); err != nil {
 			return err
 		}
@@ -100,7 +99,7 @@ func (o *explainPlacementOptions) run(ctx context.Context, stdin io.Reader, out 
 	}
 	objects = objects.Over(live)
 	now := time.Now()
-	explained, err := objects.Of(o.namespace, name, now)
+	explained, err := objects.Of(o.Namespace, name, now)
 	if err != nil {
 		return err
 	}
@@ -113,7 +112,7 @@ func (o *explainPlacementOptions) run(ctx context.Context, stdin io.Reader, out 
 	if o.output == "table" || o.output == "wide" {
 		err = explained.Write(out, o.output == "wide", now)
 	} else {
-		err = writeEncoded(out, o.output, explained)
+		err = output.Encode(out, o.output, explained)
 	}
 	if err == nil && o.exitCode && !slices.ContainsFunc(explained.Clusters, func(c explain.Cluster) bool { return c.Selected }) {
 		err = errNotSelected
@@ -156,7 +155,7 @@ func (o *explainPlacementOptions) read(stdin io.Reader) (explain.Objects, error)
 		}
 		for i := range one.Placements {
 			if p := &one.Placements[i]; p.Namespace == "" {
-				p.Namespace = o.namespace
+				p.Namespace = o.Namespace
 			}
 		}
 		objects = one.Over(objects)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/preview"
 )
 
@@ -20,9 +21,7 @@ and what each resource waits for. Nothing is written.
 
 Without --cluster it speaks of the clusters that the instance is placed on, or still
 on; with it of that one, also to say why the instance is not there. With --offline
-nothing is read from the hub, and the files stand for it, as applied and ready.
-
-The exit status is 0 where it could be explained, else 1.`,
+nothing is read from the hub, and the files stand for it, as applied and ready.`,
 		Example: `  kronvoy explain instance webapp/shop -n shop
   kronvoy explain instance webapp/shop -n shop --cluster eu-west -o wide
   kronvoy explain instance webapp/shop -n shop --offline -f examples/webapp -f examples/webapp/clusters`,
@@ -32,6 +31,7 @@ The exit status is 0 where it could be explained, else 1.`,
 		},
 	}
 	opts.bind(cmd)
+	completeFirst(cmd, instanceNames)
 	return cmd
 }
 
@@ -47,5 +47,5 @@ func (o *previewOptions) explain(ctx context.Context, stdin io.Reader, out, errO
 	if o.output == "table" || o.output == "wide" {
 		return explained.Write(out, o.output == "wide")
 	}
-	return writeEncoded(out, o.output, explained)
+	return output.Encode(out, o.output, explained)
 }

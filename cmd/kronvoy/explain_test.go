@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
 )
 
 const placementObjects = "testdata/placement/objects.yaml"
@@ -27,7 +29,7 @@ us-2      no           -      -       -        Tainted         taint gpu=yes:NoS
 		args   []string
 		stdin  string
 		want   string // the whole output, or a part of it after "…"
-		status exitStatus
+		status exit.Code
 		failed string
 	}{
 		"every cluster has a reason": {args: []string{"prod", "-n", "shop", "--offline", "-f", placementObjects}, want: everything},
@@ -68,11 +70,11 @@ us-2      no           -      -       -        Tainted         taint gpu=yes:NoS
 		"a cluster that is not there":   {args: []string{"prod", "-n", "shop", "--offline", "-f", placementObjects, "--cluster", "x"}, failed: "there is no ManagedCluster x"},
 		"offline without files":         {args: []string{"prod", "--offline"}, failed: "--offline needs files"},
 		"an object of another kind":     {args: []string{"prod", "--offline", "-f", "-"}, stdin: "{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}", failed: "-:1: a ConfigMap has nothing to do with placing"},
-		"an output that there is not":   {args: []string{"prod", "-o", "xml"}, failed: `--output "xml" is not table, wide, json or yaml`},
+		"an output that there is not":   {args: []string{"prod", "-o", "xml"}, failed: "it is not table, wide, json or yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, _, err := run(t, tc.stdin, append([]string{"explain", "placement"}, tc.args...)...)
-			var status exitStatus
+			var status exit.Code
 			switch {
 			case tc.failed != "":
 				if err == nil || !strings.Contains(err.Error(), tc.failed) {

@@ -18,7 +18,7 @@ func fleetStatus(place *fleetPlace) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show clusters, regions, processes and memory of the fleet",
-		Long:  "Show the fleet. The exit status is 0 if all of it runs, else 1.",
+		Long:  "Show the fleet. It fails if a part does not run.",
 		Example: `  kronvoy fleet status
   kronvoy fleet status -o json | jq -r '.clusters[] | .name + " " + .kubeconfig'`,
 		Args: cobra.NoArgs,

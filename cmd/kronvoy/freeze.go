@@ -15,12 +15,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 )
 
 // freezeOptions are those of freeze and of thaw.
 type freezeOptions struct {
-	kubeconfig, context, hubNamespace, reason, output string
-	all                                               bool
+	connect.Hub
+	hubNamespace, reason, output string
+	all                          bool
 }
 
 // frozen is what the commands report.
@@ -62,6 +65,8 @@ func thawCommand() *cobra.Command {
 		Long: `Allow writes again where they were frozen.
 
 --all thaws the fleet; a cluster that was frozen by its own name stays so.`,
+		Example: `  kronvoy thaw eu-west
+  kronvoy thaw --all`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return opts.run(cmd.Context(), cmd.OutOrStdout(), args, false)
 		},
@@ -72,10 +77,10 @@ func thawCommand() *cobra.Command {
 
 func (o *freezeOptions) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
-	flags.StringVar(&o.context, "context", "", "context of the kubeconfig")
+	o.Bind(flags)
+	completeAll(cmd, managedClusterNames)
 	flags.StringVar(&o.hubNamespace, "hub-namespace", "kronvoy-system", "namespace that the hub runs in")
-	flags.StringVarP(&o.output, "output", "o", "table", "table, json or yaml")
+	output.BindFormat(cmd, &o.output, "table", "json", "yaml")
 	flags.BoolVar(&o.all, "all", false, "the whole fleet")
 }
 
@@ -83,7 +88,7 @@ func (o *freezeOptions) run(ctx context.Context, out io.Writer, clusters []strin
 	if o.all == (len(clusters) > 0) {
 		return errors.New("name clusters, or give --all for the whole fleet")
 	}
-	c, _, err := hubClient(o.kubeconfig, o.context, o.hubNamespace)
+	c, _, err := o.Client()
 	if err != nil {
 		return err
 	}
@@ -140,7 +145,7 @@ func (o *freezeOptions) patch(freeze bool) ([]byte, error) {
 
 func (o *freezeOptions) write(out io.Writer, done []frozen) error {
 	if o.output != "table" {
-		return writeEncoded(out, o.output, done)
+		return output.Encode(out, o.output, done)
 	}
 	for _, f := range done {
 		word := "thawed"

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/graph"
 )
 
@@ -28,7 +29,7 @@ func graphCommand() *cobra.Command {
 		},
 	}
 	opts.bind(cmd)
-	cmd.Flags().StringVarP(&opts.output, "output", "o", "tree", "tree, mermaid, dot, json or yaml")
+	output.BindFormat(cmd, &opts.output, "tree", "mermaid", "dot", "json", "yaml")
 	return cmd
 }
 

@@ -16,13 +16,16 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/config"
 )
 
 type initOptions struct {
-	kubeconfig, context, output, image string
-	local, withoutOCM, dryRun          bool
-	timeout                            time.Duration
+	connect.Hub
+	output, image             string
+	local, withoutOCM, dryRun bool
+	timeout                   time.Duration
 }
 
 // installed is what the command reports.
@@ -66,20 +69,19 @@ seen from here, and says what to check otherwise.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
-	flags.StringVar(&opts.context, "context", "", "context of the kubeconfig")
+	opts.Bind(flags)
 	flags.StringVar(&opts.image, "image", "", "image of the hub, as the Containerfile makes it")
 	flags.BoolVar(&opts.local, "local-cluster", false, "make the hub's own cluster a spoke, too")
 	flags.BoolVar(&opts.withoutOCM, "without-ocm-crds", false, "leave out Open Cluster Management's CustomResourceDefinitions: it is installed itself")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "only say what would change")
 	flags.DurationVar(&opts.timeout, "timeout", time.Minute, "how long to wait for the new kinds")
-	flags.StringVarP(&opts.output, "output", "o", "table", "table, json or yaml")
+	output.BindFormat(cmd, &opts.output, "table", "json", "yaml")
 	_ = cmd.MarkFlagRequired("image")
 	return cmd
 }
 
 func (o *initOptions) run(ctx context.Context, out, errOut io.Writer) error {
-	c, _, err := hubClient(o.kubeconfig, o.context, "default")
+	c, _, err := o.Client()
 	if err != nil {
 		return err
 	}
@@ -98,7 +100,7 @@ func (o *initOptions) run(ctx context.Context, out, errOut io.Writer) error {
 	}
 	result.Encryption = lookAtEncryption(ctx, c)
 	if o.output != "table" {
-		return writeEncoded(out, o.output, result)
+		return output.Encode(out, o.output, result)
 	}
 	counts := map[string]int{}
 	for _, row := range result.Objects {

@@ -21,12 +21,15 @@ import (
 	"sigs.k8s.io/yaml"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/hub/registration/token"
 	"github.com/kronvoy/kronvoy/internal/bootstrap"
 )
 
 type tokenOptions struct {
-	kubeconfig, context, output  string
+	connect.Hub
+	output                       string
 	cluster, labels, approval    string
 	server, certificateAuthority string
 	ttl                          time.Duration
@@ -67,8 +70,7 @@ A token that was made earlier for the same cluster is dead at once.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
-	flags.StringVar(&opts.context, "context", "", "context of the kubeconfig")
+	opts.Bind(flags)
 	flags.StringVar(&opts.cluster, "cluster", "", "name of the cluster on the hub")
 	flags.StringVar(&opts.labels, "labels", "", "labels that the cluster gets, as key=value,…")
 	flags.DurationVar(&opts.ttl, "ttl", token.MaxTTL, "how long the cluster has to join, at most an hour")
@@ -76,7 +78,7 @@ A token that was made earlier for the same cluster is dead at once.`,
 	flags.BoolVar(&opts.rejoin, "rejoin", false, "for a cluster that the hub knows already")
 	flags.StringVar(&opts.server, "server", "", "address by which the cluster reaches the hub; the kubeconfig's if empty")
 	flags.StringVar(&opts.certificateAuthority, "certificate-authority", "", "file with the authority of that address; the kubeconfig's if empty")
-	flags.StringVarP(&opts.output, "output", "o", "yaml", "yaml or json")
+	output.BindFormat(cmd, &opts.output, "yaml", "json")
 	_ = cmd.MarkFlagRequired("cluster")
 	return cmd
 }
@@ -94,7 +96,7 @@ func (o *tokenOptions) run(ctx context.Context, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c, _, err := hubClient(o.kubeconfig, o.context, "default")
+	c, _, err := o.Client()
 	if err != nil {
 		return err
 	}
@@ -178,13 +180,13 @@ func (o *tokenOptions) check(ctx context.Context, c client.Client) error {
 // unless the flags say otherwise.
 func (o *tokenOptions) hubServer() (*clientcmdapi.Cluster, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.kubeconfig
-	raw, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context}).RawConfig()
+	rules.ExplicitPath = o.Kubeconfig
+	raw, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.Context}).RawConfig()
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w; name one with --kubeconfig", err)
 	}
-	if o.context != "" {
-		raw.CurrentContext = o.context
+	if o.Context != "" {
+		raw.CurrentContext = o.Context
 	}
 	server, err := bootstrap.Server(raw)
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/member"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/internal/install"
 	"github.com/kronvoy/kronvoy/spoke/join"
 )
@@ -70,14 +71,11 @@ back a cluster that was away until its certificate ended.`,
 	flags.BoolVar(&opts.force, "force", false, "join even where the cluster is another hub's, or has another name; what that hub brought is evicted after an hour")
 	flags.BoolVar(&opts.wait, "wait", true, "wait until the hub has the agent")
 	flags.DurationVar(&opts.timeout, "timeout", member.Patience, "how long to wait")
-	flags.StringVarP(&opts.output, "output", "o", "text", "text, json or yaml")
+	output.BindFormat(cmd, &opts.output, "text", "json", "yaml")
 	return cmd
 }
 
 func (o *joinOptions) run(ctx context.Context, in io.Reader, out, progress io.Writer) error {
-	if err := checkOutput(o.output); err != nil {
-		return err
-	}
 	agent, err := o.agent(in)
 	if err != nil {
 		return err
@@ -175,18 +173,10 @@ func printManifests(out io.Writer, agent install.Agent) error {
 	return nil
 }
 
-func checkOutput(output string) error {
-	switch output {
-	case "text", "json", "yaml":
-		return nil
-	}
-	return fmt.Errorf("--output %q: use text, json or yaml", output)
-}
-
 // printResult prints what was done for people or programs.
-func printResult(out io.Writer, output string, result any, text func(io.Writer)) error {
-	if output != "text" {
-		return writeEncoded(out, output, result)
+func printResult(out io.Writer, format string, result any, text func(io.Writer)) error {
+	if format != "text" {
+		return output.Encode(out, format, result)
 	}
 	text(out)
 	return nil

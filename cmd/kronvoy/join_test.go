@@ -63,7 +63,7 @@ func TestAJoinThatCannotBeginSaysWhatIsMissing(t *testing.T) {
 		"nothing to join by":       {args: []string{"--image", "i"}, want: "kronvoy hub token --cluster NAME"},
 		"a file that is not there": {args: []string{"--image", "i", "-f", "nowhere"}, want: "nowhere"},
 		"something else":           {in: "Error: forbidden", args: []string{"--image", "i"}, want: "it is what `kronvoy hub token --cluster NAME` prints"},
-		"an output there is not":   {in: joinerKubeconfig, args: []string{"--image", "i", "-o", "xml"}, want: "use text, json or yaml"},
+		"an output there is not":   {in: joinerKubeconfig, args: []string{"--image", "i", "-o", "xml"}, want: "it is not text, json or yaml"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

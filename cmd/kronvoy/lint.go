@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/manifest"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/graph"
 )
 
@@ -27,9 +29,7 @@ func lintCommand() *cobra.Command {
 		Use:   "lint -f FILE",
 		Short: "Find everything that is wrong with a ResourceGraphDefinition",
 		Long: `Compile the ResourceGraphDefinitions of some files without a cluster, and print
-everything that is wrong with them, each with its place.
-
-The exit status is 0 if nothing is wrong, else 1.`,
+everything that is wrong with them, each with its place.`,
 		Example: `  kronvoy lint -f rgd.yaml
   kronvoy lint -f rgd.yaml --crds crds/ -o json
   kronvoy lint -f rgd.yaml --kubeconfig ~/.kube/config`,
@@ -39,7 +39,9 @@ The exit status is 0 if nothing is wrong, else 1.`,
 		},
 	}
 	opts.bind(cmd)
-	cmd.Flags().StringVarP(&opts.output, "output", "o", "text", "text, json or yaml")
+	output.BindFormat(cmd, &opts.output, "text", "json", "yaml")
+	exit.Says(cmd, exit.Done, "nothing is wrong")
+	exit.Says(cmd, exit.Failed, "something is wrong with a definition, or an error")
 	return cmd
 }
 

@@ -11,6 +11,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 )
 
 // version is set when linking.
@@ -19,14 +22,24 @@ var version = "unknown"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		var status exitStatus
-		if errors.As(err, &status) {
-			os.Exit(int(status))
-		}
-		fmt.Fprintln(os.Stderr, "Error:", err)
-		os.Exit(1)
+	cmd := newCommand()
+	cmd.SetArgs(calledAs(cmd, os.Args))
+	os.Exit(int(status(ctx, cmd.ExecuteContext(ctx))))
+}
+
+// status is the exit status after an error, which is printed where it has words.
+func status(ctx context.Context, err error) exit.Code {
+	var code exit.Code
+	switch {
+	case err == nil:
+		return exit.Done
+	case errors.As(err, &code):
+		return code
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return exit.Interrupted
 	}
+	fmt.Fprintln(os.Stderr, "Error:", err)
+	return exit.Failed
 }
 
 func newCommand() *cobra.Command {
@@ -37,6 +50,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	output.BindColor(cmd)
 	cmd.AddCommand(
 		acceptCommand(),
 		demoCommand(),
@@ -56,11 +70,9 @@ func newCommand() *cobra.Command {
 		statusCommand(),
 		thawCommand(),
 		unjoinCommand(),
+		exit.Topic(),
 	)
+	exit.Document(cmd)
+	completeNames(cmd)
 	return cmd
 }
-
-// exitStatus is an error that says all it has to say by its number.
-type exitStatus int
-
-func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }

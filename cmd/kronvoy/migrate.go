@@ -10,7 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/handover"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 )
 
 func migrateCommand() *cobra.Command {
@@ -27,8 +29,9 @@ with config/local. The way back needs "kronvoy migrate to-kro".`,
 }
 
 type migrateOptions struct {
-	kubeconfig, context, hubNamespace, output string
-	dryRun                                    bool
+	connect.Hub
+	hubNamespace, output string
+	dryRun               bool
 }
 
 func migrateToKroCommand() *cobra.Command {
@@ -51,16 +54,15 @@ safe to run the command again.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
-	flags.StringVar(&opts.context, "context", "", "context of the kubeconfig")
+	opts.Bind(flags)
 	flags.StringVar(&opts.hubNamespace, "hub-namespace", "kronvoy-system", "namespace that the hub runs in")
-	flags.StringVarP(&opts.output, "output", "o", "table", "table, json or yaml")
+	output.BindFormat(cmd, &opts.output, "table", "json", "yaml")
 	flags.BoolVar(&opts.dryRun, "dry-run", false, "only say what would be handed over")
 	return cmd
 }
 
 func (o migrateOptions) run(ctx context.Context, out io.Writer) error {
-	c, _, err := hubClient(o.kubeconfig, o.context, o.hubNamespace)
+	c, _, err := o.Client()
 	if err != nil {
 		return err
 	}
@@ -82,7 +84,7 @@ func (o migrateOptions) run(ctx context.Context, out io.Writer) error {
 
 func (o migrateOptions) write(out io.Writer, plan *handover.Plan) error {
 	if o.output != "table" {
-		return writeEncoded(out, o.output, plan)
+		return output.Encode(out, o.output, plan)
 	}
 	for _, instance := range plan.Instances {
 		fmt.Fprintln(out, instance)

@@ -16,7 +16,10 @@ import (
 	"k8s.io/client-go/restmapper"
 	"k8s.io/utils/clock"
 
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/manifest"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/preview"
 	"github.com/kronvoy/kronvoy/graph/schema"
 	"github.com/kronvoy/kronvoy/graph/schema/builtin"
@@ -27,15 +30,16 @@ import (
 )
 
 // errChanges is that something would change.
-const errChanges = exitStatus(2)
+const errChanges = exit.No
 
 // slow is how long a preview may take before it says what it does.
 const slow = 2 * time.Second
 
 type previewOptions struct {
-	kubeconfig, context, namespace, hubNamespace, cluster, output string
-	files, base, crds                                             []string
-	offline                                                       bool
+	connect.Hub
+	hubNamespace, cluster, output string
+	files, base, crds             []string
+	offline                       bool
 	// How the hub was started.
 	defaultPlacement, defaultServiceAccount, agentIdentity string
 	allowedNamespaces                                      []string
@@ -65,10 +69,7 @@ are shown as ***, but that they change is.
 With --offline nothing is read from a hub. The objects of --base then stand for
 what is there, as applied and ready; without any, everything is new.
 
-The hub's own options count (--default-placement and others, as the hub has them).
-
-The exit status is 0 if nothing changes, 2 if something does, 1 after an error or
-if something in the files cannot be used.`,
+The hub's own options count (--default-placement and others, as the hub has them).`,
 		Example: `  kronvoy preview -f webapp.yaml
   kronvoy preview -f rgd.yaml --cluster eu-west -o wide
   kubectl label managedcluster eu-west env=prod --dry-run=client -o yaml | kronvoy preview -f -
@@ -83,21 +84,23 @@ if something in the files cannot be used.`,
 	if err := cmd.MarkFlagRequired("filename"); err != nil {
 		panic(err) // the flag is defined above
 	}
+	exit.Says(cmd, exit.Done, "nothing changes")
+	exit.Says(cmd, exit.Failed, "an error, or something in the files cannot be used")
+	exit.Says(cmd, exit.No, "something changes")
 	return cmd
 }
 
 // bind adds the flags that preview and explain instance share.
 func (o *previewOptions) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
-	flags.StringVar(&o.context, "context", "", "context of the kubeconfig")
-	flags.StringVarP(&o.namespace, "namespace", "n", "", "namespace of objects whose file names none; the context's if empty")
+	o.Bind(flags)
+	o.BindNamespace(flags, "objects whose file names none")
 	flags.StringVar(&o.hubNamespace, "hub-namespace", "kronvoy-system", "namespace that the hub runs in")
 	flags.StringArrayVarP(&o.files, "filename", "f", nil, "file or folder with objects, - for the standard input; may be given several times")
 	flags.StringArrayVar(&o.crds, "crds", nil, "with --offline: file or folder of CustomResourceDefinitions of the kinds in the graph")
 	flags.BoolVar(&o.offline, "offline", false, "read files alone")
 	flags.StringVar(&o.cluster, "cluster", "", "only this cluster")
-	flags.StringVarP(&o.output, "output", "o", "table", "table, wide, json or yaml")
+	output.BindFormat(cmd, &o.output, "table", "wide", "json", "yaml")
 	flags.StringVar(&o.defaultPlacement, "default-placement", "", "as the hub has it: auto, local or none")
 	flags.StringVar(&o.defaultServiceAccount, "default-service-account", "", "as the hub has it: [namespace/]name")
 	flags.StringVar(&o.agentIdentity, "allow-agent-identity", "", "as the hub has it: auto, true or false; true with --offline")
@@ -117,13 +120,13 @@ func (o *previewOptions) run(ctx context.Context, stdin io.Reader, out, errOut i
 	if o.output == "table" || o.output == "wide" {
 		err = result.Write(out, o.output == "wide")
 	} else {
-		err = writeEncoded(out, o.output, result)
+		err = output.Encode(out, o.output, result)
 	}
 	switch {
 	case err != nil:
 		return err
 	case result.Summary.Issues > 0:
-		return exitStatus(1)
+		return exit.Failed
 	case result.Changes():
 		return errChanges
 	}
@@ -132,10 +135,7 @@ func (o *previewOptions) run(ctx context.Context, stdin io.Reader, out, errOut i
 
 // read reads the files, and finds the hub where there is one.
 func (o *previewOptions) read(stdin io.Reader, errOut io.Writer) (opts preview.Options, documents, base []*manifest.Document, err error) {
-	switch {
-	case !slices.Contains([]string{"table", "wide", "json", "yaml"}, o.output):
-		return opts, nil, nil, fmt.Errorf("--output %q is not table, wide, json or yaml", o.output)
-	case !o.offline && len(o.base)+len(o.crds) > 0:
+	if !o.offline && len(o.base)+len(o.crds) > 0 {
 		return opts, nil, nil, errors.New("--base and --crds stand in the place of a hub: add --offline")
 	}
 	if opts, err = o.options(); err != nil {
@@ -159,7 +159,7 @@ func (o *previewOptions) read(stdin io.Reader, errOut io.Writer) (opts preview.O
 // options reads the flags that say how the hub was started.
 func (o *previewOptions) options() (preview.Options, error) {
 	opts := preview.Options{
-		Namespace: o.namespace, HubNamespace: o.hubNamespace, AllowedNamespaces: o.allowedNamespaces, GracePeriod: o.gracePeriod,
+		Namespace: o.Namespace, HubNamespace: o.hubNamespace, AllowedNamespaces: o.allowedNamespaces, GracePeriod: o.gracePeriod,
 		Cluster: o.cluster, Now: time.Now(),
 	}
 	var err error
@@ -195,12 +195,12 @@ func (o *previewOptions) filesAlone(stdin io.Reader, opts *preview.Options, docu
 
 // connect takes objects and schemas from the hub.
 func (o *previewOptions) connect(opts *preview.Options) error {
-	c, namespace, err := hubClient(o.kubeconfig, o.context, o.namespace)
+	c, namespace, err := o.Client()
 	if err != nil {
 		return err
 	}
 	opts.Live, opts.Namespace = c, namespace
-	config, _, err := hubConfig(o.kubeconfig, o.context, o.namespace)
+	config, _, err := o.Config()
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
 )
 
 // fleetFile writes n clusters: the first three of each ten in us-east, the others
@@ -52,7 +54,7 @@ func TestPreview(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change string
 		args   []string
-		status exitStatus
+		status exit.Code
 	}{
 		"nothing":                      {change: fmt.Sprintf(app, "web", `{image: "nginx:1"}`)},
 		"an image":                     {change: fmt.Sprintf(app, "web", `{image: "nginx:2"}`), status: 2},
@@ -84,7 +86,7 @@ func TestPreview(t *testing.T) {
 			}
 			args := append([]string{"preview", "--offline", "--base", "testdata/preview/base.yaml", "--base", fleet, "-f", "-"}, tc.args...)
 			out, _, err := run(t, tc.change, args...)
-			var status exitStatus
+			var status exit.Code
 			if err != nil && !errors.As(err, &status) {
 				t.Fatal(err)
 			}
@@ -122,7 +124,7 @@ func TestWhatPreviewRefuses(t *testing.T) {
 		"an object of another kind": {args: []string{"--offline"}, stdin: "{apiVersion: v1, kind: Service, metadata: {name: x}}", failed: "-:1: Service x: no definition"},
 		"a base with a hub":         {args: []string{"--base", "x"}, failed: "add --offline"},
 		"an output that there is not": {
-			args: []string{"-o", "xml"}, failed: `--output "xml" is not table, wide, json or yaml`,
+			args: []string{"-o", "xml"}, failed: "it is not table, wide, json or yaml",
 		},
 		"a base that is wrong": {
 			args:  []string{"--offline", "--base", "-"},

@@ -12,7 +12,9 @@ import (
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/manifest"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/hub/convert"
 )
@@ -50,9 +52,7 @@ waits for; --observed gives such values:
 
 Values of Secrets are shown as ***, wherever a definition takes them, and are
 left out of the instance's status, as the hub does it; --show-secrets shows them
-all the same, apart from conditions.
-
-The exit status is 0 if nothing failed, else 1.`,
+all the same, apart from conditions.`,
 		Example: `  kronvoy render -f rgd.yaml -f instance.yaml -f clusters/
   kronvoy render -f examples/webapp -f examples/webapp/clusters --cluster eu-west -o json`,
 		Args: cobra.NoArgs,
@@ -64,8 +64,9 @@ The exit status is 0 if nothing failed, else 1.`,
 	flags := cmd.Flags()
 	flags.StringArrayVar(&opts.clusters, "cluster", nil, "only this cluster; may be given several times")
 	flags.StringVar(&opts.observed, "observed", "", "file with live objects, by cluster and resource id")
-	flags.StringVarP(&opts.output, "output", "o", "yaml", "yaml or json")
+	output.BindFormat(cmd, &opts.output, "yaml", "json")
 	flags.BoolVar(&opts.showSecrets, "show-secrets", false, "show values of Secrets")
+	exit.Says(cmd, exit.Failed, "an error, or something cannot be evaluated on a cluster")
 	return cmd
 }
 
@@ -108,9 +109,6 @@ type renderedNode struct {
 }
 
 func (o *renderOptions) run(stdin io.Reader, out, errOut io.Writer) error {
-	if o.output != "yaml" && o.output != "json" {
-		return fmt.Errorf("unknown output format %q", o.output)
-	}
 	b, err := o.load(stdin)
 	if err != nil {
 		return err

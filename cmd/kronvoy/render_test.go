@@ -132,7 +132,7 @@ func TestRender(t *testing.T) {
 		"one cluster":                  {args: append(base, "--cluster", "us-east"), out: []string{"cluster: us-east", "replicas: 2"}},
 		"a cluster nobody knows":       {args: append(base, "--cluster", "mars"), failed: "no ManagedCluster mars"},
 		"json":                         {args: append(base, "--cluster", "us-east", "-o", "json"), out: []string{`"cluster": "us-east"`}},
-		"a format nobody knows":        {args: append(base, "-o", "xml"), failed: `unknown output format "xml"`},
+		"a format nobody knows":        {args: append(base, "-o", "xml"), failed: "it is not yaml or json"},
 		"observed values are used":     {stdin: "eu-west:\n  service: {spec: {clusterIP: 10.0.0.7}}\n", args: append(base, "--cluster", "eu-west", "--observed", "-"), out: []string{"address: 10.0.0.7", "url: http://10.0.0.7:80/"}},
 		"observed values of all":       {stdin: "'*':\n  deployment: {status: {availableReplicas: 9}}\n", args: append(base, "--cluster", "us-east", "--observed", "-"), out: []string{"deployment to be ready"}},
 		"an instance that is not good": {stdin: badInstance, args: []string{"render", "-f", filepath.Join(dir, "rgd.yaml"), "-f", "-"}, failed: `-:4:30: spec.imag: unknown field "imag" (did you mean image?); spec.port: 99999 is more than the maximum of 65535`},

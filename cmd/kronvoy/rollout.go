@@ -12,18 +12,20 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/internal/plain"
 	"github.com/kronvoy/kronvoy/internal/steer"
 )
 
 // errUndecided is that a question has no answer, for --exit-code.
-const errUndecided = exitStatus(2)
+const errUndecided = exit.No
 
 func rolloutCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -45,13 +47,16 @@ namespace. The ClusterRole kronvoy-approver lets them answer.`,
 	return cmd
 }
 
-type approvalFlags struct{ kubeconfig, context, namespace, output string }
+type approvalFlags struct {
+	connect.Hub
+	output string
+}
 
-func (o *approvalFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
-	flags.StringVar(&o.context, "context", "", "context of the kubeconfig")
-	flags.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the questions; the context's if empty")
-	flags.StringVarP(&o.output, "output", "o", "table", "table, json, yaml or name")
+func (o *approvalFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	o.Bind(flags)
+	o.BindNamespace(flags, "the questions")
+	output.BindFormat(cmd, &o.output, "table", "json", "yaml", "name")
 }
 
 // approval is what the commands print of an ApprovalRequest.
@@ -85,7 +90,7 @@ func approvalOf(r *kronvoyv1alpha1.ApprovalRequest) approval {
 
 type approvalListOptions struct {
 	approvalFlags
-	allNamespaces, exitCode bool
+	exitCode bool
 }
 
 func rolloutApprovalsCommand() *cobra.Command {
@@ -94,14 +99,12 @@ func rolloutApprovalsCommand() *cobra.Command {
 		Use:   "approvals",
 		Short: "List what the hub asks",
 		Long: `List what the hub asks, with the answers that it has not acted on yet. A question
-goes when it is settled, or when another one takes its place.
-
-The exit status is 0; with --exit-code it is 2 if a question has no answer.`,
+goes when it is settled, or when another one takes its place.`,
 		Example: `  kronvoy rollout approvals -A
   kronvoy rollout approvals -n shop -o yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, namespace, err := hubClient(opts.kubeconfig, opts.context, opts.namespace)
+			c, namespace, err := opts.Client()
 			if err != nil {
 				return err
 			}
@@ -109,16 +112,13 @@ The exit status is 0; with --exit-code it is 2 if a question has no answer.`,
 		},
 	}
 	flags := cmd.Flags()
-	opts.add(flags)
-	flags.BoolVarP(&opts.allNamespaces, "all-namespaces", "A", false, "questions of all namespaces")
+	opts.add(cmd)
 	flags.BoolVar(&opts.exitCode, "exit-code", false, "exit with 2 if a question has no answer")
+	exit.Says(cmd, exit.No, "with --exit-code: a question has no answer")
 	return cmd
 }
 
 func (o *approvalListOptions) run(ctx context.Context, out io.Writer, c client.Reader, namespace string, now time.Time) error {
-	if o.allNamespaces {
-		namespace = ""
-	}
 	var list kronvoyv1alpha1.ApprovalRequestList
 	if err := c.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		return fmt.Errorf("listing what the hub asks: %w", err)
@@ -145,7 +145,7 @@ func (o *approvalListOptions) write(out io.Writer, approvals []approval, now tim
 	case o.output == "name":
 		return writeNames(out, approvals)
 	case o.output != "table":
-		return writeEncoded(out, o.output, approvals)
+		return output.Encode(out, o.output, approvals)
 	case len(approvals) == 0:
 		_, err := fmt.Fprintln(out, "the hub asks nothing")
 		return err
@@ -192,7 +192,7 @@ ApprovalRequest: ClusterRole kronvoy-approver.`,
   kronvoy rollout %[1]s web-1f0c62aa -n shop --reason "as announced"`, verb),
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, namespace, err := hubClient(opts.kubeconfig, opts.context, opts.namespace)
+			c, namespace, err := opts.Client()
 			if err != nil {
 				return err
 			}
@@ -200,8 +200,9 @@ ApprovalRequest: ClusterRole kronvoy-approver.`,
 		},
 	}
 	flags := cmd.Flags()
-	opts.add(flags)
+	opts.add(cmd)
 	flags.StringVar(&opts.reason, "reason", "", "why, for others to read")
+	completeAll(cmd, approvalNames)
 	return cmd
 }
 
@@ -238,5 +239,5 @@ func (o *approvalDecideOptions) write(out io.Writer, decided []approval) error {
 		}
 		return nil
 	}
-	return writeEncoded(out, o.output, decided)
+	return output.Encode(out, o.output, decided)
 }

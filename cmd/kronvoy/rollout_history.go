@@ -14,6 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/internal/steer"
 )
 
@@ -28,7 +30,7 @@ back to.`,
 		Example: "  kronvoy rollout history shop -n shop",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, namespace, err := opts.client()
+			c, namespace, err := opts.Client()
 			if err != nil {
 				return err
 			}
@@ -39,7 +41,8 @@ back to.`,
 			return opts.writeVersions(cmd.OutOrStdout(), steer.Versions(all))
 		},
 	}
-	opts.add(cmd.Flags())
+	opts.add(cmd)
+	completeFirst(cmd, rolloutNames)
 	return cmd
 }
 
@@ -53,7 +56,7 @@ func readPast(ctx context.Context, c client.Reader, key client.ObjectKey) ([]ste
 
 func (o *rolloutFlags) writeVersions(out io.Writer, list []steer.Version) error {
 	if o.output != "table" {
-		return writeEncoded(out, o.output, list)
+		return output.Encode(out, o.output, list)
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "INSTANCE\tREVISION\tNAME\tDEFINITION\tCREATED\tSTATE")
@@ -85,14 +88,12 @@ func rolloutDiffCommand() *cobra.Command {
 		Short: "Show what the newest revisions change",
 		Long: `Show what the newest revisions of a rollout's instances change: spec, definition and
 overrides, against the good revision or another one. What comes of it on
-clusters "kronvoy preview" shows.
-
-The exit status is 0 when nothing differs, and 2 when something does.`,
+clusters "kronvoy preview" shows.`,
 		Example: `  kronvoy rollout diff shop -n shop
   kronvoy rollout diff shop -n shop --instance web --from 3`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, namespace, err := opts.client()
+			c, namespace, err := opts.Client()
 			if err != nil {
 				return err
 			}
@@ -103,9 +104,13 @@ The exit status is 0 when nothing differs, and 2 when something does.`,
 			return opts.run(cmd.OutOrStdout(), all)
 		},
 	}
-	opts.add(cmd.Flags())
+	opts.add(cmd)
 	cmd.Flags().StringVar(&opts.instance, "instance", "", "of this instance alone")
 	cmd.Flags().Int64Var(&opts.from, "from", 0, "number of the revision to compare with; the good one if 0")
+	exit.Says(cmd, exit.Done, "nothing differs")
+	exit.Says(cmd, exit.No, "something differs")
+	completeFirst(cmd, rolloutNames)
+	completeFlag(cmd, "from", revisionNumbers)
 	return cmd
 }
 
@@ -132,7 +137,7 @@ func (o *rolloutDiffOptions) run(out io.Writer, all []steer.Past) error {
 		}
 	}
 	if o.output != "table" {
-		if err := writeEncoded(out, o.output, differences); err != nil {
+		if err := output.Encode(out, o.output, differences); err != nil {
 			return err
 		}
 	} else {
@@ -188,7 +193,7 @@ Needs the right to update Rollouts: ClusterRole kronvoy-rollout-operator.`,
   kronvoy rollout undo shop -n shop --cancel`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, namespace, err := opts.client()
+			c, namespace, err := opts.Client()
 			if err != nil {
 				return err
 			}
@@ -196,13 +201,15 @@ Needs the right to update Rollouts: ClusterRole kronvoy-rollout-operator.`,
 		},
 	}
 	flags := cmd.Flags()
-	opts.add(flags)
+	opts.add(cmd)
 	flags.StringVar(&opts.reason, "reason", "", "why, for others to read")
 	flags.StringVar(&opts.instance, "instance", "", "take back this instance alone")
 	flags.Int64Var(&opts.to, "to-revision", 0, "number of the revision, as history lists it; the last that succeeded if 0")
 	flags.BoolVar(&opts.cancel, "cancel", false, "have the newest revisions again")
 	cmd.MarkFlagsMutuallyExclusive("cancel", "to-revision")
 	cmd.MarkFlagsMutuallyExclusive("cancel", "instance")
+	completeFirst(cmd, rolloutNames)
+	completeFlag(cmd, "to-revision", revisionNumbers)
 	return cmd
 }
 

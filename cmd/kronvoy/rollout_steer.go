@@ -11,35 +11,36 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/internal/plain"
 	"github.com/kronvoy/kronvoy/internal/steer"
 )
 
 // errUnfinished is that a rollout has not succeeded, for --exit-code and --wait.
-const errUnfinished = exitStatus(2)
+const errUnfinished = exit.No
 
-type rolloutFlags struct{ kubeconfig, context, namespace, output string }
-
-func (o *rolloutFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the hub; as kubectl finds it if empty")
-	flags.StringVar(&o.context, "context", "", "context of the kubeconfig")
-	flags.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the rollout; the context's if empty")
-	flags.StringVarP(&o.output, "output", "o", "table", "table, json or yaml")
+type rolloutFlags struct {
+	connect.Hub
+	output string
 }
 
-func (o *rolloutFlags) client() (client.Client, string, error) {
-	return hubClient(o.kubeconfig, o.context, o.namespace)
+func (o *rolloutFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	o.Bind(flags)
+	o.BindNamespace(flags, "the rollout")
+	output.BindFormat(cmd, &o.output, "table", "json", "yaml")
 }
 
 type rolloutStatusOptions struct {
 	rolloutFlags
-	allNamespaces, exitCode, wait bool
-	timeout                       time.Duration
+	exitCode, wait bool
+	timeout        time.Duration
 }
 
 func rolloutStatusCommand() *cobra.Command {
@@ -48,16 +49,13 @@ func rolloutStatusCommand() *cobra.Command {
 		Use:   "status [NAME]",
 		Short: "Show how far rollouts have come",
 		Long: `Show how far rollouts have come: all of a namespace, or one, group by group, with the
-clusters that have not passed.
-
-The exit status is 0; with --exit-code it is 2 if one has not succeeded. With
---wait the command returns when a rollout has succeeded (0), or needs somebody (2).`,
+clusters that have not passed.`,
 		Example: `  kronvoy rollout status -A
   kronvoy rollout status shop -n shop
   kronvoy rollout status shop -n shop --wait --timeout 30m`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, namespace, err := opts.client()
+			c, namespace, err := opts.Client()
 			if err != nil {
 				return err
 			}
@@ -65,11 +63,12 @@ The exit status is 0; with --exit-code it is 2 if one has not succeeded. With
 		},
 	}
 	flags := cmd.Flags()
-	opts.add(flags)
-	flags.BoolVarP(&opts.allNamespaces, "all-namespaces", "A", false, "rollouts of all namespaces")
+	opts.add(cmd)
 	flags.BoolVar(&opts.exitCode, "exit-code", false, "exit with 2 if a rollout has not succeeded")
 	flags.BoolVar(&opts.wait, "wait", false, "wait until the rollout has succeeded, or needs somebody")
 	flags.DurationVar(&opts.timeout, "timeout", time.Hour, "how long to wait")
+	exit.Says(cmd, exit.No, "with --exit-code or --wait: a rollout has not succeeded, and with --wait needs somebody")
+	completeFirst(cmd, rolloutNames)
 	return cmd
 }
 
@@ -93,7 +92,7 @@ func (o *rolloutStatusOptions) run(ctx context.Context, out, progress io.Writer,
 		}
 	}
 	if o.output != "table" {
-		err = writeEncoded(out, o.output, r)
+		err = output.Encode(out, o.output, r)
 	} else {
 		err = writeRollout(out, r)
 	}
@@ -133,9 +132,6 @@ func (o *rolloutStatusOptions) await(ctx context.Context, progress io.Writer, c 
 }
 
 func (o *rolloutStatusOptions) list(ctx context.Context, out io.Writer, c client.Reader, namespace string) error {
-	if o.allNamespaces {
-		namespace = ""
-	}
 	var list kronvoyv1alpha1.RolloutList
 	if err := c.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		return fmt.Errorf("listing rollouts: %w", err)
@@ -156,7 +152,7 @@ func (o *rolloutStatusOptions) list(ctx context.Context, out io.Writer, c client
 
 func (o *rolloutStatusOptions) write(out io.Writer, rollouts []kronvoyv1alpha1.Rollout) error {
 	if o.output != "table" {
-		return writeEncoded(out, o.output, rollouts)
+		return output.Encode(out, o.output, rollouts)
 	}
 	if len(rollouts) == 0 {
 		_, err := fmt.Fprintln(out, "there are no rollouts: give a Distribution spec.rollout")
@@ -206,7 +202,7 @@ func orderCommand(use, short, long, example, said string, change steer.Change) *
 		Use: use + " NAME", Short: short, Example: example, Args: cobra.ExactArgs(1),
 		Long: long + "\n\nNeeds the right to update Rollouts: ClusterRole kronvoy-rollout-operator.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, namespace, err := opts.client()
+			c, namespace, err := opts.Client()
 			if err != nil {
 				return err
 			}
@@ -217,14 +213,15 @@ func orderCommand(use, short, long, example, said string, change steer.Change) *
 			return opts.say(cmd.OutOrStdout(), r, said)
 		},
 	}
-	opts.add(cmd.Flags())
+	opts.add(cmd)
 	cmd.Flags().StringVar(&opts.reason, "reason", "", "why, for others to read")
+	completeFirst(cmd, rolloutNames)
 	return cmd
 }
 
 func (o *rolloutFlags) say(out io.Writer, r *kronvoyv1alpha1.Rollout, said string) error {
 	if o.output != "table" {
-		return writeEncoded(out, o.output, r)
+		return output.Encode(out, o.output, r)
 	}
 	_, err := fmt.Fprintf(out, "rollout %s: %s\n", r.Name, said)
 	return err

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
 )
 
 func question(namespace, name string, decision kronvoyv1alpha1.ApprovalDecision) *kronvoyv1alpha1.ApprovalRequest {
@@ -67,17 +68,18 @@ func TestQuestionsAreListed(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 5, 0, 0, time.UTC)
 	open, answered := question("shop", "web-1", ""), question("shop", "web-0", kronvoyv1alpha1.Rejected)
 	tests := map[string]struct {
-		requests []client.Object
-		options  approvalListOptions
-		want     string
-		status   exitStatus
+		requests   []client.Object
+		options    approvalListOptions
+		everywhere bool
+		want       string
+		status     exit.Code
 	}{
 		"none":           {options: approvalListOptions{exitCode: true}, want: "the hub asks nothing\n"},
 		"as a table":     {requests: []client.Object{open, answered}, want: "shop        web-0   WebApp/web   Remove   2          Rejected   bob   5m    remove the instance from a, b?"},
 		"by name":        {requests: []client.Object{open, answered}, options: approvalListOptions{approvalFlags: approvalFlags{output: "name"}}, want: "web-0\nweb-1\n"},
 		"as JSON":        {requests: []client.Object{open}, options: approvalListOptions{approvalFlags: approvalFlags{output: "json"}, exitCode: true}, want: `"clusterCount": 2,`, status: 2},
 		"of a namespace": {requests: []client.Object{question("other", "web-1", "")}, options: approvalListOptions{exitCode: true}, want: "the hub asks nothing\n"},
-		"of all":         {requests: []client.Object{question("other", "web-1", "")}, options: approvalListOptions{allNamespaces: true, exitCode: true}, want: "other       web-1", status: 2},
+		"of all":         {requests: []client.Object{question("other", "web-1", "")}, options: approvalListOptions{exitCode: true}, everywhere: true, want: "other       web-1", status: 2},
 		"answered ones":  {requests: []client.Object{answered}, options: approvalListOptions{exitCode: true}, want: "Rejected"},
 	}
 	for name, tc := range tests {
@@ -85,9 +87,13 @@ func TestQuestionsAreListed(t *testing.T) {
 			if tc.options.output == "" {
 				tc.options.output = "table"
 			}
+			namespace := "shop"
+			if tc.everywhere {
+				namespace = ""
+			}
 			var out bytes.Buffer
-			err := tc.options.run(t.Context(), &out, approvals(t, nil, tc.requests...), "shop", now)
-			var status exitStatus
+			err := tc.options.run(t.Context(), &out, approvals(t, nil, tc.requests...), namespace, now)
+			var status exit.Code
 			if err != nil && !errors.As(err, &status) {
 				t.Fatal(err)
 			}

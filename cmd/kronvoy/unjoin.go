@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/discovery"
 
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/member"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 )
 
 type unjoinOptions struct {
@@ -44,14 +45,11 @@ there. An agent that runs outside of the cluster has to be ended first.`,
 	flags.StringVar(&opts.context, "context", "", "context of the kubeconfig")
 	flags.BoolVar(&opts.deleteWorkloads, "delete-workloads", false, "delete what the hub brought to the cluster")
 	flags.DurationVar(&opts.timeout, "timeout", member.Patience, "how long to wait for objects to go")
-	flags.StringVarP(&opts.output, "output", "o", "text", "text, json or yaml")
+	output.BindFormat(cmd, &opts.output, "text", "json", "yaml")
 	return cmd
 }
 
 func (o *unjoinOptions) run(ctx context.Context, out, progress io.Writer) error {
-	if err := checkOutput(o.output); err != nil {
-		return err
-	}
 	c, config, err := memberClient(o.kubeconfig, o.context)
 	if err != nil {
 		return err
