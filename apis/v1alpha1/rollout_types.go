@@ -29,8 +29,9 @@ type RolloutStrategy struct {
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:Pattern="^((100|[0-9]{1,2})%|[0-9]+)$"
 	MaxConcurrency *intstr.IntOrString `json:"maxConcurrency,omitempty"`
-	// MinSuccessTime is how long a cluster must have been ready without a break, as
-	// in 10m; 0s when it is not set.
+	// MinSuccessTime is how long a cluster must have been ready, and every gate been
+	// open, without a break, as in 10m; 0s when it is not set. It counts from when
+	// the hub found it so, and anew after each time that the hub found otherwise.
 	// +optional
 	MinSuccessTime *metav1.Duration `json:"minSuccessTime,omitempty"`
 	// ProgressDeadline is when a cluster that is not ready counts as failed, from

@@ -64,10 +64,26 @@ type TargetSpec struct {
 	// rollout asks for. It counts only if it is not before AssignedAt.
 	// +optional
 	PassedAt *metav1.MicroTime `json:"passedAt,omitempty"`
+	// Gates are those of the rollout, as they were last found with Revision and
+	// Inputs. Absent while nothing was found that is to be remembered: then they are
+	// closed until PassedAt is set, and open from then on.
+	// +optional
+	Gates *TargetGates `json:"gates,omitempty"`
 	// Removal is set while the cluster is not in the instance's placement any
 	// more.
 	// +optional
 	Removal *TargetRemoval `json:"removal,omitempty"`
+}
+
+// TargetGates are all gates of a rollout together, on one cluster.
+type TargetGates struct {
+	// Open is true when every one of them is.
+	// +required
+	Open bool `json:"open"`
+	// Since is when the hub first found it so, by its own clock: minSuccessTime
+	// counts from it while they are open.
+	// +required
+	Since metav1.MicroTime `json:"since"`
 }
 
 // TargetInputs are values of a ManagedCluster.
@@ -171,7 +187,8 @@ const (
 
 // TargetStatus is what is known about the instance on this cluster.
 type TargetStatus struct {
-	// ObservedGeneration is the generation of the spec this status speaks of.
+	// ObservedGeneration is the generation of the spec this status speaks of. Later
+	// ones may differ from it in passedAt and gates, of which it does not speak.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Revision that the cluster was last evaluated and shipped at.

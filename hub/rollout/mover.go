@@ -29,7 +29,7 @@ import (
 // fields of a Target, and makes Targets; Reconciler says of which clusters an
 // instance is taken away.
 //
-//	gather ─► adopt ─► Next ─► record, history ─► questions ─► passed ─► moves ─► status
+//	gather ─► adopt ─► Next ─► record, history ─► questions ─► gates, passed ─► moves ─► status
 //
 // A crash between any two of them is followed by the same again: what was decided
 // is stored before it is acted upon, and everything else is derived.
@@ -109,7 +109,7 @@ func (m *Mover) roll(ctx context.Context, s *scope) (reconcile.Result, error) {
 		return index.Later(), m.remember(ctx, s, step.Instances)
 	}
 	var errs *multierror.Error
-	errs = multierror.Append(errs, put(ctx, m.Client, settled, ask), m.write(ctx, s, s.passed(step.Passed)))
+	errs = multierror.Append(errs, put(ctx, m.Client, settled, ask), m.write(ctx, s, append(s.found(step.Found), s.passed(step.Passed)...)))
 	if changes, err := s.moved(how, step.Moves); err != nil {
 		errs = multierror.Append(errs, err)
 	} else if errs.ErrorOrNil() == nil {

@@ -58,7 +58,7 @@ func (f *fleet) atOnce() []change {
 		for j := range m.targets {
 			t := &m.targets[j]
 			existing[t.Namespace] = true
-			if t.DeletionTimestamp == nil && (t.Spec.Revision != m.newest.Name || t.Spec.Inputs != nil) {
+			if t.DeletionTimestamp == nil && (t.Spec.Revision != m.newest.Name || t.Spec.Inputs != nil || t.Spec.Gates != nil) {
 				changes = append(changes, change{t, f.assign(t, m.newest.Name, nil)})
 			}
 		}
@@ -84,7 +84,7 @@ func (f *fleet) assign(t *kronvoyv1alpha1.Target, revision string, inputs *kronv
 	}
 	t = t.DeepCopy()
 	t.Spec.Revision, t.Spec.Inputs = revision, inputs
-	t.Spec.AssignedAt, t.Spec.PassedAt = &metav1.MicroTime{Time: at}, nil
+	t.Spec.AssignedAt, t.Spec.PassedAt, t.Spec.Gates = &metav1.MicroTime{Time: at}, nil, nil
 	return t
 }
 
@@ -326,6 +326,18 @@ func (f *fleet) passed(keys []rollout.Key) []change {
 		if to.Spec.PassedAt.Before(to.Spec.AssignedAt) {
 			to.Spec.PassedAt = to.Spec.AssignedAt.DeepCopy()
 		}
+		changes = append(changes, change{t, to})
+	}
+	return changes
+}
+
+// found are the Targets of whose gates a Step has something to be remembered.
+func (f *fleet) found(findings []rollout.Found) []change {
+	changes := make([]change, 0, len(findings))
+	for _, finding := range findings {
+		_, t := f.find(finding.Key)
+		to := t.DeepCopy()
+		to.Spec.Gates = &kronvoyv1alpha1.TargetGates{Open: finding.Open, Since: metav1.MicroTime{Time: finding.Since}}
 		changes = append(changes, change{t, to})
 	}
 	return changes

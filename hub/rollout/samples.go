@@ -21,6 +21,9 @@ func sample(t *kronvoyv1alpha1.Target, gates kronvoyv1alpha1.RolloutGate) rollou
 		Moved: micro(t.Spec.AssignedAt), Passed: micro(t.Spec.PassedAt), Deleting: t.DeletionTimestamp != nil,
 		Current: stamp(t.Spec.AssignedAt),
 	}
+	if found := t.Spec.Gates; found != nil {
+		out.Found = rollout.Finding{Open: found.Open, Since: found.Since.Time}
+	}
 	spoken := stamp(status.AssignedAt)
 	if failure, since := failed(t, gates); failure != "" {
 		out.Failed = rollout.Failure{Of: spoken, Since: since, Message: failure}

@@ -66,7 +66,7 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, k *kinds.Kinds) err
 	for _, src := range []source.TypedSource[mcreconcile.Request]{
 		source.TypedKind(cache, &kronvoyv1alpha1.Target{}, handler.TypedEnqueueRequestsFromMapFunc(
 			func(_ context.Context, t *kronvoyv1alpha1.Target) []mcreconcile.Request { return requests(t) }),
-			predicate.Or(index.IgnoreStatus[*kronvoyv1alpha1.Target](), rollout.Pins())),
+			predicate.Or(decided(), rollout.Pins())),
 		source.TypedKind(cache, &workv1.ManifestWork{}, handler.TypedEnqueueRequestsFromMapFunc(
 			func(ctx context.Context, w *workv1.ManifestWork) []mcreconcile.Request { return r.ofWork(ctx, w) })),
 		source.TypedKind(cache, &kronvoyv1alpha1.WorkReport{}, handler.TypedEnqueueRequestsFromMapFunc(
@@ -88,6 +88,17 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, k *kinds.Kinds) err
 		}
 	}
 	return nil
+}
+
+// decided lets through what an evaluation goes by. What hub/rollout notes beside
+// an assignment is no part of that: each cluster of a rollout would be evaluated
+// anew when its gates open, and when it passes.
+func decided() predicate.TypedPredicate[*kronvoyv1alpha1.Target] {
+	return index.Changed(func(t *kronvoyv1alpha1.Target) any {
+		spec := t.Spec
+		spec.PassedAt, spec.Gates = nil, nil
+		return []any{spec, t.DeletionTimestamp.IsZero(), t.Labels, t.Annotations, t.Finalizers}
+	})
 }
 
 func requests(targets ...*kronvoyv1alpha1.Target) []mcreconcile.Request {

@@ -1,7 +1,6 @@
 package rollout
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 )
@@ -144,6 +143,12 @@ func (p *planner) look(u *unit, t *Target, back bool) judgement {
 		return judgement{state: done}
 	}
 	open, since, message := p.gates(u, t, back)
+	soak := p.Strategy.soak()
+	if back {
+		// What returns to something that was good need not prove itself.
+		soak = 0
+	}
+	since = latest(since, p.note(t, open, soak > 0))
 	found := judgement{state: flying, reason: ReasonNotReady, message: message}
 	if passed {
 		found.state = fallen
@@ -173,7 +178,7 @@ func (p *planner) look(u *unit, t *Target, back bool) judgement {
 	case open && passed:
 		return judgement{state: done, ready: true}
 	case open:
-		found = p.soak(latest(since, p.known(t.Moved), u.Since), back)
+		found = p.soak(latest(since, p.known(t.Moved), u.Since).Add(soak))
 		if found.state == done {
 			p.step.Passed = append(p.step.Passed, Key{Cluster: t.Cluster, Instance: t.Instance})
 		}
@@ -182,7 +187,7 @@ func (p *planner) look(u *unit, t *Target, back bool) judgement {
 	}
 	begun := latest(t.Moved, u.Since, p.Retry)
 	if passed {
-		begun = latest(begun, cmp.Or(since, p.Now))
+		begun = latest(begun, since)
 	}
 	if deadline := p.Strategy.ProgressDeadline; deadline > 0 && p.past(begun.Add(deadline)) {
 		found.state, found.reason = failed, ReasonDeadlineExceeded
@@ -191,13 +196,26 @@ func (p *planner) look(u *unit, t *Target, back bool) judgement {
 	return found
 }
 
-// soak finds out whether a target has been ready for long enough. What returns
-// to something that was good need not prove itself.
-func (p *planner) soak(since time.Time, back bool) judgement {
-	end := since
-	if !back {
-		end = since.Add(p.Strategy.soak())
+// note says since when the gates of a target have been as they are, which is to be
+// stored if it is new. Without a soak a target passes at once, and its pass says
+// as much.
+func (p *planner) note(t *Target, open, soaks bool) time.Time {
+	before := t.Found
+	if before.Since.IsZero() {
+		before = Finding{Open: t.passed(), Since: t.Passed}
 	}
+	switch {
+	case open && !before.Open && !t.passed() && !soaks:
+		return time.Time{}
+	case open == before.Open && !before.Since.After(p.Now):
+		return before.Since
+	}
+	p.step.Found = append(p.step.Found, Found{Key: Key{Cluster: t.Cluster, Instance: t.Instance}, Finding: Finding{Open: open, Since: p.Now}})
+	return p.Now
+}
+
+// soak finds out whether a target has been ready for long enough.
+func (p *planner) soak(end time.Time) judgement {
 	if p.past(end) {
 		return judgement{state: done}
 	}
@@ -213,8 +231,8 @@ func (p *planner) past(t time.Time) bool {
 	return true
 }
 
-// gates says whether all gates of a target are open, and since when they are so;
-// or which is not, since when, and why.
+// gates says whether all gates of a target are open, and since when at the
+// earliest; or which is not, and why.
 func (p *planner) gates(u *unit, t *Target, back bool) (open bool, since time.Time, message string) {
 	if !u.Reachable {
 		return false, time.Time{}, "it cannot be reached"
@@ -238,13 +256,10 @@ func (p *planner) gates(u *unit, t *Target, back bool) (open bool, since time.Ti
 			if g.Message != "" {
 				message = g.Message
 			}
-			return false, p.known(g.Since), message
+			return false, time.Time{}, message
 		default:
 			since = latest(since, p.known(g.Since))
 		}
-	}
-	if t.Gates.Ready.Since.IsZero() {
-		since = p.Now
 	}
 	return true, since, ""
 }

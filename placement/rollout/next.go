@@ -95,9 +95,20 @@ type Target struct {
 	Deleting bool
 	// Current stands for what a sample must be of to count: a generation or a hash.
 	Current string
+	// Found is what the last Step said of all gates together. A move erases it.
+	Found Finding
 	// Failed is set while something cannot be evaluated or applied.
 	Failed Failure
 	Gates  Gates
+}
+
+// Finding is whether all gates of a target are open, and when that was first
+// found to be so. The zero value is that nothing was found since the move: they
+// are closed until the target has passed, and open from then on.
+type Finding struct {
+	Open bool
+	// Since is by the clock of the caller.
+	Since time.Time
 }
 
 // Failure is a sample of something that failed.
@@ -126,8 +137,8 @@ type Gate struct {
 	// Current is closed.
 	Of   string
 	Open bool
-	// Since is when the hub found it so first, by the hub's clock; zero where that
-	// is not stored.
+	// Since is when it became so, as far as whoever took the sample knows; zero if
+	// he does not. A gate may close and open again between two Steps.
 	Since time.Time
 	// Message says what it waits for.
 	Message string
@@ -178,6 +189,8 @@ type Step struct {
 	Instances []Remember
 	// Passed targets are stored as such, since now.
 	Passed []Key
+	// Found is what is to be stored of targets' gates.
+	Found []Found
 	// Moves to make.
 	Moves []Move
 	// Clusters, by name, with what each of them does or waits for.
@@ -200,6 +213,12 @@ type Remember struct {
 
 // Key names a Target.
 type Key struct{ Cluster, Instance string }
+
+// Found is a new Finding about a target.
+type Found struct {
+	Key
+	Finding
+}
 
 // Move tells a cluster to have something else of an instance.
 type Move struct {

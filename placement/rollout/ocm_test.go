@@ -70,7 +70,8 @@ func (c ocmCase) input(t *testing.T) Input {
 			if was, known := c.Clusters[name]; known {
 				since := noon.Add(-was.For.Duration)
 				target.Revision, target.Moved, target.Passed = "v2", since, time.Time{}
-				target.Gates.Ready = Gate{Of: "1", Open: was.State == "Succeeded", Since: since}
+				target.Gates.Ready = Gate{Of: "1", Open: was.State == "Succeeded"}
+				target.Found = Finding{Open: was.State == "Succeeded", Since: since}
 				switch was.State {
 				case "Failed":
 					target.Failed = Failure{Of: "1", Since: since}

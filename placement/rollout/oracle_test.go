@@ -3,6 +3,7 @@ package rollout
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // oracle holds every step against what must always be so. It derives that from
@@ -11,10 +12,18 @@ type oracle struct {
 	w *world
 	// approved questions.
 	approved map[asked]bool
+	// open is since when, in all steps, all gates of a target were open.
+	open map[Key]opening
+}
+
+// opening of the gates, for one assignment.
+type opening struct {
+	of    string
+	since time.Time
 }
 
 func newOracle(w *world) *oracle {
-	return &oracle{w: w, approved: map[asked]bool{}}
+	return &oracle{w: w, approved: map[asked]bool{}, open: map[Key]opening{}}
 }
 
 func (o *oracle) check(in Input, step Step) {
@@ -80,19 +89,27 @@ func (o *oracle) concurrency(in Input, step Step) {
 
 // samples: what passes is fresh, open and reachable, and has been so for the soak.
 func (o *oracle) samples(in Input, step Step) {
-	for _, k := range step.Passed {
-		target, c := o.w.targets[k], o.w.clusters[k.Cluster]
+	gates := in.Strategy.Gates
+	for k, target := range o.w.targets {
+		c, instance := o.w.clusters[k.Cluster], o.w.instances[k.Instance]
+		if instance == nil {
+			continue // it is leaving
+		}
 		open := func(asked bool, g Gate) bool { return !asked || g.Open && g.Of == target.Current }
-		if !open(true, target.Gates.Ready) || !open(in.Strategy.Gates.Health, target.Gates.Health) || !c.Reachable || target.Moved.After(target.applied) {
+		healthy := open(true, target.Gates.Ready) && open(gates.Health, target.Gates.Health) && c.Reachable
+		if slices.Contains(step.Passed, k) && (!healthy || target.Moved.After(target.applied)) {
 			o.w.t.Fatalf("%s: %v passes, with %+v", in.Now, k, target)
 		}
-		instance := o.w.instances[k.Instance]
-		if target.Revision == instance.Wanted && in.Strategy.Kind != All && in.Now.Sub(latest(target.Gates.Ready.Since, c.Since)) < in.Strategy.MinSuccessTime &&
-			instance.Good != instance.Wanted {
-			o.w.t.Fatalf("%s: %v passes, and has not soaked: %+v", in.Now, k, target)
+		all := healthy && open(gates.Expressions, target.Gates.Expressions) && open(gates.Drift, target.Gates.Drift)
+		if !all {
+			delete(o.open, k)
+		} else if o.open[k].of != target.Current {
+			o.open[k] = opening{target.Current, in.Now}
 		}
-		if target.Revision == instance.Wanted && instance.Pinned == "" && !open(in.Strategy.Gates.Expressions, target.Gates.Expressions) {
-			o.w.t.Fatalf("%s: %v passes, with %+v", in.Now, k, target)
+		forward := target.Revision == instance.Wanted && instance.Good != instance.Wanted && instance.Pinned == ""
+		soaked := in.Strategy.Kind == All || in.Now.Sub(latest(o.open[k].since, c.Since)) >= in.Strategy.MinSuccessTime
+		if slices.Contains(step.Passed, k) && forward && !(all && soaked) {
+			o.w.t.Fatalf("%s: %v passes, and has not soaked, open since %s: %+v", in.Now, k, o.open[k].since, target)
 		}
 	}
 }

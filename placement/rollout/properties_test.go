@@ -114,7 +114,7 @@ func (h *history) happen() {
 
 // befall is what happens to one cluster.
 func (h *history) befall(c string) {
-	switch h.random.Intn(9) {
+	switch h.random.Intn(12) {
 	case 0:
 		h.do("lost", c)
 	case 1:
@@ -131,8 +131,19 @@ func (h *history) befall(c string) {
 		h.do("relabel", c, h.pick("eu", "us", "ap"))
 	case 7:
 		h.do("inputs", c, "i"+strconv.Itoa(1+h.random.Intn(3)))
+	case 8, 9:
+		// For a while, and in a soak where there is one.
+		for _, step := range h.last.Clusters {
+			if step.State == ClusterSoaking {
+				c = step.Cluster
+			}
+		}
+		h.do(h.pick("fall", "miss", "drift"), c)
+		h.settle()
+		h.now = h.now.Add(time.Duration(1+h.random.Intn(240)) * time.Second)
+		h.do("heal", c)
 	default:
-		h.do(h.pick("fall", "heal", "leave"), c)
+		h.do(h.pick("fall", "miss", "drift", "heal", "leave"), c)
 	}
 }
 

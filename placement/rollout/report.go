@@ -13,6 +13,7 @@ func (p *planner) report() {
 		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Instance, b.Instance))
 	}
 	slices.SortFunc(p.step.Passed, byInstance)
+	slices.SortFunc(p.step.Found, func(a, b Found) int { return byInstance(a.Key, b.Key) })
 	slices.SortFunc(p.step.Moves, func(a, b Move) int { return byInstance(a.Key, b.Key) })
 	slices.SortFunc(p.step.Instances, func(a, b Remember) int { return cmp.Compare(a.Instance, b.Instance) })
 

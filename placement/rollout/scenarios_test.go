@@ -109,7 +109,11 @@ func duration(t *testing.T, s string) time.Duration {
 //	settled V1                  everything has been at V1 for long
 //	wanted V2 [INSTANCE]        the spec changed
 //	never|failing|unhealthy|wrong|drifting|stale|ready REVISION [CLUSTER] [AFTER]
-//	join|leave|lost|found|thaw|calm|heal|fall CLUSTER
+//	join|leave|lost|found|thaw|calm CLUSTER
+//	fall|miss|drift CLUSTER     it is not ready any more, an expression does not hold, others
+//	                            changed too much
+//	heal CLUSTER                none of these any more
+//	blink CLUSTER               it was not ready, and is again before anybody looks
 //	freeze|upgrade CLUSTER WHY...
 //	relabel CLUSTER REGION      inputs CLUSTER VALUE
 //	decided CLUSTER GROUP INDEX its decision group
@@ -193,16 +197,20 @@ func (w *world) command(o *oracle, words []string) {
 		at().Maintenance = rest
 	case "calm":
 		at().Maintenance, at().Since = "", w.now
-	case "fall":
+	case "fall", "blink", "miss", "drift", "heal":
 		for k, t := range w.targets {
-			if k.Cluster == args[0] {
+			switch {
+			case k.Cluster != args[0]:
+			case words[0] == "fall":
 				t.broken = w.now
-			}
-		}
-	case "heal":
-		for k, t := range w.targets {
-			if k.Cluster == args[0] {
-				t.broken = time.Time{}
+			case words[0] == "blink":
+				t.Gates.Ready.Since = w.now
+			case words[0] == "miss":
+				t.wrong = true
+			case words[0] == "drift":
+				t.drifted = true
+			default:
+				t.broken, t.wrong, t.drifted = time.Time{}, false, false
 			}
 		}
 	case "teardown", "gone":

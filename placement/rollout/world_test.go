@@ -59,7 +59,9 @@ type running struct {
 	applied time.Time
 	// broken since it broke by itself.
 	broken time.Time
-	gen    int
+	// wrong and drifted, by itself.
+	wrong, drifted bool
+	gen            int
 }
 
 const reportDelay = 10 * time.Second
@@ -110,11 +112,13 @@ func (w *world) observe(t *running) (next time.Time) {
 			*g = Gate{Of: t.Current, Open: open, Since: w.now, Message: message}
 		}
 	}
+	// Nobody stores since when these are as they are.
+	timeless := func(g *Gate, open bool, message string) { *g = Gate{Of: t.Current, Open: open, Message: message} }
 	isReady := !w.now.Before(ready) && b.what != "never" && b.what != "failing" && t.broken.IsZero() && c.Maintenance == ""
 	set(&t.Gates.Ready, isReady, "deployment is not available")
 	set(&t.Gates.Health, isReady && b.what != "unhealthy", "1 of 3 pods crashes")
-	set(&t.Gates.Expressions, isReady && b.what != "wrong", "values.errorRate < 0.01 is false")
-	set(&t.Gates.Drift, isReady && b.what != "drifting", "3 objects were changed by others")
+	timeless(&t.Gates.Expressions, isReady && b.what != "wrong" && !t.wrong, "values.errorRate < 0.01 is false")
+	timeless(&t.Gates.Drift, isReady && b.what != "drifting" && !t.drifted, "3 objects were changed by others")
 	if failing := b.what == "failing"; failing && t.Failed.Of != t.Current {
 		t.Failed = Failure{Of: t.Current, Since: w.now, Message: "the API server refuses it"}
 	} else if !failing {
@@ -239,6 +243,13 @@ func (w *world) carryOut(in Input, step Step) (changed bool) {
 		}
 		w.targets[k].Passed = w.now
 	}
+	for _, f := range step.Found {
+		changed = true
+		if !w.survives() {
+			return
+		}
+		w.targets[f.Key].Found = f.Finding
+	}
 	for _, m := range step.Moves {
 		changed = true
 		if !w.survives() {
@@ -249,8 +260,8 @@ func (w *world) carryOut(in Input, step Step) (changed bool) {
 			t = &running{Target: Target{Cluster: m.Cluster, Instance: m.Instance}}
 			w.targets[m.Key] = t
 		}
-		t.Assignment, t.Moved, t.Passed = m.Assignment, w.now, time.Time{}
-		t.applied, t.broken = time.Time{}, time.Time{}
+		t.Assignment, t.Moved, t.Passed, t.Found = m.Assignment, w.now, time.Time{}, Finding{}
+		t.applied, t.broken, t.wrong, t.drifted = time.Time{}, time.Time{}, false, false
 		t.gen++
 		t.Current = fmt.Sprintf("%s/%s/%d", t.Revision, t.Inputs, t.gen)
 	}
