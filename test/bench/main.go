@@ -5,6 +5,7 @@
 //	engines          test/compare       ─┤
 //	system           test/stack          ├─> []Result ─> docs/benchmarks.md, bench.json
 //	  writes           test/audit       ─┤
+//	many             test/stack, etcd  ─┤
 //	agent            test/stack, ocm    ─┤
 //	controllers      test/kro          ─┘
 package main
@@ -27,7 +28,7 @@ func main() {
 	flag.StringVar(&o.list, "list", "bench.json", "JSON file to write")
 	flag.DurationVar(&o.idle, "idle", 30*time.Second, "how long the idle fleet is watched")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often a time is taken; the median counts")
-	flag.StringVar(&o.only, "only", "", "run one suite alone (go, engines, system, agent, controllers) and write no document")
+	flag.StringVar(&o.only, "only", "", "run one suite alone (go, engines, system, agent, many, controllers) and write no document")
 	flag.Parse()
 	o.progress = os.Stderr
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -88,6 +89,7 @@ var suites = []struct {
 	{"engines", engineBenchmarks},
 	{"system", systemBenchmarks},
 	{"agent", agentBenchmarks},
+	{"many", syntheticBenchmarks},
 	{"controllers", controllerBenchmarks},
 }
 

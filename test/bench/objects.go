@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long anything may take before the benchmark gives up.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // benchYAML places instances on one cluster, and defines a chain.
 var benchYAML = []string{`

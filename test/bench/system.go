@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,7 +66,7 @@ func systemBenchmarks(ctx context.Context, o options) (_ []Result, err error) {
 	return results, nil
 }
 
-func startSystem(ctx context.Context, o options, dir string, spokes []fleet.ClusterOptions) (*system, error) {
+func startSystem(ctx context.Context, o options, dir string, spokes []fleet.ClusterOptions, set ...func(*stack.Options)) (*system, error) {
 	log, err := audit.New(dir)
 	if err != nil {
 		return nil, err
@@ -79,7 +80,10 @@ func startSystem(ctx context.Context, o options, dir string, spokes []fleet.Clus
 	for i := range options.Fleet.Spokes {
 		spoke := &options.Fleet.Spokes[i]
 		spoke.APIServerArgs = log.Args(spoke.Name)
-		options.Labels[spoke.Name] = map[string]string{"size": sizes[spoke.Name]}
+		options.Labels[spoke.Name] = map[string]string{"size": cmp.Or(sizes[spoke.Name], "large")}
+	}
+	for _, f := range set {
+		f(&options)
 	}
 	running, err := stack.Start(ctx, options)
 	if err != nil {

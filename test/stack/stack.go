@@ -4,6 +4,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,8 @@ type Options struct {
 	LeaseSeconds int
 	// Local makes the hub's own cluster a spoke too, as config/local does.
 	Local bool
+	// HubStart is how long the hub may take to be ready; a minute when 0.
+	HubStart time.Duration
 	// Reroute may change a kubeconfig before a process is given it, as to put a
 	// proxy in between.
 	Reroute func(kubeconfig string) error
@@ -247,7 +250,8 @@ func (s *Stack) installAgent(ctx context.Context, cluster *fleet.Cluster, bootst
 }
 
 // StartHub starts the hub where it is installed, and waits until it is ready.
-func (s *Stack) StartHub(ctx context.Context) error {
+// more is added to its command line.
+func (s *Stack) StartHub(ctx context.Context, more ...string) error {
 	kubeconfig := s.file("kronvoy-hub.kubeconfig")
 	if err := s.Fleet.Hub().ServiceAccountKubeconfig(ctx, HubNamespace, "kronvoy-hub", kubeconfig); err != nil {
 		return fmt.Errorf("making the hub's identity: %w", err)
@@ -277,12 +281,12 @@ func (s *Stack) StartHub(ctx context.Context) error {
 		s.DashboardURL = "http://" + address(dashboard)
 		args = append(args, "--dashboard-address", address(dashboard))
 	}
-	args = append(args, s.options.HubArgs...)
+	args = append(append(args, s.options.HubArgs...), more...)
 	s.Hub, err = s.Fleet.Run(fleet.Command{Name: "kronvoy-hub", Path: filepath.Join(s.bin(), "kronvoy-hub"), Args: args})
 	if err != nil {
 		return fmt.Errorf("starting the hub: %w", err)
 	}
-	return waitReady(ctx, s.Hub, port)
+	return waitReady(ctx, s.Hub, port, cmp.Or(s.options.HubStart, time.Minute))
 }
 
 // Serve installs and starts the agent of a cluster that need not join: whoever
@@ -310,7 +314,7 @@ func (s *Stack) startAgent(ctx context.Context, spoke *fleet.Cluster, extra []st
 	if err != nil {
 		return err
 	}
-	return waitReady(ctx, agent, port)
+	return waitReady(ctx, agent, port, time.Minute)
 }
 
 // RunAgent starts the agent of a cluster where it is installed, and does not wait:
@@ -348,9 +352,9 @@ func (s *Stack) runAgent(ctx context.Context, spoke *fleet.Cluster, extra []stri
 }
 
 // waitReady polls /readyz until it answers, the process ends or ctx does.
-func waitReady(ctx context.Context, process *fleet.Process, port int) error {
+func waitReady(ctx context.Context, process *fleet.Process, port int, within time.Duration) error {
 	client := &http.Client{Timeout: 2 * time.Second}
-	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, within, true, func(ctx context.Context) (bool, error) {
 		if !process.Running() {
 			return false, fmt.Errorf("%s has ended", process.Name())
 		}
