@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,8 +19,15 @@ import (
 // right that was taken away is gone after that.
 const accessTTL = 30 * time.Second
 
-// maxAccess bounds the answers that are kept for one session.
-const maxAccess = 16 << 10
+// maxAccess bounds the answers that are kept for one session, and askAtOnce the
+// questions: who looks at much that is not his leaves room for others.
+const maxAccess, askAtOnce = 16 << 10, 16
+
+// hubError is one of what the hub asks in its own name: its words are not for
+// viewers.
+type hubError struct{ error }
+
+func (e hubError) Unwrap() error { return e.error }
 
 // Viewer is who looks, as the API server knows him, and his token.
 type Viewer struct {
@@ -62,13 +70,13 @@ type authority struct {
 func (a authority) identify(ctx context.Context, token string) (*Viewer, error) {
 	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}
 	if err := a.client.Create(ctx, review); err != nil {
-		return nil, fmt.Errorf("asking the hub's API server whose token it is: %w", err)
+		return nil, hubError{fmt.Errorf("asking the hub's API server whose token it is: %w", err)}
 	}
 	user := review.Status.User
 	if !review.Status.Authenticated || user.Username == "" {
 		return nil, nil
 	}
-	v := &Viewer{Name: user.Username, uid: user.UID, groups: user.Groups, token: token, extra: map[string]authorizationv1.ExtraValue{}}
+	v := &Viewer{Name: user.Username, uid: user.UID, groups: slices.Sorted(slices.Values(user.Groups)), token: token, extra: map[string]authorizationv1.ExtraValue{}}
 	for key, values := range user.Extra {
 		v.extra[key] = authorizationv1.ExtraValue(values)
 	}
@@ -83,7 +91,7 @@ func (a authority) allows(ctx context.Context, v *Viewer, r Right) (bool, error)
 		},
 	}}
 	if err := a.client.Create(ctx, review); err != nil {
-		return false, fmt.Errorf("asking the hub's API server who may %s: %w", r, err)
+		return false, hubError{fmt.Errorf("asking the hub's API server who may %s: %w", r, err)}
 	}
 	return review.Status.Allowed && !review.Status.Denied, nil
 }
@@ -93,9 +101,14 @@ type access struct {
 	authority authority
 	clock     clock.Clock
 	viewer    *Viewer
+	asking    chan struct{} // askAtOnce
 
 	mu    sync.Mutex
 	known map[Right]verdict
+}
+
+func newAccess(a authority, c clock.Clock, v *Viewer) access {
+	return access{authority: a, clock: c, viewer: v, asking: make(chan struct{}, askAtOnce)}
 }
 
 type verdict struct {
@@ -115,6 +128,16 @@ func (a *access) May(ctx context.Context, r Right) (bool, error) {
 	return false, nil
 }
 
+// missing is the first of some rights that the viewer lacks; nil for none.
+func (a *access) missing(ctx context.Context, rights ...Right) (*Right, error) {
+	for _, right := range rights {
+		if allowed, err := a.May(ctx, right); err != nil || !allowed {
+			return &right, err
+		}
+	}
+	return nil, nil
+}
+
 func (a *access) ask(ctx context.Context, r Right) (bool, error) {
 	now := a.clock.Now()
 	a.mu.Lock()
@@ -123,7 +146,13 @@ func (a *access) ask(ctx context.Context, r Right) (bool, error) {
 	if ok && now.Before(found.until) {
 		return found.allowed, nil
 	}
+	select {
+	case a.asking <- struct{}{}:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
 	allowed, err := a.authority.allows(ctx, a.viewer, r)
+	<-a.asking
 	if err != nil {
 		return false, err
 	}

@@ -15,12 +15,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/net/netutil"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -75,16 +77,23 @@ func loopback(host string) bool {
 	return err == nil && address.IsLoopback()
 }
 
-// The bounds of a request. A stream of events extends the time to write as it
-// goes.
+// limits of a request and its connection.
+type limits struct {
+	// A stream of events extends the time to write as it goes: it ends when one
+	// write takes that long.
+	readHeader, read, write, idle time.Duration
+	// connections leave the hub's controllers file descriptors and memory.
+	connections int
+}
+
+func defaultLimits() limits {
+	return limits{readHeader: 5 * time.Second, read: 15 * time.Second, write: 30 * time.Second, idle: time.Minute, connections: 2000}
+}
+
 const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 15 * time.Second
-	writeTimeout      = 30 * time.Second
-	idleTimeout       = 60 * time.Second
-	maxHeaderBytes    = 32 << 10
-	maxBodyBytes      = 64 << 10
-	shutdownTimeout   = 3 * time.Second
+	maxHeaderBytes  = 32 << 10
+	maxBodyBytes    = 64 << 10
+	shutdownTimeout = 3 * time.Second
 )
 
 // Server is the dashboard. It runs in every process of the hub, active or not:
@@ -92,6 +101,7 @@ const (
 type Server struct {
 	opts      Options
 	log       logr.Logger
+	limits    limits
 	authority authority
 	sessions  *sessions
 	throttle  *throttle
@@ -110,7 +120,7 @@ func New(opts Options) (*Server, error) {
 		return nil, err
 	}
 	config := rest.CopyConfig(opts.Config)
-	config.QPS, config.Burst, config.RateLimiter = reviewQPS, 2*reviewQPS, nil
+	config.QPS, config.Burst, config.RateLimiter, config.Timeout = reviewQPS, 2*reviewQPS, nil, reviewTimeout
 	reviews, err := client.New(config, client.Options{Scheme: opts.Client.Scheme(), Mapper: opts.Client.RESTMapper()})
 	if err != nil {
 		return nil, fmt.Errorf("making the client that asks about viewers: %w", err)
@@ -121,6 +131,9 @@ func New(opts Options) (*Server, error) {
 // reviewQPS is how often the API server is asked about viewers: a budget of its
 // own, so that nobody who looks slows down the hub's work.
 const reviewQPS = 200
+
+// reviewTimeout is how long an answer may take.
+const reviewTimeout = 10 * time.Second
 
 func newServer(opts Options, reviews client.Client) (*Server, error) {
 	assets, err := loadAssets()
@@ -134,7 +147,7 @@ func newServer(opts Options, reviews client.Client) (*Server, error) {
 	a := authority{reviews}
 	f := &fleet{reader: opts.Client}
 	return &Server{
-		opts: opts, log: opts.Log, authority: a, sessions: newSessions(a, opts.Clock), throttle: newThrottle(opts.Clock),
+		opts: opts, log: opts.Log, limits: defaultLimits(), authority: a, sessions: newSessions(a, opts.Clock), throttle: newThrottle(opts.Clock),
 		fleet: f, live: newLive(f, opts.Clock, opts.Log), pages: pages, assets: assets, as: opts.as,
 	}, nil
 }
@@ -155,11 +168,12 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listening for the dashboard: %w", err)
 	}
-	server := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		BaseContext: func(net.Listener) context.Context { return ctx },
-	}
+	return s.serve(ctx, listener)
+}
+
+// serve until ctx ends.
+func (s *Server) serve(ctx context.Context, listener net.Listener) error {
+	server := s.httpServer(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	s.log.Info("the dashboard is served", "address", listener.Addr().String(), "tls", s.opts.tls())
@@ -176,10 +190,28 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
+func (s *Server) httpServer(ctx context.Context) *http.Server {
+	return &http.Server{
+		Handler: s.Handler(), ReadHeaderTimeout: s.limits.readHeader, ReadTimeout: s.limits.read, WriteTimeout: s.limits.write,
+		IdleTimeout: s.limits.idle, MaxHeaderBytes: maxHeaderBytes,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		// What strangers do wrong is no error of the hub's.
+		ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(s.log.V(1)), slog.LevelInfo),
+	}
+}
+
 func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.opts.Address)
-	if err != nil || !s.opts.tls() {
-		return listener, err
+	if err != nil {
+		return nil, err
+	}
+	listener = netutil.LimitListener(listener, s.limits.connections)
+	if !s.opts.tls() {
+		// A name is what the machine's resolver makes of it.
+		if host := hostOf(listener.Addr().String()); !loopback(host) {
+			return nil, errors.Join(fmt.Errorf("%s is %s, which other machines reach, and there is no certificate", s.opts.Address, host), listener.Close())
+		}
+		return listener, nil
 	}
 	watcher, err := certwatcher.New(s.opts.TLSCert, s.opts.TLSKey)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -222,7 +223,7 @@ type audience struct {
 
 func (s *Server) fleetSubject(v *session, f view.Filter) subject {
 	a := &audience{server: s, viewer: v, filter: f}
-	return subject{topics: []string{topicClusters, topicTargets, topicDrift}, open: a.open, tell: a.tell}
+	return subject{topics: []string{topicClusters, topicTargets, topicDrift}, open: a.open, tell: a.tell, holds: a.holds}
 }
 
 func (a *audience) anyState() view.Filter {
@@ -249,6 +250,24 @@ func (a *audience) put(t *view.Tile) {
 		a.shown[t.Name] = shown{t.State, f.GroupOf(t), t.Instances, t.Troubled}
 		a.counters[t.State]++
 	}
+}
+
+// holds says whether the viewer may still see what the page has: rights go
+// without a change of a cluster.
+func (a *audience) holds(ctx context.Context) (bool, error) {
+	whole := map[string]int{}
+	shown := slices.DeleteFunc(a.server.fleet.all(), func(t view.Tile) bool {
+		whole[t.Name] = t.Instances
+		_, is := a.shown[t.Name]
+		return !is
+	})
+	visible, err := a.viewer.visible(ctx, shown)
+	if err != nil || len(visible) < len(shown) {
+		return false, err
+	}
+	return !slices.ContainsFunc(visible, func(t view.Tile) bool {
+		return t.Instances < whole[t.Name] && a.shown[t.Name].instances > 0
+	}), nil
 }
 
 // tell costs what changed, whatever the size of the fleet. Who may not see a

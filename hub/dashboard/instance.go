@@ -294,13 +294,12 @@ func (s *Server) nodeDetail(ctx context.Context, v *session, scope *instanceScop
 	feedback, unknown := map[string]work.Feedback{}, ""
 	for i := range scope.targets {
 		cluster := scope.targets[i].Namespace
-		right := mayWorks("list", cluster)
-		allowed, err := v.May(ctx, right)
+		missing, err := v.missing(ctx, mayWorks("list", cluster), mayList("workreports", cluster))
 		switch {
 		case err != nil:
 			return nil, err
-		case !allowed:
-			unknown = "values are not shown: it takes the right to " + right.String()
+		case missing != nil:
+			unknown = "values are not shown: it takes the right to " + missing.String()
 			continue
 		case len(feedback) >= maxRead:
 			unknown = fmt.Sprintf("values are shown of the first %d clusters: choose a cluster", maxRead)

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,11 +36,15 @@ const (
 	// maxBacklog is how many batches a slow reader may be behind; then he is told
 	// to load the page again.
 	maxBacklog = 16
-	// The numbers of streams at once.
-	maxStreams, maxStreamsEach = 1000, 16
+	// The numbers of streams at once: of all, and of one user.
+	maxStreams, maxStreamsEach = 1000, 40
+	// maxAsked is how many objects of one topic in one batch are looked through for
+	// one that the viewer may see.
+	maxAsked = 100
 )
 
-// What pages are about. A topic names what changed, and no more.
+// What pages are about. A topic names what changed, and no more; it is told to
+// those who may see one of the objects that did.
 const (
 	topicClusters    = "clusters"
 	topicTargets     = "targets"
@@ -65,8 +68,9 @@ type tileChange struct {
 
 // batch is what changed in one interval. All streams share it: read-only.
 type batch struct {
-	tiles  []tileChange
-	topics map[string]bool
+	tiles []tileChange
+	// topics with the rights on the objects that changed.
+	topics map[string]map[Right]bool
 }
 
 // live tells streams what changed. A change is looked at once, however many
@@ -79,7 +83,7 @@ type live struct {
 
 	mu       sync.Mutex
 	clusters map[string]bool
-	topics   map[string]bool
+	topics   map[string]map[Right]bool
 	streams  map[*stream]bool
 	// batches is how many there were, and last which one a topic was in at last.
 	batches uint64
@@ -97,7 +101,7 @@ type stream struct {
 func newLive(f *fleet, c clock.Clock, log logr.Logger) *live {
 	return &live{
 		fleet: f, clock: c, log: log, wake: make(chan struct{}, 1),
-		clusters: map[string]bool{}, topics: map[string]bool{}, streams: map[*stream]bool{}, last: map[string]uint64{},
+		clusters: map[string]bool{}, topics: map[string]map[Right]bool{}, streams: map[*stream]bool{}, last: map[string]uint64{},
 	}
 }
 
@@ -129,28 +133,33 @@ func (l *live) changed(o any) {
 	}
 	switch o := o.(type) {
 	case *clusterv1.ManagedCluster:
-		l.mark(o.Name, topicClusters, topicCluster(o.Name), topicPlacements)
+		l.mark(o.Name, mayCluster(o.Name), topicClusters, topicCluster(o.Name), topicPlacements)
 	case *kronvoyv1alpha1.Target:
-		l.mark(o.Namespace, topicTargets, topicCluster(o.Namespace), topicInstance(o.Labels[kronvoyv1alpha1.LabelInstance]), topicDrift)
+		l.mark(o.Namespace, mayList("targets", o.Namespace), topicTargets, topicCluster(o.Namespace), topicInstance(o.Labels[kronvoyv1alpha1.LabelInstance]), topicDrift)
 	case *kronvoyv1alpha1.WorkReport:
-		l.mark(o.Namespace, topicCluster(o.Namespace), topicInstance(o.Labels[kronvoyv1alpha1.LabelInstance]), topicDrift)
+		l.mark(o.Namespace, mayList("workreports", o.Namespace), topicCluster(o.Namespace), topicInstance(o.Labels[kronvoyv1alpha1.LabelInstance]), topicDrift)
 	case *krov1alpha1.ResourceGraphDefinition:
-		l.mark("", topicDefinitions, topicDefinition(o.Name))
-	case *clusterv1beta1.Placement, *clusterv1beta1.PlacementDecision:
-		l.mark("", topicPlacements)
+		l.mark("", mayDefinition(o.Name), topicDefinitions, topicDefinition(o.Name))
+	case *clusterv1beta1.Placement:
+		l.mark("", mayPlacement("list", o.Namespace, ""), topicPlacements)
+	case *clusterv1beta1.PlacementDecision:
+		l.mark("", mayPlacement("list", o.Namespace, ""), topicPlacements)
 	case *kronvoyv1alpha1.ApprovalRequest:
-		l.mark("", topicApprovals)
+		l.mark("", mayList("approvalrequests", o.Namespace), topicApprovals)
 	}
 }
 
-func (l *live) mark(cluster string, topics ...string) {
+func (l *live) mark(cluster string, right Right, topics ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if cluster != "" {
 		l.clusters[cluster] = true
 	}
 	for _, topic := range topics {
-		l.topics[topic] = true
+		if l.topics[topic] == nil {
+			l.topics[topic] = map[Right]bool{}
+		}
+		l.topics[topic][right] = true
 	}
 	select {
 	case l.wake <- struct{}{}:
@@ -178,7 +187,7 @@ func (l *live) run(ctx context.Context) {
 func (l *live) flush(ctx context.Context) {
 	l.mu.Lock()
 	clusters, topics := l.clusters, l.topics
-	l.clusters, l.topics = map[string]bool{}, map[string]bool{}
+	l.clusters, l.topics = map[string]bool{}, map[string]map[Right]bool{}
 	l.mu.Unlock()
 	b := &batch{topics: topics}
 	for _, name := range slices.Sorted(maps.Keys(clusters)) {
@@ -229,7 +238,7 @@ func (l *live) subscribe(v *session) (*stream, error) {
 	defer l.mu.Unlock()
 	own := 0
 	for s := range l.streams {
-		if s.session == v {
+		if s.session.viewer.Name == v.viewer.Name {
 			own++
 		}
 	}
@@ -247,25 +256,38 @@ func (l *live) unsubscribe(s *stream) {
 	delete(l.streams, s)
 }
 
-// stream is the address of the events of some topics. It is signed with a key
-// of the session's: a page gives out only the topics that its viewer may see.
-func (s *session) stream(topics []string) string {
-	text := strings.Join(topics, " ")
-	return "/live?topics=" + url.QueryEscape(text) + "&sign=" + encode(s.signTopics(text))
+// watched is what a page's stream is about: topics, and the rights without which
+// there is no such page.
+type watched struct {
+	Topics []string `json:"topics"`
+	Needs  []Right  `json:"needs,omitempty"`
 }
 
-func (s *session) signTopics(text string) []byte {
+// stream is the address of the events of a page. It is signed with a key of the
+// session's: a page gives out only what its viewer may see.
+func (s *session) stream(topics []string, needs []Right) string {
+	text, err := json.Marshal(watched{topics, needs})
+	if err != nil {
+		return "" // the page is not live then
+	}
+	return "/live?of=" + encode(text) + "&sign=" + encode(s.signStream(text))
+}
+
+func (s *session) signStream(text []byte) []byte {
 	mac := hmac.New(sha256.New, s.csrf)
-	mac.Write([]byte("topics " + text))
+	mac.Write([]byte("stream "))
+	mac.Write(text)
 	return mac.Sum(nil)
 }
 
 // subject is what one stream is about.
 type subject struct {
 	topics []string
-	// open looks at where things stand, and tell turns batches into events.
-	open func(ctx context.Context) error
-	tell func(ctx context.Context, b *batch) ([]event, error)
+	// open looks at where things stand, and tell turns batches into events. Holds
+	// says whether the viewer may still see all of it.
+	open  func(ctx context.Context) error
+	tell  func(ctx context.Context, b *batch) ([]event, error)
+	holds func(ctx context.Context) (bool, error)
 }
 
 // event is one server-sent event.
@@ -311,21 +333,40 @@ func (s *Server) subject(r *http.Request, v *session) (subject, error) {
 	if q.Get("fleet") != "" {
 		return s.fleetSubject(v, view.ParseFilter(q)), nil
 	}
-	sign, err := decode(q.Get("sign"))
-	if err != nil || !hmac.Equal(sign, v.signTopics(q.Get("topics"))) {
+	text, err := decode(q.Get("of"))
+	sign, signErr := decode(q.Get("sign"))
+	var of watched
+	if err != nil || signErr != nil || !hmac.Equal(sign, v.signStream(text)) || json.Unmarshal(text, &of) != nil {
 		return subject{}, errors.New("this address is of another session: load the page again")
 	}
-	topics := strings.Fields(q.Get("topics"))
 	return subject{
-		topics: topics,
+		topics: of.Topics,
 		open:   func(context.Context) error { return nil },
-		tell: func(_ context.Context, b *batch) ([]event, error) {
-			if slices.ContainsFunc(topics, func(t string) bool { return b.topics[t] }) {
-				return []event{changed}, nil
+		tell: func(ctx context.Context, b *batch) ([]event, error) {
+			for _, topic := range of.Topics {
+				if seen, err := v.seesAny(ctx, b.topics[topic]); seen || err != nil {
+					return []event{changed}, err
+				}
 			}
 			return nil, nil
 		},
+		holds: func(ctx context.Context) (bool, error) {
+			missing, err := v.missing(ctx, of.Needs...)
+			return missing == nil, err
+		},
 	}, nil
+}
+
+// seesAny says whether a viewer may see one of the objects that changed.
+func (s *session) seesAny(ctx context.Context, rights map[Right]bool) (bool, error) {
+	asked := 0
+	for right := range rights {
+		allowed, err := s.May(ctx, right)
+		if asked++; allowed || err != nil || asked == maxAsked {
+			return allowed || asked == maxAsked, err
+		}
+	}
+	return false, nil
 }
 
 // pump writes events until somebody goes.
@@ -337,7 +378,7 @@ func (s *Server) pump(w http.ResponseWriter, r *http.Request, stream *stream, ab
 	}
 	send := func(text string) error {
 		//nolint:forbidigo // the deadline of a connection is by the machine's clock
-		if err := control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		if err := control.SetWriteDeadline(time.Now().Add(s.limits.write)); err != nil {
 			return err
 		}
 		if _, err := w.Write([]byte(text)); err != nil {
@@ -363,16 +404,27 @@ func (s *Server) pump(w http.ResponseWriter, r *http.Request, stream *stream, ab
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-stream.session.over:
+			return send(ended.String())
 		case <-stream.behind:
 			return send(changed.String())
 		case b := <-stream.batches:
 			events, err = about.tell(ctx, b)
 		case <-again:
 			again = s.opts.Clock.After(heartbeat)
-			if _, err := s.session(r, true); errors.Is(err, errNoSession) {
+			var holds bool
+			if _, err = s.session(r, true); errors.Is(err, errNoSession) {
 				return send(ended.String())
 			}
-			err = send(": still there\n\n")
+			if err == nil {
+				holds, err = about.holds(ctx)
+			}
+			if err == nil && !holds {
+				return send(changed.String()) // the page says what is missing now
+			}
+			if err == nil {
+				err = send(": still there\n\n")
+			}
 		}
 		if err != nil {
 			return err

@@ -145,18 +145,19 @@ func TestAStreamOfTopicsIsForTheSessionThatWasGivenIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := session.stream([]string{"cluster/eu-west"}) + "&seen=0"
+	address := session.stream([]string{"cluster/eu-west"}, nil) + "&seen=0"
+	altered := strings.Replace(address, "of=", "of="+encode([]byte("x")), 1)
 	for name, got := range map[string]answer{
-		"another session": other.get(address), "another topic": user.get(strings.Replace(address, "eu-west", "us-east", 1)), "no signature": user.get("/live?topics=drift"),
+		"another session": other.get(address), "another topic": user.get(altered), "no signature": user.get("/live?of=" + encode([]byte(`{"topics":["drift"]}`))),
 	} {
 		if got.status != http.StatusForbidden {
 			t.Errorf("%s: it gives %d", name, got.status)
 		}
 	}
 	own := user.listen(address)
-	b.server.live.mark("", topicDrift)
+	b.server.live.mark("", everything, topicDrift)
 	b.server.live.flush(t.Context())
-	b.server.live.mark("", topicCluster("eu-west"))
+	b.server.live.mark("", mayCluster("eu-west"), topicCluster("eu-west"))
 	b.server.live.flush(t.Context())
 	if got := own.next(); got != "changed {}" {
 		t.Errorf("the topic changed, and there came %s", got)
@@ -184,7 +185,7 @@ func TestAStreamEndsWithItsSession(t *testing.T) {
 
 func TestASlowReaderIsToldToLoadThePageAgain(t *testing.T) {
 	b := newTestbed(t)
-	s, err := b.server.live.subscribe(nil)
+	s, err := b.server.live.subscribe(&session{access: access{viewer: &Viewer{Name: "slow"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,10 +37,25 @@ func newThrottle(c clock.Clock) *throttle {
 }
 
 // allows counts an attempt. An address that has used up its own takes nothing
-// from the others.
-func (t *throttle) allows(remote string) bool {
+// from the others. Whoever turns out to be somebody gives his attempt back: many
+// people may have one address.
+func (t *throttle) allows(remote string) (giveBack func(), allowed bool) {
 	now := t.clock.Now()
-	return t.of(remote, now).AllowN(now, 1) && t.all.AllowN(now, 1)
+	var taken []*rate.Reservation
+	giveBack = func() {
+		for _, r := range taken {
+			r.CancelAt(now)
+		}
+	}
+	for _, limiter := range []*rate.Limiter{t.of(remote, now), t.all} {
+		r := limiter.ReserveN(now, 1)
+		taken = append(taken, r)
+		if !r.OK() || r.DelayFrom(now) > 0 {
+			giveBack()
+			return func() {}, false
+		}
+	}
+	return giveBack, true
 }
 
 func (t *throttle) of(remote string, now time.Time) *rate.Limiter {
@@ -92,6 +107,8 @@ type loginPage struct {
 	Next   string
 	Failed bool
 	Slow   bool
+	// Down: nobody could say whose token it is.
+	Down bool
 }
 
 func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
@@ -105,7 +122,8 @@ func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
 // logIn answers alike whatever is wrong with a token.
 func (s *Server) logIn(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.PostFormValue("next"))
-	if !s.throttle.allows(r.RemoteAddr) {
+	giveBack, allowed := s.throttle.allows(r.RemoteAddr)
+	if !allowed {
 		w.Header().Set("Retry-After", "10")
 		s.render(w, r, http.StatusTooManyRequests, nil, "login", "Log in", loginPage{Next: next, Slow: true})
 		return
@@ -116,12 +134,15 @@ func (s *Server) logIn(w http.ResponseWriter, r *http.Request) {
 		var err error
 		if viewer, err = s.authority.identify(r.Context(), token); err != nil {
 			s.log.Error(err, "a login was not answered")
+			s.render(w, r, http.StatusServiceUnavailable, nil, "login", "Log in", loginPage{Next: next, Down: true})
+			return
 		}
 	}
 	if viewer == nil {
 		s.render(w, r, http.StatusUnauthorized, nil, "login", "Log in", loginPage{Next: next, Failed: true})
 		return
 	}
+	giveBack()
 	if old, err := r.Cookie(s.cookieName()); err == nil {
 		s.sessions.close(old.Value)
 	}

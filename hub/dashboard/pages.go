@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -33,6 +34,10 @@ func requireRight(r *http.Request, s *session, right Right) error {
 	if err == nil && !allowed {
 		err = forbiddenError{right}
 	}
+	// The page's stream ends with the right.
+	if needs, kept := r.Context().Value(needsKey{}).(*[]Right); kept && err == nil {
+		*needs = append(*needs, right)
+	}
 	return err
 }
 
@@ -46,21 +51,39 @@ func (s *Server) page(find func(r *http.Request, v *session) (content, error)) h
 		}
 		seen := s.live.now()
 		var c content
+		var needs []Right
 		if err == nil {
-			c, err = find(r, viewer)
+			c, err = s.find(r, viewer, &needs, find)
 		}
 		if err != nil {
 			s.fail(w, r, viewer, err)
 			return
 		}
 		if c.stream == "" && len(c.topics) > 0 {
-			c.stream = viewer.stream(c.topics)
+			c.stream = viewer.stream(c.topics, needs)
 		}
 		if c.stream != "" {
 			c.stream += "&seen=" + strconv.FormatUint(seen, 10)
 		}
 		s.write(w, r, http.StatusOK, viewer, c)
 	}
+}
+
+// errBusy is that a session asks for more pages at a time than it is served.
+var errBusy = errors.New("too many pages are loaded at once")
+
+// needsKey is where a request keeps the rights that its page required.
+type needsKey struct{}
+
+// find makes a page, with the rights that it required.
+func (s *Server) find(r *http.Request, v *session, needs *[]Right, find func(*http.Request, *session) (content, error)) (content, error) {
+	select {
+	case v.pages <- struct{}{}:
+	case <-r.Context().Done():
+		return content{}, errBusy
+	}
+	defer func() { <-v.pages }()
+	return find(r.WithContext(context.WithValue(r.Context(), needsKey{}, needs)), v)
 }
 
 // act serves an action: with a session, and with that session's own token in the
@@ -90,7 +113,11 @@ func failure(what, next string) content {
 // fail answers with what the viewer may know of an error.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, v *session, err error) {
 	var forbidden forbiddenError
+	var hubs hubError
 	switch {
+	case errors.As(err, &hubs):
+		s.log.Error(err, "a page was not served", "path", r.URL.Path)
+		s.write(w, r, http.StatusServiceUnavailable, v, failure("This does not work now", "The hub's API server did not answer. Load the page again in a moment."))
 	case errors.As(err, &forbidden):
 		s.write(w, r, http.StatusForbidden, v, failure("You may not see this", "It takes the right to "+forbidden.right.String()+". The ClusterRole kronvoy-viewer has what the dashboard shows."))
 	case errors.Is(err, errNotFound):

@@ -21,8 +21,13 @@ var views = []listedView{
 	{"/drift", "Drift"}, {"/placements", "Placements"}, {"/approvals", "Approvals"},
 }
 
+// registrar takes routes: a mux, or a test that goes through all of them.
+type registrar interface {
+	HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request))
+}
+
 // routes are the views.
-func (s *Server) routes(mux *http.ServeMux) {
+func (s *Server) routes(mux registrar) {
 	mux.HandleFunc("GET /{$}", s.page(s.showFleet))
 	mux.HandleFunc("GET /clusters/{name}", s.page(s.showCluster))
 	mux.HandleFunc("GET /instances", s.page(s.listInstances))

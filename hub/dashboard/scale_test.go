@@ -76,7 +76,7 @@ func BenchmarkChange(b *testing.B) {
 	for name, tile := range large(b).tiles {
 		bed.server.fleet.tiles[name] = tile
 	}
-	viewer := &session{access: access{authority: bed.server.authority, clock: bed.clock, viewer: &Viewer{Name: "admin"}}}
+	viewer := &session{access: newAccess(bed.server.authority, bed.clock, &Viewer{Name: "admin"})}
 	about := bed.server.fleetSubject(viewer, view.Filter{Group: view.DefaultGroup})
 	if err := about.open(b.Context()); err != nil {
 		b.Fatal(err)

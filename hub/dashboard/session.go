@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,9 +24,11 @@ const (
 	// identifyAgain is how often the API server is asked whether the token still
 	// counts.
 	identifyAgain = time.Minute
-	// maxSessions bounds the memory that sessions take; the one used longest ago
-	// gives way.
-	maxSessions = 1000
+	// maxSessions bounds the memory that sessions take, maxSessionsEach what one
+	// user has of it: of his own, or else of all, the one used longest ago gives way.
+	maxSessions, maxSessionsEach = 1000, 20
+	// pagesAtOnce is how many pages a session is served at a time.
+	pagesAtOnce = 8
 	keyBytes    = 32
 )
 
@@ -38,6 +41,9 @@ type session struct {
 	access
 	csrf    []byte
 	created time.Time
+	pages   chan struct{} // pagesAtOnce
+	// over is closed when the session ends: streams end with it.
+	over chan struct{}
 
 	mu               sync.Mutex
 	used, identified time.Time
@@ -71,31 +77,54 @@ func (s *sessions) open(v *Viewer) string {
 	now, id := s.clock.Now(), random()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sweep(now)
+	s.sweep(now, v)
 	s.byID[sha256.Sum256(id)] = &session{
-		access:  access{authority: s.authority, clock: s.clock, viewer: v},
+		access:  newAccess(s.authority, s.clock, v),
 		csrf:    random(),
+		pages:   make(chan struct{}, pagesAtOnce),
+		over:    make(chan struct{}),
 		created: now, used: now, identified: now,
 	}
 	return encode(id) + "." + encode(s.sign(id))
 }
 
-// sweep drops what is over, and makes room.
-func (s *sessions) sweep(now time.Time) {
-	var oldest [sha256.Size]byte
-	var since time.Time
+// sweep drops what is over, and makes room for one more of a viewer's.
+func (s *sessions) sweep(now time.Time, v *Viewer) {
+	type candidate struct {
+		id   [sha256.Size]byte
+		used time.Time
+	}
+	var all, own candidate
+	owned := 0
 	for id, session := range s.byID {
 		used, over := session.age(now)
 		if over {
-			delete(s.byID, id)
+			s.end(id)
 			continue
 		}
-		if since.IsZero() || used.Before(since) {
-			oldest, since = id, used
+		if all.used.IsZero() || used.Before(all.used) {
+			all = candidate{id, used}
+		}
+		if !session.viewer.is(v) {
+			continue
+		}
+		if owned++; own.used.IsZero() || used.Before(own.used) {
+			own = candidate{id, used}
 		}
 	}
-	if len(s.byID) >= maxSessions {
-		delete(s.byID, oldest)
+	switch {
+	case owned >= maxSessionsEach:
+		s.end(own.id)
+	case len(s.byID) >= maxSessions:
+		s.end(all.id)
+	}
+}
+
+// end forgets a session, and ends its streams. The caller holds the lock.
+func (s *sessions) end(id [sha256.Size]byte) {
+	if session := s.byID[id]; session != nil {
+		close(session.over)
+		delete(s.byID, id)
 	}
 }
 
@@ -134,13 +163,16 @@ func (s *sessions) resume(ctx context.Context, cookie string, watching bool) (*s
 	return session, nil
 }
 
+// stillValid asks the API server without the lock: what it takes to answer is
+// nobody else's wait.
 func (s *session) stillValid(ctx context.Context, now time.Time, watching bool) (bool, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if !watching {
 		s.used = now
 	}
-	if now.Sub(s.identified) < identifyAgain {
+	fresh := now.Sub(s.identified) < identifyAgain
+	s.mu.Unlock()
+	if fresh {
 		return true, nil
 	}
 	again, err := s.authority.identify(ctx, s.viewer.token)
@@ -148,17 +180,24 @@ func (s *session) stillValid(ctx context.Context, now time.Time, watching bool) 
 		return false, err
 	}
 	// Another user behind the same token would get what was kept for this one.
-	if again == nil || again.Name != s.viewer.Name || again.uid != s.viewer.uid {
+	if !s.viewer.is(again) {
 		return false, nil
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.identified = now
 	return true, nil
+}
+
+// is says whether it is the same user with the same groups.
+func (v *Viewer) is(other *Viewer) bool {
+	return other != nil && v.Name == other.Name && v.uid == other.uid && slices.Equal(v.groups, other.groups)
 }
 
 func (s *sessions) drop(hash [sha256.Size]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.byID, hash)
+	s.end(hash)
 }
 
 func (s *sessions) close(cookie string) {

@@ -46,11 +46,23 @@ type hubAPI struct {
 	// What was asked is counted.
 	mu                          sync.Mutex
 	tokenReviews, accessReviews int
+	// fails is what it answers instead, and stall holds answers to TokenReviews.
+	fails error
+	stall chan struct{}
 }
 
 func (h *hubAPI) create(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
 	h.mu.Lock()
+	stall := h.stall
+	h.mu.Unlock()
+	if _, is := o.(*authenticationv1.TokenReview); is && stall != nil {
+		<-stall
+	}
+	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.fails != nil {
+		return h.fails
+	}
 	switch o := o.(type) {
 	case *authenticationv1.TokenReview:
 		h.tokenReviews++
