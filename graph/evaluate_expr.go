@@ -150,6 +150,8 @@ func (e *evaluator) everything(x *expr.Expr) []expr.Pattern {
 // that finds nothing.
 func (e *evaluator) firstMissing(a *expr.Access) (int, bool) {
 	switch i, isNode := e.g.index[a.Root]; {
+	case a.Iterator:
+		return 0, false
 	case isNode && e.g.plans[i].collection:
 		return 0, false
 	case isNode:

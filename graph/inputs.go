@@ -97,7 +97,7 @@ type clusterReads []ClusterRead
 
 func (r *clusterReads) add(x *expr.Expr) {
 	for _, a := range x.Accesses {
-		if a.Root != clusterName {
+		if a.Root != clusterName || a.Iterator {
 			continue
 		}
 		switch fields := a.Fields(); {

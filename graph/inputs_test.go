@@ -2,6 +2,7 @@ package graph_test
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -57,21 +58,23 @@ func TestWhatExpressionsReadOfTheClusterIsKnown(t *testing.T) {
 		reader
 		want string
 	}{
-		"nothing":                         {data("${schema.metadata.name}"), ""},
-		"the name never changes":          {data("${cluster.name}"), ""},
-		"a label":                         {data("${cluster.labels.region}"), "cluster.labels.region"},
-		"the key of a label in brackets":  {data("${cluster.labels['a.b/c']}"), "cluster.labels['a.b/c']"},
-		"a label that need not be there":  {data("${cluster.labels.?tier.orValue('x')}"), "cluster.labels.tier"},
-		"a label that is asked for":       {data("${has(cluster.labels.tier) ? 'a' : 'b'}"), "cluster.labels.tier"},
-		"several, once each":              {data("${cluster.labels.b + cluster.labels.a + cluster.version + cluster.labels.b}"), "cluster.labels.a cluster.labels.b cluster.version"},
-		"a key that is computed":          {data("${cluster.labels[schema.spec.key]}"), "cluster.labels"},
-		"a macro over all of them":        {data("${cluster.claims.map(k, k + cluster.claims.x).join(',')}"), "cluster.claims"},
-		"all of them hold one of them":    {data("${cluster.labels.a + string(size(cluster.labels))}"), "cluster.labels"},
-		"a name of a macro":               {data("${['a'].map(cluster, cluster + 'x').join(',')}"), ""},
-		"the whole cluster":               {data("${json.marshal(cluster)}"), everything},
-		"text with several expressions":   {data("a ${cluster.capacity.cpu} b ${cluster.allocatable.cpu}"), "cluster.allocatable.cpu cluster.capacity.cpu"},
-		"includeWhen":                     {reader{include: []string{"${cluster.labels.env == 'prod'}"}}, "cluster.labels.env"},
-		"forEach":                         {reader{name: "-${x}", forEach: []map[string]string{{"x": "${cluster.claims.zones.split(',')}"}}}, "cluster.claims.zones"},
+		"nothing":                        {data("${schema.metadata.name}"), ""},
+		"the name never changes":         {data("${cluster.name}"), ""},
+		"a label":                        {data("${cluster.labels.region}"), "cluster.labels.region"},
+		"the key of a label in brackets": {data("${cluster.labels['a.b/c']}"), "cluster.labels['a.b/c']"},
+		"a label that need not be there": {data("${cluster.labels.?tier.orValue('x')}"), "cluster.labels.tier"},
+		"a label that is asked for":      {data("${has(cluster.labels.tier) ? 'a' : 'b'}"), "cluster.labels.tier"},
+		"several, once each":             {data("${cluster.labels.b + cluster.labels.a + cluster.version + cluster.labels.b}"), "cluster.labels.a cluster.labels.b cluster.version"},
+		"a key that is computed":         {data("${cluster.labels[schema.spec.key]}"), "cluster.labels"},
+		"a macro over all of them":       {data("${cluster.claims.map(k, k + cluster.claims.x).join(',')}"), "cluster.claims"},
+		"all of them hold one of them":   {data("${cluster.labels.a + string(size(cluster.labels))}"), "cluster.labels"},
+		"a name of a macro":              {data("${['a'].map(cluster, cluster + 'x').join(',')}"), ""},
+		"the whole cluster":              {data("${json.marshal(cluster)}"), everything},
+		"text with several expressions":  {data("a ${cluster.capacity.cpu} b ${cluster.allocatable.cpu}"), "cluster.allocatable.cpu cluster.capacity.cpu"},
+		"includeWhen":                    {reader{include: []string{"${cluster.labels.env == 'prod'}"}}, "cluster.labels.env"},
+		"forEach":                        {reader{name: "-${x}", forEach: []map[string]string{{"x": "${cluster.claims.zones.split(',')}"}}}, "cluster.claims.zones"},
+		"an iterator of that name": {reader{name: "-${cluster}", forEach: []map[string]string{{"cluster": "${[cluster.labels.a]}"}}, include: []string{"${cluster.labels.b == 'x'}"},
+			data: map[string]any{"a": "${cluster.split(',').join(cluster)}"}}, "cluster.labels.a cluster.labels.b"},
 		"a resource of that name":         {reader{id: "cluster", status: map[string]any{"a": "${cluster.data.a}"}}, ""},
 		"the author's status":             {reader{status: map[string]any{"a": "${it.metadata.name + cluster.annotations.owner}"}}, "cluster.annotations.owner"},
 		"the author's conditions":         {reader{conditions: []string{"${runtime.newCondition({type: 'A', status: has(cluster.labels.a) && it.metadata.name != '' ? 'True' : 'False'})}"}}, "cluster.labels.a"},
@@ -224,10 +227,13 @@ func TestEvaluationNeedsNothingOfAClusterButItsInputs(t *testing.T) {
 	some := false
 	for _, file := range files {
 		dir := filepath.Dir(file)
+		if _, err := os.Stat(filepath.Join(dir, "expected.yaml")); err != nil {
+			continue // nothing comes out of it
+		}
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			g, issues := graph.Compile(readSource(t, filepath.Join(dir, "rgd.yaml")), scenarioResolver(t, dir))
-			if len(issues) > 0 {
-				t.Skip("does not compile")
+			if err := issues.Err(); err != nil {
+				t.Fatal(err)
 			}
 			b, _ := scenarioBindings(t, dir)
 			want, wantIssues := g.Evaluate(b)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -301,52 +302,80 @@ func overriddenText(fields []graph.OverriddenField) string {
 	return strings.Join(lines, "\n")
 }
 
+// merged are an instance's own values, and those of two overrides.
+var merged = [][3]string{
+	{`{"a":1,"b":{"c":[1,2],"d":null}}`, `{"b":{"c":null,"e":{}},"f":"x"}`, `{"b":1}`},
+	{`{"a":{"a":{"a":{}}}}`, `{"a":{"a":null}}`, `{"a":{"a":{"b":{"c":null}}}}`},
+}
+
+func TestMergingOverrides(t *testing.T) {
+	for _, texts := range merged {
+		if !checkMerging(t, texts) {
+			t.Errorf("%v is not merged", texts)
+		}
+	}
+}
+
 // FuzzMergingOverrides holds what RFC 7386 says of merge patches: an object wins
 // over what it is merged into, to merge it again changes nothing, and of two
 // the later one wins.
 func FuzzMergingOverrides(f *testing.F) {
-	f.Add(`{"a":1,"b":{"c":[1,2],"d":null}}`, `{"b":{"c":null,"e":{}},"f":"x"}`, `{"b":1}`)
-	f.Add(`{"a":{"a":{"a":{}}}}`, `{"a":{"a":null}}`, `{"a":{"a":{"b":{"c":null}}}}`)
-	g, issues := graph.Compile(graph.Source{Name: "any", Schema: graph.SchemaSource{Group: "kro.run", Version: "v1", Kind: "Any",
-		Spec: map[string]any{"any": "object"}}}, builtin.Resolver())
-	if err := issues.Err(); err != nil {
-		f.Fatal(err)
+	for _, texts := range merged {
+		f.Add(texts[0], texts[1], texts[2])
 	}
 	f.Fuzz(func(t *testing.T, own, first, second string) {
-		var values [3]map[string]any
-		for i, text := range []string{own, first, second} {
-			if utiljson.Unmarshal([]byte(text), &values[i]) != nil || values[i] == nil {
-				t.Skip()
-			}
-		}
-		instance := map[string]any{"spec": map[string]any{"any": values[0]}}
-		overrides, issues := g.CompileOverrides([]graph.OverrideSource{{Spec: map[string]any{"any": values[1]}}, {Spec: map[string]any{"any": values[2]}}})
-		if len(issues) > 0 {
+		if !checkMerging(t, [3]string{own, first, second}) {
 			t.Skip()
 		}
-		apply := func(which ...int) map[string]any {
-			spec, fields, issues := overrides.Apply(instance, graph.Cluster{}, which)
-			if err := issues.Err(); err != nil {
-				t.Fatal(err)
-			}
-			for _, field := range fields {
-				if !slices.Contains(which, field.Override) || cmp.Equal(field.Before, field.Value) {
-					t.Errorf("%v: no field that an override changed", field)
-				}
-			}
-			return spec["any"].(map[string]any)
-		}
-		want := mergePatch(values[0], values[1])
-		if diff := cmp.Diff(want, apply(0)); diff != "" {
-			t.Errorf("one (-want +got):\n%s", diff)
-		}
-		if diff := cmp.Diff(want, apply(0, 0)); diff != "" {
-			t.Errorf("one, twice (-want +got):\n%s", diff)
-		}
-		if diff := cmp.Diff(mergePatch(want, values[2]), apply(0, 1)); diff != "" {
-			t.Errorf("two (-want +got):\n%s", diff)
-		}
 	})
+}
+
+// anyGraph has an instance that takes anything.
+var anyGraph = sync.OnceValues(func() (*graph.Graph, graph.Issues) {
+	return graph.Compile(graph.Source{Name: "any", Schema: graph.SchemaSource{Group: "kro.run", Version: "v1", Kind: "Any",
+		Spec: map[string]any{"any": "object"}}}, builtin.Resolver())
+})
+
+// checkMerging says whether these are overrides at all.
+func checkMerging(t *testing.T, texts [3]string) bool {
+	g, issues := anyGraph()
+	if err := issues.Err(); err != nil {
+		t.Fatal(err)
+	}
+	var values [3]map[string]any
+	for i, text := range texts {
+		if utiljson.Unmarshal([]byte(text), &values[i]) != nil || values[i] == nil {
+			return false
+		}
+	}
+	instance := map[string]any{"spec": map[string]any{"any": values[0]}}
+	overrides, issues := g.CompileOverrides([]graph.OverrideSource{{Spec: map[string]any{"any": values[1]}}, {Spec: map[string]any{"any": values[2]}}})
+	if len(issues) > 0 {
+		return false
+	}
+	apply := func(which ...int) map[string]any {
+		spec, fields, issues := overrides.Apply(instance, graph.Cluster{}, which)
+		if err := issues.Err(); err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range fields {
+			if !slices.Contains(which, field.Override) || cmp.Equal(field.Before, field.Value) {
+				t.Errorf("%v: no field that an override changed", field)
+			}
+		}
+		return spec["any"].(map[string]any)
+	}
+	want := mergePatch(values[0], values[1])
+	if diff := cmp.Diff(want, apply(0)); diff != "" {
+		t.Errorf("one (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, apply(0, 0)); diff != "" {
+		t.Errorf("one, twice (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(mergePatch(want, values[2]), apply(0, 1)); diff != "" {
+		t.Errorf("two (-want +got):\n%s", diff)
+	}
+	return true
 }
 
 // mergePatch is the pseudocode of RFC 7386, section 2.

@@ -144,7 +144,7 @@ func (t *taint) of(x *expr.Expr, at string, status []string) []SecretUse {
 }
 
 func (t *taint) tainted(a expr.Access) bool {
-	if t.iterators[a.Root] {
+	if a.Iterator && t.iterators[a.Root] {
 		return true
 	}
 	d, found := t.c.byID[a.Root]

@@ -13,6 +13,8 @@ import (
 type Access struct {
 	Root  string
 	Steps []Step
+	// Iterator is true when Root is one of a forEach, whatever else has its name.
+	Iterator bool
 	// Element is true when the variable is a list, and Steps are those from each of
 	// its elements, as a macro makes them.
 	Element bool
@@ -130,7 +132,7 @@ func (w *accessWalker) add(root string, steps []Step, guard int) {
 		w.out = append(w.out, Access{Root: outer[len(outer)-1], Steps: steps, Guard: guard, Element: true})
 		return
 	}
-	w.out = append(w.out, Access{Root: root, Steps: steps, Guard: guard})
+	w.out = append(w.out, Access{Root: root, Steps: steps, Guard: guard, Iterator: w.env.vars[root].iterator})
 }
 
 // list tells whether an expression is a list of the environment, and nothing of

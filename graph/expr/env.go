@@ -5,6 +5,7 @@ package expr
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -24,6 +25,8 @@ type Variable struct {
 	Decl *schema.Decl
 	// List is true when the value is a list of Decl: a collection.
 	List bool
+	// iterator is true for those of WithIterators.
+	iterator bool
 }
 
 // Type of the variable.
@@ -65,22 +68,26 @@ func NewEnv(vars ...Variable) (*Env, error) {
 	}
 	byName := make(map[string]Variable, len(vars))
 	roots := make([]*schema.Decl, 0, len(vars))
-	options := make([]cel.EnvOption, 0, len(vars)+1)
 	for _, v := range vars {
 		if _, twice := byName[v.Name]; twice {
 			continue
 		}
 		byName[v.Name] = v
 		roots = append(roots, v.Decl)
+	}
+	return declare(base, schema.NewProvider(base.CELTypeProvider(), roots...), byName)
+}
+
+func declare(base *cel.Env, provider *schema.Provider, vars map[string]Variable) (*Env, error) {
+	options := make([]cel.EnvOption, 0, len(vars)+1)
+	for _, v := range vars {
 		options = append(options, cel.Variable(v.Name, v.Type()))
 	}
-	provider := schema.NewProvider(base.CELTypeProvider(), roots...)
-	options = append(options, cel.CustomTypeProvider(provider))
-	env, err := base.Extend(options...)
+	env, err := base.Extend(append(options, cel.CustomTypeProvider(provider))...)
 	if err != nil {
 		return nil, fmt.Errorf("declaring the variables of the graph: %w", err)
 	}
-	return &Env{cel: env, provider: provider, vars: byName}, nil
+	return &Env{cel: env, provider: provider, vars: vars}, nil
 }
 
 // Iterator is a variable whose type came out of another expression.
@@ -89,20 +96,33 @@ type Iterator struct {
 	Type *cel.Type
 }
 
-// WithIterators returns the environment with further variables.
+// WithIterators returns the environment with further variables, in the place of
+// those that have their names.
 func (e *Env) WithIterators(iterators ...Iterator) (*Env, error) {
-	options := make([]cel.EnvOption, 0, len(iterators))
 	vars := make(map[string]Variable, len(e.vars)+len(iterators))
 	for name, v := range e.vars {
-		vars[name] = v
+		if !slices.ContainsFunc(iterators, func(it Iterator) bool { return it.Name == name }) {
+			vars[name] = v
+		}
 	}
+	if len(vars) < len(e.vars) {
+		// CEL has no way to take a variable out of an environment.
+		base, err := baseEnv()
+		if err != nil {
+			return nil, err
+		}
+		if e, err = declare(base, e.provider, vars); err != nil {
+			return nil, err
+		}
+	}
+	options := make([]cel.EnvOption, 0, len(iterators))
 	for _, it := range iterators {
 		options = append(options, cel.Variable(it.Name, it.Type))
 		d, found := e.provider.Struct(it.Type.TypeName())
 		if !found {
 			d = schema.Anything()
 		}
-		vars[it.Name] = Variable{Name: it.Name, Decl: d}
+		vars[it.Name] = Variable{Name: it.Name, Decl: d, iterator: true}
 	}
 	env, err := e.cel.Extend(options...)
 	if err != nil {

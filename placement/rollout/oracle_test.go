@@ -108,7 +108,7 @@ func (o *oracle) samples(in Input, step Step) {
 		}
 		forward := target.Revision == instance.Wanted && instance.Good != instance.Wanted && instance.Pinned == ""
 		soaked := in.Strategy.Kind == All || in.Now.Sub(latest(o.open[k].since, c.Since)) >= in.Strategy.MinSuccessTime
-		if slices.Contains(step.Passed, k) && forward && !(all && soaked) {
+		if slices.Contains(step.Passed, k) && forward && (!all || !soaked) {
 			o.w.t.Fatalf("%s: %v passes, and has not soaked, open since %s: %+v", in.Now, k, o.open[k].since, target)
 		}
 	}
