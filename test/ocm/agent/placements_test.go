@@ -1,6 +1,6 @@
-// Package agent runs OCM's own scheduler and its rollout helper on the cases of
-// Kronvoy's: where OCM implements what a case is about, the answer is the same, or
-// the case says why not.
+// Package agent runs OCM's own scheduler on the cases of Kronvoy's: where OCM
+// implements what a case is about, the answer is the same, or the case says why
+// not.
 package agent
 
 import (

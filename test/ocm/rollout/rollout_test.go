@@ -1,10 +1,15 @@
-package agent
+// Package rollout runs OCM's own rollout helper on the cases of Kronvoy's: where
+// OCM implements what a case is about, the answer is the same, or the case says why
+// not. It is a module of its own for the helper is of another release than the
+// newest of OCM's agent that there is.
+package rollout
 
 import (
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -32,6 +37,8 @@ type rolloutCase struct {
 	Moves []string `json:"moves"`
 	OCM   []string `json:"ocm"`
 }
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 var ocmStates = map[string]rollout.RolloutStatus{
 	"Succeeded": rollout.Succeeded, "Progressing": rollout.Progressing, "Failed": rollout.Failed, "TimeOut": rollout.TimeOut,
