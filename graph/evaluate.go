@@ -44,6 +44,7 @@ func (g *Graph) Evaluate(b Bindings) (Evaluation, Issues) {
 		e.conditions(&out)
 	}
 	e.issues.sort()
+	out.Cost = expr.BudgetCost - e.budget.Cost
 	return out, e.issues
 }
 

@@ -229,4 +229,6 @@ type Evaluation struct {
 	ConditionWaits []Wait
 	// Ready is true when every node is Ready or Excluded.
 	Ready bool
+	// Cost of all expressions, in CEL's cost units.
+	Cost uint64
 }

@@ -34,6 +34,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
 
@@ -51,6 +52,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/instance"
 	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/metrics"
 	"github.com/kronvoy/kronvoy/hub/override"
 	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/registration"
@@ -72,6 +74,13 @@ type Options struct {
 	LeaderElection bool
 	// HealthAddress and MetricsAddress are listened on; "0" turns them off.
 	HealthAddress, MetricsAddress string
+	// MetricsInstances is how many instances get a metric of their own.
+	MetricsInstances int
+	// Registry takes the metrics; controller-runtime's when nil, which
+	// MetricsAddress serves.
+	Registry ctrlmetrics.RegistererGatherer
+	// Version of the hub, for metrics.
+	Version string
 	// LocalCluster registers the hub's own cluster as a spoke; whoever sets it
 	// runs the agent beside the hub (Add).
 	LocalCluster bool
@@ -125,6 +134,9 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 	if opts.Clock == nil {
 		opts.Clock = clock.RealClock{}
 	}
+	if opts.Registry == nil {
+		opts.Registry = ctrlmetrics.Registry
+	}
 	keeper := &admission.Keeper{Namespace: opts.Namespace, Clock: opts.Clock}
 	mgr, err := newManager(opts, keeper)
 	if err != nil {
@@ -138,8 +150,9 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a discovery client: %w", err)
 	}
-	resolver := schema.Chain(schemas.NewHub(discoveryClient, local.GetRESTMapper(), opts.Clock), builtin.Resolver())
-	store := definition.NewStore(local.GetAPIReader(), opts.Namespace, resolver)
+	counts := metrics.New(opts.Registry)
+	served := schemas.NewHub(discoveryClient, local.GetRESTMapper(), opts.Clock).Measured(counts)
+	store := definition.NewStore(local.GetAPIReader(), opts.Namespace, schema.Chain(served, builtin.Resolver())).Measured(counts, opts.Clock)
 	watched := kinds.New(local.GetCache())
 
 	// The order is that of the path of the data.
@@ -152,21 +165,21 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		}).SetupWithManager(local),
 		(&instance.Reconciler{
 			Client: c, Reader: reader, Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
-			Events: local.GetEventRecorder("kronvoy"), Placer: placer,
+			Events: local.GetEventRecorder("kronvoy"), Placer: placer, Metrics: counts,
 		}).SetupWithManager(local, watched),
 		(&rollout.Reconciler{
 			Client: c, Reader: reader, Namespace: opts.Namespace, Placer: placer, Store: store, Clock: opts.Clock, GracePeriod: opts.RemovalGracePeriod,
 		}).SetupWithManager(local, watched),
 		(&rollout.Mover{
 			Gatherer: rollout.Gatherer{Cached: c, Namespaces: local.GetCache(), Namespace: opts.Namespace, Placer: placer, Store: store, Clock: opts.Clock},
-			Client:   c, Reader: reader, Events: local.GetEventRecorder("kronvoy-rollout"),
+			Client:   c, Reader: reader, Events: local.GetEventRecorder("kronvoy-rollout"), Metrics: counts,
 		}).SetupWithManager(local, watched),
 		(&target.Reconciler{
 			Gatherer: target.Gatherer{
 				Cached: c, Reader: reader, Namespaces: local.GetCache(), Store: store, Namespace: opts.Namespace,
 				AllowedNamespaces: opts.AllowedNamespaces, DefaultServiceAccount: opts.DefaultServiceAccount, AgentIdentity: opts.AgentIdentity,
 			},
-			Client: c, Clock: opts.Clock,
+			Client: c, Clock: opts.Clock, Metrics: counts,
 		}).SetupWithManager(mgr, watched),
 		(&distribution.Reconciler{Client: c, Store: store, Clock: opts.Clock, Placer: placer}).SetupWithManager(local, watched),
 		(&target.Orphans{Client: c, Reader: reader, Clock: opts.Clock}).SetupWithManager(local, watched),
@@ -191,7 +204,10 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 			return registration.RegisterLocal(ctx, c)
 		})))
 	}
-	errs = multierror.Append(errs, addDashboard(opts, local, store))
+	errs = multierror.Append(errs, addDashboard(opts, local, store), local.Add(&metrics.State{
+		Caches: local.GetCache(), Kinds: watched.Each, Sizes: metrics.Sizes{Graphs: store.Graphs, Schemas: served.Size},
+		Registry: opts.Registry, Clock: opts.Clock, Version: opts.Version, Instances: opts.MetricsInstances,
+	}))
 	keeper.Client, keeper.Reader = c, reader
 	errs = multierror.Append(errs, opts.Webhook.Setup(local, admission.NewValidator(store, reader), keeper))
 	if err := errs.ErrorOrNil(); err != nil {

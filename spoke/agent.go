@@ -25,6 +25,7 @@ import (
 	"github.com/kronvoy/kronvoy/spoke/feedback"
 	"github.com/kronvoy/kronvoy/spoke/keep"
 	"github.com/kronvoy/kronvoy/spoke/live"
+	"github.com/kronvoy/kronvoy/spoke/metrics"
 	"github.com/kronvoy/kronvoy/spoke/report"
 )
 
@@ -83,12 +84,13 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 	if err != nil {
 		return fmt.Errorf("making a client of the cluster: %w", err)
 	}
-	queue := newTriggers()
+	queue := newTriggers(o.Clock)
+	counts := metrics.New(o.Registry)
 	mapper := newPatientMapper(local.GetRESTMapper(), o.Clock)
 	evaluator := feedback.NewEvaluator()
 	r := &reconciler{
 		hub: theHub, plans: newPlans(mapper, o.Namespace), observer: report.NewObserver(evaluator), met: newFirsts(), restored: newFirsts(),
-		grace: o.EvictionGracePeriod, log: o.Logger,
+		grace: o.EvictionGracePeriod, log: o.Logger, clock: o.Clock, metrics: counts, noticed: queue.noticed,
 	}
 	watches := live.New(objects, o.Logger.WithName("live"), func(event live.Event) {
 		for _, work := range r.applier.Works(event) {
@@ -101,7 +103,9 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 		Elsewhere: r.elsewhere,
 	})
 	r.keeper = keep.New(local.GetClient(), local.GetAPIReader(), o.Namespace, o.HubHash, o.FlushDelay, o.Clock, o.Logger.WithName("keep"))
-	r.writer = report.NewWriter(theHub, o.ClusterName, o.Clock, o.Logger.WithName("report"))
+	r.writer = report.NewWriter(theHub, o.ClusterName, o.Clock, o.Logger.WithName("report")).Measured(counts)
+	source := &metrics.Source{Watches: watches.Size, Works: r.applier.Size, Hub: func() string { return o.Board.Notice(hubTopic).Reason }}
+	state := metrics.NewState(o.Registry)
 	if err := watch(mgr, r, queue, theHub, controller.TypedOptions[mcreconcile.Request]{
 		MaxConcurrentReconciles: o.Workers,
 		SkipNameValidation:      ptr.To(true), // several agents may share a process
@@ -120,6 +124,10 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 	}
 	for _, runnable := range []manager.Runnable{
 		manager.RunnableFunc(watches.Start), manager.RunnableFunc(r.writer.Start), manager.RunnableFunc(speaker.Start), manager.RunnableFunc(gone.Start),
+		manager.RunnableFunc(func(ctx context.Context) error {
+			state.Serve(ctx, source)
+			return nil
+		}),
 	} {
 		if err := local.Add(runnable); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/kronvoy/kronvoy/spoke/notice"
 )
@@ -31,6 +32,9 @@ type Options struct {
 	Namespace string
 	// MetricsBindAddress is off when empty or "0".
 	MetricsBindAddress string
+	// Registry takes the metrics; controller-runtime's when nil, which
+	// MetricsBindAddress serves.
+	Registry ctrlmetrics.RegistererGatherer
 	// Board shows people how the agent gets on; it only logs by default.
 	Board *notice.Board
 	// LeaseDuration is how often the heartbeat is written; 60 s by default,
@@ -81,6 +85,9 @@ func (o *Options) complete() error {
 	setDefault(&o.Workers, 4)
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
+	}
+	if o.Registry == nil {
+		o.Registry = ctrlmetrics.Registry
 	}
 	if o.Board == nil {
 		o.Board = &notice.Board{Log: o.Logger}

@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -18,6 +19,7 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/spoke/apply"
 	"github.com/kronvoy/kronvoy/spoke/keep"
+	"github.com/kronvoy/kronvoy/spoke/metrics"
 	"github.com/kronvoy/kronvoy/spoke/report"
 )
 
@@ -40,6 +42,10 @@ type reconciler struct {
 	keeper   *keep.Keeper
 	grace    time.Duration
 	log      logr.Logger
+	clock    clock.PassiveClock
+	metrics  *metrics.Metrics
+	// noticed takes when a change of a work's objects was seen.
+	noticed func(work string) time.Time
 	// met are the works of which an earlier process's word was taken over,
 	// restored those that are kept without the hub.
 	met, restored *firsts
@@ -48,6 +54,7 @@ type reconciler struct {
 // Reconcile handles one work by name: the hub's word decides what it is.
 func (r *reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (reconcile.Result, error) {
 	name := req.Name
+	noticed := r.noticed(name)
 	work, known, err := r.hub.work(ctx, name)
 	switch {
 	case err != nil:
@@ -62,7 +69,7 @@ func (r *reconciler) Reconcile(ctx context.Context, req mcreconcile.Request) (re
 	if err := r.ensureFinalizer(ctx, work); err != nil {
 		return reconcile.Result{}, err
 	}
-	return r.apply(ctx, work)
+	return r.apply(ctx, work, noticed)
 }
 
 // enforce keeps a work as last told while the hub cannot be reached; the hub,
@@ -93,7 +100,7 @@ func (r *reconciler) enforce(ctx context.Context, name string) (reconcile.Result
 }
 
 // apply runs one work and passes on what there is to tell.
-func (r *reconciler) apply(ctx context.Context, work *workv1.ManifestWork) (reconcile.Result, error) {
+func (r *reconciler) apply(ctx context.Context, work *workv1.ManifestWork, noticed time.Time) (reconcile.Result, error) {
 	planned := r.plans.current(work)
 	if err := r.remember(ctx, work, planned); err != nil {
 		return reconcile.Result{}, err
@@ -109,11 +116,15 @@ func (r *reconciler) apply(ctx context.Context, work *workv1.ManifestWork) (reco
 	if err := r.keeper.Outdate(ctx, work.Name, work.Generation, planned.Keys); err != nil {
 		return reconcile.Result{}, err
 	}
+	began := r.clock.Now()
 	changes, err := r.applier.Apply(ctx, planned)
 	if err != nil {
+		r.metrics.Applied(r.clock.Since(began), true, false)
 		return reconcile.Result{}, err
 	}
+	r.measure(changes, began, noticed)
 	obs := r.observer.Observe(changes)
+	obs.Noticed = noticed
 	if !changes.Hold {
 		r.writer.Report(obs)
 	}
@@ -126,6 +137,19 @@ func (r *reconciler) apply(ctx context.Context, work *workv1.ManifestWork) (reco
 		flush = minFlush // the hub has not heard everything yet
 	}
 	return reconcile.Result{RequeueAfter: soonest(changes.RetryAfter, soonest(flush, keep))}, nil
+}
+
+// measure counts a run over a work.
+func (r *reconciler) measure(changes *apply.ChangeSet, began, noticed time.Time) {
+	failed := false
+	for _, outcome := range changes.Outcomes {
+		r.metrics.Object(string(outcome.Action))
+		failed = failed || outcome.Action == apply.ActionFailed
+		if outcome.Action == apply.ActionCorrected && !noticed.IsZero() {
+			r.metrics.Corrected(r.clock.Since(noticed))
+		}
+	}
+	r.metrics.Applied(r.clock.Since(began), failed, changes.Hold)
 }
 
 // keep saves what is to survive a restart, some time after it changed. It says

@@ -3,9 +3,11 @@ package spoke
 import (
 	"context"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
@@ -34,13 +36,31 @@ type triggers struct {
 	mu    sync.Mutex
 	queue workqueue.TypedRateLimitingInterface[mcreconcile.Request]
 	early []string
+	clock clock.PassiveClock
+	// since is when the first change was seen that a run did not begin after.
+	since map[string]time.Time
 }
 
-func newTriggers() *triggers { return &triggers{} }
+func newTriggers(c clock.PassiveClock) *triggers {
+	return &triggers{clock: c, since: map[string]time.Time{}}
+}
+
+// noticed takes when the first change of a work's objects was seen since it was
+// asked last; zero when none was.
+func (t *triggers) noticed(work string) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	since := t.since[work]
+	delete(t.since, work)
+	return since
+}
 
 func (t *triggers) add(work string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.since[work].IsZero() {
+		t.since[work] = t.clock.Now()
+	}
 	if t.queue == nil {
 		t.early = append(t.early, work)
 		return

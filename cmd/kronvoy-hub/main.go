@@ -26,7 +26,7 @@ func main() {
 }
 
 func newCommand() *cobra.Command {
-	var opts hub.Options
+	opts := hub.Options{Version: version}
 	var kubeconfig, defaultPlacement, serviceAccount, agentIdentity string
 	var debug bool
 	var qps float32
@@ -74,6 +74,7 @@ func newCommand() *cobra.Command {
 	flags.BoolVar(&opts.LeaderElection, "leader-elect", true, "let one of several hub processes be the active one")
 	flags.StringVar(&opts.HealthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 turns them off")
 	flags.StringVar(&opts.MetricsAddress, "metrics-bind-address", "0", "address of /metrics; 0 turns it off")
+	flags.IntVar(&opts.MetricsInstances, "metrics-instances", 0, "how many instances get a metric of their own, those first that are not ready on the most clusters; their names become labels")
 	flags.BoolVar(&opts.LocalCluster, "local-cluster", false, "make the hub's own cluster a spoke too, as ManagedCluster local-cluster, with the agent in this process")
 	flags.StringVar(&defaultPlacement, "default-placement", string(rollout.DefaultAuto), "where instances run that name no Placement: local, none, or auto, which is local while the hub's own cluster is the only one")
 	flags.StringVar(&serviceAccount, "default-service-account", "", "service account, as [namespace/]name, that agents act as where neither a Distribution nor the namespace names one; without a namespace it is in the instance's")

@@ -19,6 +19,7 @@ import (
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/graph/schema"
 	"github.com/kronvoy/kronvoy/hub/convert"
+	"github.com/kronvoy/kronvoy/hub/metrics"
 	"github.com/kronvoy/kronvoy/hub/revision"
 )
 
@@ -37,6 +38,9 @@ type Store struct {
 	reader    client.Reader
 	namespace string
 	resolver  schema.Resolver
+	// clock and metrics measure compilations.
+	clock   Clock
+	metrics *metrics.Metrics
 
 	// compiles keeps many Targets from compiling one revision at once.
 	compiles singleflight.Group
@@ -59,13 +63,32 @@ func NewStore(reader client.Reader, namespace string, resolver schema.Resolver) 
 	}
 }
 
+// Measured makes s count its compilations, and returns s.
+func (s *Store) Measured(m *metrics.Metrics, c Clock) *Store {
+	s.metrics, s.clock = m, c
+	return s
+}
+
 // Compile compiles a definition as the hub serves it. Nothing is kept.
 func (s *Store) Compile(rgd *krov1alpha1.ResourceGraphDefinition) (*graph.Graph, graph.Issues) {
 	source, err := convert.Source(rgd)
 	if err != nil {
 		return nil, graph.Issues{{Path: "spec", Offset: -1, Reason: "Unreadable", Message: err.Error()}}
 	}
-	return graph.Compile(source, s.resolver)
+	if s.metrics == nil {
+		return graph.Compile(source, s.resolver)
+	}
+	began := s.clock.Now()
+	g, issues := graph.Compile(source, s.resolver)
+	s.metrics.Compiled(g != nil, s.clock.Now().Sub(began))
+	return g, issues
+}
+
+// Graphs is how many compiled graphs are held.
+func (s *Store) Graphs() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.graphs)
 }
 
 // UnusableError says that a definition revision gives no graph, and that asking

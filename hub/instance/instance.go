@@ -26,6 +26,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/metrics"
 	"github.com/kronvoy/kronvoy/hub/override"
 	"github.com/kronvoy/kronvoy/hub/pace"
 	"github.com/kronvoy/kronvoy/hub/policy"
@@ -43,6 +44,8 @@ type Reconciler struct {
 	Clock     clock.Clock
 	Events    events.EventRecorder
 	Placer    rollout.Placer
+	// Metrics count what is done; nil counts nothing.
+	Metrics *metrics.Metrics
 
 	pace      pace.Pace[kinds.Request]
 	numbers   numbers

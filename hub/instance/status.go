@@ -15,6 +15,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/metrics"
 	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/status"
@@ -26,6 +27,7 @@ var RegionLabels = []string{"region", "topology.kubernetes.io/region"}
 // writeStatus sums up and writes what changed, in one patch, at a bounded pace.
 func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scope) (reconcile.Result, error) {
 	if r.written.Behind(req, s.instance) {
+		r.Metrics.Held(metrics.Instance, metrics.Cache)
 		return index.Later(), nil
 	}
 	if !s.served {
@@ -97,6 +99,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 		tell = r.pace.Progress
 	}
 	if wait := tell(req, r.Clock.Now()); wait > 0 {
+		r.Metrics.Held(metrics.Instance, metrics.Pace)
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	r.announce(s, previous, summary, in.FleetField)

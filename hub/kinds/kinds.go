@@ -101,3 +101,13 @@ func (k *Kinds) Remove(ctx context.Context, gvk schema.GroupVersionKind) error {
 	}
 	return nil
 }
+
+// Each calls a function with every kind that is watched; none of them ends before
+// it returns.
+func (k *Kinds) Each(do func(schema.GroupVersionKind)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for gvk := range k.started {
+		do(gvk)
+	}
+}

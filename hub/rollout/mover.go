@@ -19,6 +19,7 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/convert"
 	"github.com/kronvoy/kronvoy/hub/index"
+	"github.com/kronvoy/kronvoy/hub/metrics"
 	"github.com/kronvoy/kronvoy/hub/pace"
 	"github.com/kronvoy/kronvoy/hub/work"
 	"github.com/kronvoy/kronvoy/placement/rollout"
@@ -39,6 +40,8 @@ type Mover struct {
 	// Reader bypasses the cache where a Target is missing from it that was made.
 	Reader client.Reader
 	Events events.EventRecorder
+	// Metrics count what is done; nil counts nothing.
+	Metrics *metrics.Metrics
 
 	expected expected
 	written  index.Written[Unit]
@@ -47,7 +50,11 @@ type Mover struct {
 
 // Reconcile gathers, plans and writes.
 func (m *Mover) Reconcile(ctx context.Context, u Unit) (reconcile.Result, error) {
-	if behind, err := m.expected.behind(ctx, u, m.Client, m.Reader); err != nil || behind {
+	behind, err := m.expected.behind(ctx, u, m.Client, m.Reader)
+	if behind {
+		m.Metrics.Held(metrics.Rollout, metrics.Cache)
+	}
+	if err != nil || behind {
 		return index.Later(), err
 	}
 	s, wait, err := m.gather(ctx, u)
@@ -201,6 +208,7 @@ func (m *Mover) tell(ctx context.Context, s *scope, status kronvoyv1alpha1.Rollo
 		pacing = m.pace.News
 	}
 	if wait := pacing(s.unit, s.now); wait > 0 {
+		m.Metrics.Held(metrics.Rollout, metrics.Pace)
 		return wait, nil
 	}
 	return 0, m.store(ctx, s, status)
@@ -249,6 +257,7 @@ func (m *Mover) write(ctx context.Context, s *scope, changes []change) error {
 			errs = multierror.Append(errs, fmt.Errorf("changing what cluster %s should have of %s: %w", c.to.Namespace, work.IdentityOf(c.to.Spec.Instance), err))
 			continue
 		}
+		m.Metrics.Moved(work.IdentityOf(c.to.Spec.Instance).GroupKind(), c.from == nil)
 		m.expected.note(s.unit, c.to)
 	}
 	return errs.ErrorOrNil()

@@ -22,6 +22,7 @@ import (
 
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/graph/schema"
+	"github.com/kronvoy/kronvoy/hub/metrics"
 )
 
 // indexTTL is how long the index of all schemas counts as fresh. Schemas
@@ -39,6 +40,7 @@ type Hub struct {
 	clock     clock.PassiveClock
 	// anonymous is true when definitions are not looked for.
 	anonymous bool
+	metrics   *metrics.Metrics
 
 	mu      sync.Mutex
 	index   map[string]openapi.GroupVersion
@@ -65,19 +67,54 @@ func (h *Hub) WithoutDefinitions() *Hub {
 	return h
 }
 
+// Measured makes h count what is looked for, and returns h.
+func (h *Hub) Measured(m *metrics.Metrics) *Hub {
+	h.metrics = m
+	return h
+}
+
+// Size is how many schemas are held.
+func (h *Hub) Size() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.types)
+}
+
 // Resolve implements schema.Resolver.
 func (h *Hub) Resolve(gvk runtimeschema.GroupVersionKind) (*schema.Type, error) {
+	t, known, err := h.resolve(gvk)
+	h.metrics.LookedUp(known, err)
+	return t, err
+}
+
+func (h *Hub) resolve(gvk runtimeschema.GroupVersionKind) (t *schema.Type, known bool, err error) {
 	url, err := h.urlOf(gvk.GroupVersion())
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	k := key{gvk, url}
 	h.mu.Lock()
-	known := h.types[k]
+	t = h.types[k]
 	h.mu.Unlock()
-	if known != nil {
-		return known, nil
+	if t != nil {
+		return t, true, nil
 	}
+	if t, err = h.fetch(gvk); err != nil {
+		return nil, false, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for old := range h.types {
+		if old.gvk == gvk {
+			delete(h.types, old)
+		}
+	}
+	h.types[k] = t
+	return t, false, nil
+}
+
+// fetch reads the schema of a kind from the API server.
+func (h *Hub) fetch(gvk runtimeschema.GroupVersionKind) (*schema.Type, error) {
 	mapping, err := h.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 	if apimeta.IsNoMatchError(err) {
 		return nil, fmt.Errorf("%s: %w", gvk, schema.ErrNotFound)
@@ -96,21 +133,12 @@ func (h *Hub) Resolve(gvk runtimeschema.GroupVersionKind) (*schema.Type, error) 
 	if err != nil {
 		return nil, err
 	}
-	t := &schema.Type{
+	return &schema.Type{
 		Schema:     found,
 		Resource:   mapping.Resource.Resource,
 		Namespaced: mapping.Scope.Name() == apimeta.RESTScopeNameNamespace,
 		Definition: definition,
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for old := range h.types {
-		if old.gvk == gvk {
-			delete(h.types, old)
-		}
-	}
-	h.types[k] = t
-	return t, nil
+	}, nil
 }
 
 // partialMetadata asks an API server for nothing but the metadata of an object.

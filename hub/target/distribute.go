@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/metrics"
 	"github.com/kronvoy/kronvoy/hub/work"
 )
 
@@ -38,7 +39,9 @@ func (r *Reconciler) distribute(ctx context.Context, s *scope) error {
 	for _, name := range s.plan.Works.Delete {
 		w := live[name]
 		preconditions := client.Preconditions{UID: &w.UID, ResourceVersion: &w.ResourceVersion}
-		if err := r.Client.Delete(ctx, w, preconditions); client.IgnoreNotFound(err) != nil {
+		err := client.IgnoreNotFound(r.Client.Delete(ctx, w, preconditions))
+		r.Metrics.WorkWritten(metrics.Delete, err)
+		if err != nil {
 			errs = multierror.Append(errs, fmt.Errorf("deleting work %s/%s: %w", w.Namespace, name, err))
 			continue
 		}
@@ -65,6 +68,7 @@ func (r *Reconciler) writeAll(ctx context.Context, s *scope, works []*workv1.Man
 func (r *Reconciler) write(ctx context.Context, w, live *workv1.ManifestWork) error {
 	if live == nil {
 		err := r.Client.Create(ctx, w, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+		r.Metrics.WorkWritten(metrics.Create, err)
 		if apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("the cache does not show it yet: %w", err)
 		}
@@ -88,7 +92,9 @@ func (r *Reconciler) write(ctx context.Context, w, live *workv1.ManifestWork) er
 		}
 	}
 	// The version that was decided on must be the one that is replaced.
-	return r.Client.Update(ctx, updated, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+	err := r.Client.Update(ctx, updated, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+	r.Metrics.WorkWritten(metrics.Update, err)
+	return err
 }
 
 // ensureReport creates the object that the agent answers in beyond the work's

@@ -19,6 +19,7 @@ import (
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/index"
+	"github.com/kronvoy/kronvoy/hub/metrics"
 )
 
 const (
@@ -33,15 +34,18 @@ const (
 // bounded pace.
 func (r *Reconciler) writeStatus(ctx context.Context, req mcreconcile.Request, s *scope) (reconcile.Result, error) {
 	if r.written.Behind(req, s.target) {
+		r.Metrics.Held(metrics.Target, metrics.Cache)
 		return index.Later(), nil
 	}
 	now := r.Clock.Now()
 	before := s.target.DeepCopy()
 	s.target.Status = decideStatus(s, metav1.NewTime(now))
 	if equality.Semantic.DeepEqual(before.Status, s.target.Status) {
+		r.answers.settle(req)
 		return reconcile.Result{}, nil
 	}
 	if wait := r.pacing(s.target.Status.State)(req, now); wait > 0 {
+		r.Metrics.Held(metrics.Target, metrics.Pace)
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
@@ -51,6 +55,10 @@ func (r *Reconciler) writeStatus(ctx context.Context, req mcreconcile.Request, s
 	}
 	if err == nil {
 		r.written.Note(req, s.target)
+		if seen, answered := r.answers.settle(req); answered {
+			r.Metrics.Told(r.Clock.Now().Sub(seen))
+		}
+		r.Metrics.Corrected(s.in.Identity.GroupKind(), before.Status.Drift.Corrections, s.target.Status.Drift.Corrections)
 	}
 	return reconcile.Result{}, nil
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,6 +20,7 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
+	"github.com/kronvoy/kronvoy/hub/metrics"
 	"github.com/kronvoy/kronvoy/hub/pace"
 	"github.com/kronvoy/kronvoy/hub/plan"
 	"github.com/kronvoy/kronvoy/hub/work"
@@ -31,7 +31,10 @@ type Reconciler struct {
 	Gatherer
 	Client client.Client
 	Clock  clock.Clock
+	// Metrics count what is done; nil counts nothing.
+	Metrics *metrics.Metrics
 
+	answers answers
 	hashes  hashes
 	written index.Written[mcreconcile.Request]
 	pace    pace.Pace[mcreconcile.Request]
@@ -72,7 +75,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	s := r.scope(target)
-	if r.Store.Yielded(schema.GroupKind{Group: s.in.Identity.Group, Kind: s.in.Identity.Kind}) {
+	if r.Store.Yielded(s.in.Identity.GroupKind()) {
 		return reconcile.Result{RequeueAfter: definition.YieldedRecheck}, nil
 	}
 	var err error
@@ -86,6 +89,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 	if err != nil || wait {
 		return reconcile.Result{}, err
 	}
+	began := r.Clock.Now()
 	if s.plan.Blocked == "" {
 		s.plan = plan.Evaluate(s.in)
 	}
@@ -99,6 +103,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 	if s.plan.Blocked == "" || s.in.Suspended {
 		s.plan.Build(s.in)
 	}
+	r.measure(s, r.Clock.Now().Sub(began))
 	if s.plan.Blocked == "" || s.in.Suspended {
 		if err := r.ship(ctx, s); err != nil {
 			return reconcile.Result{}, err
@@ -213,4 +218,5 @@ func (r *Reconciler) letGo(ctx context.Context, s *scope) error {
 func (r *Reconciler) forget(req mcreconcile.Request) {
 	r.written.Forget(req)
 	r.pace.Forget(req)
+	r.answers.settle(req)
 }

@@ -67,12 +67,8 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, k *kinds.Kinds) err
 		source.TypedKind(cache, &kronvoyv1alpha1.Target{}, handler.TypedEnqueueRequestsFromMapFunc(
 			func(_ context.Context, t *kronvoyv1alpha1.Target) []mcreconcile.Request { return requests(t) }),
 			predicate.Or(decided(), rollout.Pins())),
-		source.TypedKind(cache, &workv1.ManifestWork{}, handler.TypedEnqueueRequestsFromMapFunc(
-			func(ctx context.Context, w *workv1.ManifestWork) []mcreconcile.Request { return r.ofWork(ctx, w) })),
-		source.TypedKind(cache, &kronvoyv1alpha1.WorkReport{}, handler.TypedEnqueueRequestsFromMapFunc(
-			func(ctx context.Context, report *kronvoyv1alpha1.WorkReport) []mcreconcile.Request {
-				return r.ofWork(ctx, report)
-			})),
+		source.TypedKind(cache, &workv1.ManifestWork{}, fromAgents[*workv1.ManifestWork](r)),
+		source.TypedKind(cache, &kronvoyv1alpha1.WorkReport{}, fromAgents[*kronvoyv1alpha1.WorkReport](r)),
 		// What a revision holds never changes; what is noted on it does.
 		source.TypedKind(cache, &appsv1.ControllerRevision{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofRevision),
 			index.Changed(func(r *appsv1.ControllerRevision) any { return r.UID })),

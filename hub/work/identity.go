@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
@@ -45,6 +46,9 @@ func (i Identity) Reference() kronvoyv1alpha1.InstanceReference {
 	}
 	return kronvoyv1alpha1.InstanceReference{APIVersion: apiVersion, Kind: i.Kind, Namespace: i.Namespace, Name: i.Name}
 }
+
+// GroupKind is the instance's kind.
+func (i Identity) GroupKind() schema.GroupKind { return schema.GroupKind{Group: i.Group, Kind: i.Kind} }
 
 // String names the instance for people: Kind.group/namespace/name.
 func (i Identity) String() string {

@@ -188,6 +188,13 @@ func (a *Applier) InventoryGone(work string, uid types.UID) {
 	}
 }
 
+// Size is how many works are remembered.
+func (a *Applier) Size() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.works)
+}
+
 // state gives what is remembered of a work.
 func (a *Applier) state(work string) *workState {
 	a.mu.Lock()

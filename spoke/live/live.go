@@ -141,6 +141,16 @@ func (c *Cache) Use(user string, watches []Watch) {
 	c.uses[user] = wanted
 }
 
+// Size is how many watches there are, and how many objects they show.
+func (c *Cache) Size() (watches, objects int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range c.watches {
+		objects += len(w.informer.GetStore().ListKeys())
+	}
+	return len(c.watches), objects
+}
+
 // dropFresh forgets answers that no watch will ever outdate.
 func (c *Cache) dropFresh(gone Watch) {
 	for key := range c.fresh {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -59,6 +60,9 @@ type Observation struct {
 	// is written. Done is set when nothing of it is left.
 	Deleting bool
 	Done     bool
+	// Noticed is when the first change was seen that this tells of; zero where none
+	// was.
+	Noticed time.Time
 }
 
 // Observer makes observations of ChangeSets.

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/spoke/metrics"
 )
 
 const (
@@ -54,6 +55,7 @@ type Writer struct {
 	namespace string
 	clock     clock.Clock
 	log       logr.Logger
+	metrics   *metrics.Metrics
 	queue     workqueue.TypedRateLimitingInterface[string]
 
 	mu      sync.Mutex
@@ -83,9 +85,18 @@ func NewWriter(hub Hub, namespace string, clk clock.Clock, log logr.Logger) *Wri
 	}
 }
 
+// Measured makes w count its writes, and returns w.
+func (w *Writer) Measured(m *metrics.Metrics) *Writer {
+	w.metrics = m
+	return w
+}
+
 // Report queues an observation, in place of an older one of the same work.
 func (w *Writer) Report(obs *Observation) {
 	w.mu.Lock()
+	if older := w.pending[obs.Work]; older != nil && !older.Noticed.IsZero() {
+		obs.Noticed = older.Noticed
+	}
 	w.pending[obs.Work] = obs
 	w.mu.Unlock()
 	w.queue.Add(obs.Work)
@@ -141,12 +152,15 @@ func (w *Writer) next(ctx context.Context) bool {
 		return true
 	}
 	bounded, cancel := context.WithTimeout(ctx, writeTimeout)
-	err := w.write(bounded, obs)
+	wrote, err := w.write(bounded, obs)
 	cancel()
 	if err != nil && ctx.Err() == nil {
 		w.log.Info("Reporting failed", "work", work, "reason", err.Error())
 		w.queue.AddRateLimited(work)
 		return true
+	}
+	if wrote && !obs.Noticed.IsZero() {
+		w.metrics.Told(w.clock.Since(obs.Noticed))
 	}
 	w.queue.Forget(work)
 	w.mu.Lock()
@@ -190,40 +204,42 @@ func (w *Writer) spend(work string) {
 }
 
 // write tells the hub one observation: the report first, so that whoever sees
-// the new status of the work finds the report that goes with it.
-func (w *Writer) write(ctx context.Context, obs *Observation) error {
+// the new status of the work finds the report that goes with it. wrote is false
+// where the hub knew everything already.
+func (w *Writer) write(ctx context.Context, obs *Observation) (wrote bool, err error) {
 	reader := w.hub.Reader()
 	if reader == nil {
-		return fmt.Errorf("the hub was not reached yet")
+		return false, fmt.Errorf("the hub was not reached yet")
 	}
 	key := client.ObjectKey{Namespace: w.namespace, Name: obs.Work}
 	work := &workv1.ManifestWork{}
-	err := reader.Get(ctx, key, work)
+	err = reader.Get(ctx, key, work)
 	if apierrors.IsNotFound(err) || (err == nil && obs.UID != "" && work.UID != obs.UID) {
-		return nil // nobody is left to be told
+		return false, nil // nobody is left to be told
 	}
 	if err != nil {
-		return fmt.Errorf("reading work %q: %w", obs.Work, err)
+		return false, fmt.Errorf("reading work %q: %w", obs.Work, err)
 	}
 	if obs.Done {
-		return w.finish(ctx, work)
+		return false, w.finish(ctx, work)
 	}
 	if w.hub.Reports() {
-		if err := w.writeReport(ctx, reader, key, obs); err != nil {
-			return err
+		if wrote, err = w.writeReport(ctx, reader, key, obs); err != nil {
+			return wrote, err
 		}
 	}
-	return w.writeStatus(ctx, work, obs)
+	status, err := w.writeStatus(ctx, work, obs)
+	return wrote || status, err
 }
 
-func (w *Writer) writeReport(ctx context.Context, reader client.Reader, key client.ObjectKey, obs *Observation) error {
+func (w *Writer) writeReport(ctx context.Context, reader client.Reader, key client.ObjectKey, obs *Observation) (wrote bool, err error) {
 	report := &kronvoyv1alpha1.WorkReport{}
-	err := reader.Get(ctx, key, report)
+	err = reader.Get(ctx, key, report)
 	if apierrors.IsNotFound(err) {
-		return nil // the hub wants none, or has not made it yet
+		return false, nil // the hub wants none, or has not made it yet
 	}
 	if err != nil {
-		return fmt.Errorf("reading report %q: %w", obs.Work, err)
+		return false, fmt.Errorf("reading report %q: %w", obs.Work, err)
 	}
 	before := &report.Status
 	last := w.last(obs.Work)
@@ -232,20 +248,22 @@ func (w *Writer) writeReport(ctx context.Context, reader client.Reader, key clie
 	}
 	after := reportStatus(obs, before)
 	if after == nil {
-		return nil
+		return false, nil
 	}
 	target := &kronvoyv1alpha1.WorkReport{}
 	target.Namespace, target.Name = report.Namespace, report.Name
-	if err := w.patch(ctx, target, reportContent(after)); err != nil {
-		return fmt.Errorf("writing report %q: %w", obs.Work, err)
+	err = w.patch(ctx, target, reportContent(after))
+	w.metrics.Written(metrics.Report, err)
+	if err != nil {
+		return false, fmt.Errorf("writing report %q: %w", obs.Work, err)
 	}
 	w.remember(obs.Work, func(last *written) {
 		last.report, last.reportVersion = &target.Status, target.ResourceVersion
 	})
-	return nil
+	return true, nil
 }
 
-func (w *Writer) writeStatus(ctx context.Context, work *workv1.ManifestWork, obs *Observation) error {
+func (w *Writer) writeStatus(ctx context.Context, work *workv1.ManifestWork, obs *Observation) (wrote bool, err error) {
 	before := &work.Status
 	last := w.last(obs.Work)
 	if last.work != nil && newer(last.workVersion, work.ResourceVersion) {
@@ -253,17 +271,19 @@ func (w *Writer) writeStatus(ctx context.Context, work *workv1.ManifestWork, obs
 	}
 	after, differs := workStatus(obs, before, w.clock.Now())
 	if !differs {
-		return nil
+		return false, nil
 	}
 	target := &workv1.ManifestWork{}
 	target.Namespace, target.Name = work.Namespace, work.Name
-	if err := w.patch(ctx, target, after); err != nil {
-		return fmt.Errorf("writing the status of work %q: %w", obs.Work, err)
+	err = w.patch(ctx, target, after)
+	w.metrics.Written(metrics.Work, err)
+	if err != nil {
+		return false, fmt.Errorf("writing the status of work %q: %w", obs.Work, err)
 	}
 	w.remember(obs.Work, func(last *written) {
 		last.work, last.workVersion = &target.Status, target.ResourceVersion
 	})
-	return nil
+	return true, nil
 }
 
 // finish removes the finalizer of a work of which nothing is left.

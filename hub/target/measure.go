@@ -1,0 +1,97 @@
+package target
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
+
+	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/hub/metrics"
+)
+
+// measure counts an evaluation; nothing is evaluated while an instance is
+// suspended.
+func (r *Reconciler) measure(s *scope, took time.Duration) {
+	if s.in.Suspended {
+		return
+	}
+	r.Metrics.Evaluated(s.in.Identity.GroupKind(), outcome(s), s.plan.Evaluation.Cost, took)
+}
+
+func outcome(s *scope) string {
+	if s.plan.Blocked != "" {
+		return metrics.Blocked
+	}
+	result := metrics.Complete
+	for _, node := range s.plan.Evaluation.Nodes {
+		switch node.State {
+		case graph.Failed:
+			return metrics.Failed
+		case graph.Pending, graph.Held:
+			result = metrics.Waiting
+		}
+	}
+	return result
+}
+
+// answers are when the hub saw what agents answered, until the status of their
+// Targets tells of it, or has nothing to tell.
+type answers struct {
+	mu   sync.Mutex
+	seen map[mcreconcile.Request]time.Time
+}
+
+// see notes an answer; earlier ones that are not told of yet count.
+func (a *answers) see(now time.Time, requests ...mcreconcile.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.seen == nil {
+		a.seen = map[mcreconcile.Request]time.Time{}
+	}
+	for _, req := range requests {
+		if _, waits := a.seen[req]; !waits {
+			a.seen[req] = now
+		}
+	}
+}
+
+// settle is the end of a wait; found is false where there was none.
+func (a *answers) settle(req mcreconcile.Request) (since time.Time, found bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	since, found = a.seen[req]
+	delete(a.seen, req)
+	return since, found
+}
+
+// seeing notes when agents answer, besides what a handler does: an update that
+// leaves the generation as it is was not the hub's own.
+type seeing[T client.Object] struct {
+	handler.TypedEventHandler[T, mcreconcile.Request]
+	of      func(context.Context, T) []mcreconcile.Request
+	answers *answers
+	clock   clock.PassiveClock
+}
+
+// Update implements handler.TypedEventHandler.
+func (s seeing[T]) Update(ctx context.Context, e event.TypedUpdateEvent[T], q workqueue.TypedRateLimitingInterface[mcreconcile.Request]) {
+	if e.ObjectOld.GetGeneration() == e.ObjectNew.GetGeneration() && e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion() {
+		s.answers.see(s.clock.Now(), s.of(ctx, e.ObjectNew)...)
+	}
+	s.TypedEventHandler.Update(ctx, e, q)
+}
+
+// fromAgents handles objects in which agents answer.
+func fromAgents[T client.Object](r *Reconciler) handler.TypedEventHandler[T, mcreconcile.Request] {
+	of := func(ctx context.Context, obj T) []mcreconcile.Request { return r.ofWork(ctx, obj) }
+	return seeing[T]{
+		TypedEventHandler: handler.TypedEnqueueRequestsFromMapFunc(of), of: of, answers: &r.answers, clock: r.Clock,
+	}
+}
