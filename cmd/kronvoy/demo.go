@@ -18,6 +18,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/live"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/view"
 	"github.com/kronvoy/kronvoy/test/fleet"
 	"github.com/kronvoy/kronvoy/test/stack"
@@ -145,7 +146,7 @@ func (d *demo) show(ctx context.Context, what string, done func(view.Instance) b
 			return false, err
 		}
 		var table bytes.Buffer
-		if err := view.WriteInstance(&table, instance, false); err != nil {
+		if err := view.WriteInstance(&table, instance, view.Look{}); err != nil {
 			return false, err
 		}
 		screen.draw(table.String())
@@ -244,4 +245,28 @@ func (d *demo) until(ctx context.Context, what string, done wait.ConditionWithCo
 		return fmt.Errorf("waiting for %s: %w; the hub's log ends with:\n%s", what, err, stack.Tail(d.stack.Hub.Log()))
 	}
 	return nil
+}
+
+// screen redraws in place on a terminal, and appends elsewhere, only when
+// something changed.
+type screen struct {
+	out   io.Writer
+	tty   bool
+	last  string
+	lines int
+}
+
+func newScreen(out io.Writer) *screen { return &screen{out: out, tty: live.NewScreen(out) != nil} }
+
+func (s *screen) draw(text string) {
+	if text == s.last {
+		return
+	}
+	if s.tty && s.lines > 0 {
+		fmt.Fprintf(s.out, "\x1b[%dA\x1b[J", s.lines)
+	} else if s.lines > 0 {
+		fmt.Fprintln(s.out)
+	}
+	fmt.Fprint(s.out, text)
+	s.last, s.lines = text, strings.Count(text, "\n")
 }

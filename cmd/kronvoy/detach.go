@@ -24,6 +24,9 @@ import (
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 )
 
+// refresh is how often it is looked whether what is waited for has come.
+const refresh = 500 * time.Millisecond
+
 type detachOptions struct {
 	connect.Hub
 	output     string

@@ -3,25 +3,35 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/live"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/view"
+	"github.com/kronvoy/kronvoy/hub/work"
+	"github.com/kronvoy/kronvoy/internal/plain"
 )
 
 // errNotReady is that not everything shown is ready.
 const errNotReady = exit.No
 
-// refresh is how often --watch looks again.
-const refresh = 500 * time.Millisecond
+// aging is how often a view is drawn again that nothing has changed in: it says
+// how long ago things were.
+const aging = 10 * time.Second
 
 type statusOptions struct {
 	connect.Hub
@@ -33,10 +43,16 @@ func statusCommand() *cobra.Command {
 	var opts statusOptions
 	cmd := &cobra.Command{
 		Use:   "status [INSTANCE]",
-		Short: "Show instances, or one instance on each of its clusters",
-		Long: `Show all instances of a hub, or one of them on each of its clusters.
+		Short: "Show which clusters are out of line, why, since when, and who did it",
+		Long: `Show which clusters are out of line, why, since when, and who did it: of a fleet, or
+of one instance on each of its clusters. The most urgent comes first.
 
-INSTANCE is a name, or kind/name where several kinds share a name.`,
+INSTANCE is a name, or kind/name where several kinds share a name. Of each instance
+the hub names at most 50 clusters, the worst; with INSTANCE all are shown.
+
+With --watch the view follows what happens until Ctrl-C. On a terminal it stays in
+place and fits; elsewhere each change is a line. While the hub does not answer it
+says so, and goes on when it does again.`,
 		Example: `  kronvoy status -A
   kronvoy status webapp/shop -n shop --watch
   kronvoy status shop -n shop -o json | jq '.clusters[] | select(.state != "Ready")'`,
@@ -46,128 +62,204 @@ INSTANCE is a name, or kind/name where several kinds share a name.`,
 			if len(args) == 1 {
 				reference = args[0]
 			}
-			return opts.run(cmd.Context(), cmd.OutOrStdout(), reference)
+			return opts.run(cmd, reference)
 		},
 	}
 	flags := cmd.Flags()
 	opts.Bind(flags)
-	opts.BindNamespaces(flags, "the instance")
+	opts.BindNamespaces(flags, "the instances")
 	output.BindFormat(cmd, &opts.output, output.FormatTable, output.FormatWide, output.FormatJSON, output.FormatYAML)
 	flags.BoolVarP(&opts.watch, "watch", "w", false, "keep the view up to date until Ctrl-C")
-	exit.Says(cmd, exit.Done, "everything shown is ready")
+	exit.Says(cmd, exit.Done, "everything shown is ready; with --watch: Ctrl-C")
 	exit.Says(cmd, exit.No, "something shown is not ready")
 	completeFirst(cmd, instanceNames)
 	return cmd
 }
 
-func (o statusOptions) run(ctx context.Context, out io.Writer, reference string) error {
+// shown is what the command shows: a fleet, or one instance.
+type shown struct {
+	fleet    *view.Fleet
+	instance *view.Instance
+}
+
+func (s shown) instances() []view.Instance {
+	if s.instance != nil {
+		return []view.Instance{*s.instance}
+	}
+	return s.fleet.Instances
+}
+
+func (s shown) write(w io.Writer, format string, look view.Look) error {
+	look.Wide = format == output.FormatWide
+	switch {
+	case s.instance != nil && output.ForPeople(format):
+		return view.WriteInstance(w, *s.instance, look)
+	case s.instance != nil:
+		return output.Encode(w, format, s.instance)
+	case output.ForPeople(format):
+		return view.WriteFleet(w, *s.fleet, look)
+	}
+	return output.Encode(w, format, s.fleet)
+}
+
+func (s shown) allReady() bool {
+	if s.instance != nil {
+		return s.instance.AllReady()
+	}
+	return s.fleet.AllReady()
+}
+
+func look(ctx context.Context, c client.Reader, namespace, reference string) (shown, error) {
+	if reference == "" {
+		fleet, err := view.List(ctx, c, namespace)
+		return shown{fleet: &fleet}, err
+	}
+	instance, err := view.Get(ctx, c, namespace, reference)
+	return shown{instance: &instance}, err
+}
+
+func (o *statusOptions) run(cmd *cobra.Command, reference string) error {
 	c, namespace, err := o.Client()
 	if err != nil {
 		return err
 	}
-	show := func(ctx context.Context, w io.Writer) error {
-		if reference == "" {
-			instances, err := view.List(ctx, c, namespace)
-			if err != nil {
-				return err
-			}
-			return o.writeList(w, instances)
-		}
-		instance, err := view.Get(ctx, c, namespace, reference)
-		if err != nil {
-			return err
-		}
-		return o.writeOne(w, instance)
+	if o.watch {
+		return o.follow(cmd, c, namespace, reference)
 	}
-	if !o.watch {
-		return show(ctx, out)
+	found, err := look(cmd.Context(), c, namespace, reference)
+	if err != nil {
+		return err
 	}
-	return watch(ctx, out, show)
-}
-
-// watch shows again whenever the view changed; on a terminal it stays in
-// place.
-func watch(ctx context.Context, out io.Writer, show func(context.Context, io.Writer) error) error {
-	screen := newScreen(out)
-	ticker := time.NewTicker(refresh)
-	defer ticker.Stop()
-	for {
-		var buffer bytes.Buffer
-		if err := show(ctx, &buffer); err != nil && !errors.Is(err, errNotReady) {
-			if ctx.Err() != nil {
-				return nil
-			}
-			// A hub that does not answer for a while is what one watches for.
-			fmt.Fprintln(&buffer, "Error:", err)
-		}
-		screen.draw(buffer.String())
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
+	if err := found.write(cmd.OutOrStdout(), o.output, view.Look{Style: output.StyleOf(cmd), Now: time.Now()}); err != nil {
+		return err
 	}
-}
-
-func (o statusOptions) writeList(w io.Writer, instances []view.Instance) error {
-	switch o.output {
-	case "table", "wide":
-		if len(instances) == 0 {
-			fmt.Fprintln(w, "no instances")
-			return nil
-		}
-		if err := view.WriteInstances(w, instances); err != nil {
-			return err
-		}
-	default:
-		if err := output.Encode(w, o.output, instances); err != nil {
-			return err
-		}
-	}
-	for _, instance := range instances {
-		if !instance.AllReady() {
-			return errNotReady
-		}
+	if !found.allReady() {
+		return errNotReady
 	}
 	return nil
 }
 
-func (o statusOptions) writeOne(w io.Writer, instance view.Instance) error {
-	var err error
-	if o.output == "table" || o.output == "wide" {
-		err = view.WriteInstance(w, instance, o.output == "wide")
-	} else {
-		err = output.Encode(w, o.output, instance)
+// follow keeps the view up to date.
+func (o *statusOptions) follow(cmd *cobra.Command, c client.Client, namespace, reference string) (err error) {
+	// What informers log about a hub that is gone would run across the view, which
+	// says so itself.
+	klog.SetLogger(logr.Discard())
+	log.SetLogger(logr.Discard())
+	config, _, err := o.Config()
+	if err != nil {
+		return err
 	}
-	if err == nil && !instance.AllReady() {
-		err = errNotReady
+	options, err := watched(cmd.Context(), c, namespace, reference)
+	if err != nil {
+		return err
 	}
-	return err
+	feed, err := live.NewFeed(config, c, options)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(cmd.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- feed.Start(ctx)
+		cancel()
+	}()
+	defer func() {
+		cancel()
+		if failed := <-ended; err == nil {
+			err = failed
+		}
+	}()
+	if screen := live.NewScreen(cmd.OutOrStdout()); screen != nil && output.ForPeople(o.output) {
+		return o.draw(ctx, feed, screen, output.StyleOf(cmd), namespace, reference)
+	}
+	return o.log(ctx, cmd, feed, namespace, reference)
 }
 
-// screen redraws in place on a terminal, and appends elsewhere, only when
-// something changed.
-type screen struct {
-	out   io.Writer
-	tty   bool
-	last  string
-	lines int
+// watched are the objects that matter to the view. The Targets of one instance are
+// few of those that there are.
+func watched(ctx context.Context, c client.Client, namespace, reference string) (cache.Options, error) {
+	options := cache.Options{}
+	if namespace != "" {
+		options.DefaultNamespaces = map[string]cache.Config{namespace: {}}
+	}
+	if reference == "" {
+		return options, nil
+	}
+	instance, err := view.Find(ctx, c, namespace, reference)
+	if err != nil {
+		return options, err
+	}
+	hash := work.IdentityOfInstance(instance).Hash()
+	options.ByObject = map[client.Object]cache.ByObject{&kronvoyv1alpha1.Target{}: {
+		Namespaces: map[string]cache.Config{metav1.NamespaceAll: {}},
+		Label:      labels.SelectorFromSet(labels.Set{kronvoyv1alpha1.LabelInstance: hash}),
+	}}
+	return options, nil
 }
 
-func newScreen(out io.Writer) *screen {
-	file, ok := out.(interface{ Fd() uintptr })
-	return &screen{out: out, tty: ok && term.IsTerminal(int(file.Fd()))}
+// draw stays in place on a terminal.
+func (o *statusOptions) draw(ctx context.Context, feed *live.Feed, screen *live.Screen, style output.Style, namespace, reference string) (err error) {
+	defer func() {
+		if closed := screen.Close(); err == nil {
+			err = closed
+		}
+	}()
+	aged, stop := live.Redraws(ctx, aging)
+	defer stop()
+	return feed.Follow(ctx, aged, func(ctx context.Context) error {
+		found, err := look(ctx, feed, namespace, reference)
+		if err != nil {
+			return err
+		}
+		var text bytes.Buffer
+		frame := view.Look{Style: style, Now: time.Now()}
+		frame.Width, frame.Height = screen.Size()
+		frame.Height-- // for the line that says how things stand
+		fmt.Fprintln(&text, heading(feed.Contact(), frame))
+		if err := found.write(&text, o.output, frame); err != nil {
+			return err
+		}
+		return screen.Draw(text.String())
+	})
 }
 
-func (s *screen) draw(text string) {
-	if text == s.last {
-		return
+func heading(contact live.Contact, frame view.Look) string {
+	if contact.Err == nil {
+		return frame.Text(output.Quiet, "kronvoy status, "+frame.Now.Format(time.TimeOnly)+", Ctrl-C ends it")
 	}
-	if s.tty && s.lines > 0 {
-		fmt.Fprintf(s.out, "\x1b[%dA\x1b[J", s.lines)
-	} else if s.lines > 0 {
-		fmt.Fprintln(s.out)
-	}
-	fmt.Fprint(s.out, text)
-	s.last, s.lines = text, bytes.Count([]byte(text), []byte("\n"))
+	return frame.Text(output.Bad, output.Clip(fmt.Sprintf("THE HUB DOES NOT ANSWER since %s: what follows is how it was then (%v)", contact.Since.Format(time.TimeOnly), contact.Err), frame.Width))
+}
+
+// log prints the view once, and then a line for each change.
+func (o *statusOptions) log(ctx context.Context, cmd *cobra.Command, feed *live.Feed, namespace, reference string) error {
+	var before *shown
+	lost := false
+	return feed.Follow(ctx, nil, func(ctx context.Context) error {
+		if contact := feed.Contact(); (contact.Err != nil) != lost {
+			lost = contact.Err != nil
+			if lost {
+				fmt.Fprintln(cmd.ErrOrStderr(), plain.Line(fmt.Sprintf("the hub does not answer since %s: %v", contact.Since.Format(time.RFC3339), contact.Err)))
+			} else {
+				fmt.Fprintln(cmd.ErrOrStderr(), "the hub answers again")
+			}
+		}
+		found, err := look(ctx, feed, namespace, reference)
+		if err != nil {
+			return err
+		}
+		out := cmd.OutOrStdout()
+		if before == nil {
+			before = &found
+			return found.write(out, o.output, view.Look{Now: time.Now()})
+		}
+		changes := view.Changes(before.instances(), found.instances())
+		before = &found
+		if len(changes) > 0 && !output.ForPeople(o.output) {
+			return found.write(out, o.output, view.Look{})
+		}
+		for _, change := range changes {
+			fmt.Fprintf(out, "%s %s\n", time.Now().UTC().Format(time.RFC3339), change)
+		}
+		return nil
+	})
 }

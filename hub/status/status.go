@@ -331,6 +331,9 @@ func row(t *kronvoyv1alpha1.Target, region string) map[string]any {
 	if t.Status.Drift.Last != "" {
 		r["drift"] = t.Status.Drift.Last
 	}
+	if objects := t.Status.Drift.Objects; objects > 0 {
+		r["drifted"] = int64(objects)
+	}
 	if v := t.Status.Values; v != nil && len(v.Raw) <= maxRowValues {
 		r["values"] = valuesOf(t)
 	}

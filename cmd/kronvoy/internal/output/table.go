@@ -75,7 +75,20 @@ type Cell struct {
 type Table struct {
 	Header []string
 	Rows   [][]Cell
+	// left is how many rows are not shown.
+	left int
 }
+
+// Limit leaves rows out at the end, and says so in a line.
+func (t *Table) Limit(rows int) {
+	if rows = max(rows, 0); len(t.Rows) > rows {
+		t.Omit(len(t.Rows) - rows)
+		t.Rows = t.Rows[:rows]
+	}
+}
+
+// Omit says of rows that they are not there.
+func (t *Table) Omit(rows int) { t.left += rows }
 
 // Add adds a line. Its cells are Cells, or whatever prints as a word; what is
 // empty is a dash.
@@ -127,6 +140,9 @@ func (t *Table) Write(w io.Writer, style Style) error {
 			left -= widths[i] + len(gap)
 		}
 		text.WriteByte('\n')
+	}
+	if t.left > 0 {
+		text.WriteString(style.Text(Quiet, fmt.Sprintf("… %d more", t.left)) + "\n")
 	}
 	_, err := io.WriteString(w, text.String())
 	return err
