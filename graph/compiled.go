@@ -39,6 +39,8 @@ type Graph struct {
 	secrets map[*expr.Expr]map[string]bool
 	// secretFields hold them, by node, up to the first list.
 	secretFields map[string][][]string
+	// secretInputs are the fields of instances that become values of Secrets.
+	secretInputs [][]string
 }
 
 // nodePlan is how one node is evaluated.

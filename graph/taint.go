@@ -37,6 +37,8 @@ type taint struct {
 	iterators map[string]bool
 	uses      []SecretUse
 	exprs     map[*expr.Expr]map[string]bool
+	// inputs are the fields of instances that become values of Secrets.
+	inputs [][]string
 }
 
 func (c *compiler) followSecrets(g *Graph, order dag.Order) {
@@ -45,6 +47,7 @@ func (c *compiler) followSecrets(g *Graph, order dag.Order) {
 		d := c.nodes[i]
 		if d.node.Sensitive {
 			t.fields[d.src.ID] = [][]string{{"data"}, {"stringData"}}
+			t.input(d.plan.template)
 		}
 		t.node(d)
 	}
@@ -53,7 +56,26 @@ func (c *compiler) followSecrets(g *Graph, order dag.Order) {
 	for _, condition := range c.conditions {
 		t.uses = append(t.uses, t.of(condition.expr, condition.path, nil)...)
 	}
-	g.secretUses, g.secrets, g.secretFields = t.uses, t.exprs, t.fields
+	g.secretUses, g.secrets, g.secretFields, g.secretInputs = t.uses, t.exprs, t.fields, t.inputs
+}
+
+// input notes which fields of the instance the template of a Secret puts into it.
+func (t *taint) input(template *plan) {
+	if template == nil {
+		return
+	}
+	for _, field := range template.fields {
+		if field.key != "data" && field.key != "stringData" {
+			continue
+		}
+		field.value.expressions(func(x *expr.Expr) {
+			for _, a := range x.Accesses {
+				if fields := a.Fields(); a.Root == "schema" && len(fields) > 0 && fields[0] == "spec" {
+					t.inputs = append(t.inputs, fields[1:])
+				}
+			}
+		})
+	}
 }
 
 func (t *taint) node(d *draft) {
@@ -207,6 +229,15 @@ func (g *Graph) HideSecrets(node string, object map[string]any) map[string]any {
 		object = hide(object, field)
 	}
 	return object
+}
+
+// HideInputs is an instance's spec with Hidden in the place of every value that
+// the definition puts into a Secret; it does not change the spec that it is given.
+func (g *Graph) HideInputs(spec map[string]any) map[string]any {
+	for _, field := range g.secretInputs {
+		spec = hide(spec, field)
+	}
+	return spec
 }
 
 func hide(object map[string]any, at []string) map[string]any {
