@@ -175,11 +175,8 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 			Client:   c, Reader: reader, Events: local.GetEventRecorder("kronvoy-rollout"), Metrics: counts,
 		}).SetupWithManager(local, watched),
 		(&target.Reconciler{
-			Gatherer: target.Gatherer{
-				Cached: c, Reader: reader, Namespaces: local.GetCache(), Store: store, Namespace: opts.Namespace,
-				AllowedNamespaces: opts.AllowedNamespaces, DefaultServiceAccount: opts.DefaultServiceAccount, AgentIdentity: opts.AgentIdentity,
-			},
-			Client: c, Clock: opts.Clock, Metrics: counts,
+			Gatherer: gatherer(opts, local, reader, store),
+			Client:   c, Clock: opts.Clock, Metrics: counts,
 		}).SetupWithManager(mgr, watched),
 		(&distribution.Reconciler{Client: c, Store: store, Clock: opts.Clock, Placer: placer}).SetupWithManager(local, watched),
 		(&target.Orphans{Client: c, Reader: reader, Clock: opts.Clock}).SetupWithManager(local, watched),
@@ -204,7 +201,7 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 			return registration.RegisterLocal(ctx, c)
 		})))
 	}
-	errs = multierror.Append(errs, addDashboard(opts, local, store), local.Add(&metrics.State{
+	errs = multierror.Append(errs, addDashboard(opts, local, reader, store), local.Add(&metrics.State{
 		Caches: local.GetCache(), Kinds: watched.Each, Sizes: metrics.Sizes{Graphs: store.Graphs, Schemas: served.Size},
 		Registry: opts.Registry, Clock: opts.Clock, Version: opts.Version, Instances: opts.MetricsInstances,
 	}))
@@ -236,13 +233,23 @@ func unfit(store *definition.Store) func(*kronvoyv1alpha1.Distribution) error {
 	}
 }
 
+// gatherer reads what decides about Targets.
+func gatherer(opts Options, mgr manager.Manager, reader client.Reader, store *definition.Store) target.Gatherer {
+	return target.Gatherer{
+		Cached: mgr.GetClient(), Reader: reader, Namespaces: mgr.GetCache(), Store: store, Namespace: opts.Namespace,
+		AllowedNamespaces: opts.AllowedNamespaces, DefaultServiceAccount: opts.DefaultServiceAccount, AgentIdentity: opts.AgentIdentity,
+	}
+}
+
 // addDashboard serves the dashboard, where it is asked for.
-func addDashboard(opts Options, mgr manager.Manager, store *definition.Store) error {
+func addDashboard(opts Options, mgr manager.Manager, reader client.Reader, store *definition.Store) error {
 	d := opts.Dashboard
 	if d.Address == "" {
 		return nil
 	}
 	d.Config, d.Client, d.Cache, d.Graphs = opts.Config, mgr.GetClient(), mgr.GetCache(), store
+	plans := gatherer(opts, mgr, reader, store)
+	d.Plans = &plans
 	d.Namespace, d.Clock, d.Log = opts.Namespace, opts.Clock, mgr.GetLogger().WithName("dashboard")
 	server, err := dashboard.New(d)
 	if err != nil {

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/dashboard/view"
+	"github.com/kronvoy/kronvoy/hub/work"
 	"github.com/kronvoy/kronvoy/internal/steer"
 )
 
@@ -17,11 +20,34 @@ type approvalRow struct {
 	kronvoyv1alpha1.ApprovalRequest
 	// Mine says whether the viewer may answer it.
 	Mine bool
+	// Rollout is the address of the one that waits for the answer.
+	Rollout string
+}
+
+// approvalOf is a question with whether the viewer may answer it.
+func approvalOf(ctx context.Context, v *session, request *kronvoyv1alpha1.ApprovalRequest) (approvalRow, error) {
+	row := approvalRow{ApprovalRequest: *request}
+	if request.Spec.Action == kronvoyv1alpha1.ApprovalEnterGroup {
+		// One for the Distribution, or where each instance moves by itself one for each.
+		name := request.Spec.Distribution
+		if request.Spec.Instance != nil {
+			name = work.IdentityOf(*request.Spec.Instance).TargetName()
+		}
+		row.Rollout = view.RolloutAddress(request.Namespace, name)
+	}
+	if request.Status.Decision != "" {
+		return row, nil
+	}
+	// Admission asks for the same.
+	right := Right{Verb: "approve", Group: kronvoyGroup, Resource: "approvalrequests", Namespace: request.Namespace, Name: request.Name}
+	var err error
+	row.Mine, err = v.May(ctx, right)
+	return row, err
 }
 
 type approvalsPage struct {
-	Rows []approvalRow
-	CSRF string
+	Rows       []approvalRow
+	CSRF, Next string
 }
 
 func (s *Server) showApprovals(r *http.Request, v *session) (content, error) {
@@ -30,7 +56,7 @@ func (s *Server) showApprovals(r *http.Request, v *session) (content, error) {
 	if err := s.opts.Client.List(ctx, &list); err != nil {
 		return content{}, err
 	}
-	page := approvalsPage{CSRF: v.CSRF()}
+	page := approvalsPage{CSRF: v.CSRF(), Next: "/approvals"}
 	for _, request := range list.Items {
 		allowed, err := v.May(ctx, mayList("approvalrequests", request.Namespace))
 		if err != nil {
@@ -39,13 +65,9 @@ func (s *Server) showApprovals(r *http.Request, v *session) (content, error) {
 		if !allowed {
 			continue
 		}
-		row := approvalRow{ApprovalRequest: request}
-		if request.Status.Decision == "" {
-			// Admission asks for the same.
-			right := Right{Verb: "approve", Group: kronvoyGroup, Resource: "approvalrequests", Namespace: request.Namespace, Name: request.Name}
-			if row.Mine, err = v.May(ctx, right); err != nil {
-				return content{}, err
-			}
+		row, err := approvalOf(ctx, v, &request)
+		if err != nil {
+			return content{}, err
 		}
 		page.Rows = append(page.Rows, row)
 	}
@@ -77,5 +99,5 @@ func (s *Server) decideApproval(w http.ResponseWriter, r *http.Request, v *sessi
 		s.refuse(w, r, v, err)
 		return
 	}
-	http.Redirect(w, r, "/approvals", http.StatusSeeOther)
+	http.Redirect(w, r, localPath(r.PostFormValue("next")), http.StatusSeeOther)
 }

@@ -50,11 +50,33 @@ func (s *Server) showCluster(r *http.Request, v *session) (content, error) {
 	}
 	page := view.NewCluster(&c, tile)
 	page.Workloads, page.Instances = whole, view.InstanceRows(targets)
+	if err := s.addRollouts(ctx, v, page.Instances); err != nil {
+		return content{}, err
+	}
 	if page.Works, page.WorksUnknown, err = s.works(ctx, v, name); err != nil {
 		return content{}, err
 	}
 	s.ask(ctx, v, &page)
 	return content{template: "cluster", title: name, data: page, topics: []string{topicCluster(name)}}, nil
+}
+
+// addRollouts adds those that the viewer may see. One for each instance its own page
+// names.
+func (s *Server) addRollouts(ctx context.Context, v *session, rows []view.InstanceRow) error {
+	known := map[client.ObjectKey]*view.ListedRollout{}
+	for i := range rows {
+		key := client.ObjectKey{Namespace: rows[i].Namespace, Name: rows[i].Distribution}
+		found, asked := known[key]
+		if !asked {
+			var err error
+			if found, err = s.rolloutOf(ctx, v, key.Namespace, key.Name); err != nil {
+				return err
+			}
+			known[key] = found
+		}
+		rows[i].Rollout = found
+	}
+	return nil
 }
 
 // works are those of a cluster, without what is in them.

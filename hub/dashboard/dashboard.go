@@ -44,8 +44,9 @@ type Options struct {
 	// Client reads from the hub's caches, which Cache has.
 	Client client.Client
 	Cache  cache.Cache
-	// Graphs finds compiled graphs.
+	// Graphs finds compiled graphs, and Plans what clusters would have.
 	Graphs Graphs
+	Plans  Plans
 	// Namespace is the hub's own.
 	Namespace string
 	Clock     clock.Clock

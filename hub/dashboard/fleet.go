@@ -184,7 +184,13 @@ func (s *Server) showFleet(r *http.Request, v *session) (content, error) {
 		return content{}, err
 	}
 	filter := view.ParseFilter(r.URL.Query())
-	return content{template: "fleet", title: "Fleet", data: view.NewFleet(tiles, filter), stream: "/live?fleet=1&" + filter.Query()}, nil
+	page := view.NewFleet(tiles, filter)
+	rollouts, err := s.rollouts(r.Context(), v)
+	if err != nil {
+		return content{}, err
+	}
+	page.Rollouts = view.RolloutsUnderWay(rollouts)
+	return content{template: "fleet", title: "Fleet", data: page, stream: "/live?fleet=1&" + filter.Query()}, nil
 }
 
 // same says whether a tile looks the same.
@@ -314,7 +320,11 @@ func (a *audience) tell(ctx context.Context, b *batch) ([]event, error) {
 	if different {
 		events = append(events, encodeEvent("counters", a.counters))
 	}
-	if drift {
+	rolled, err := a.viewer.seesAny(ctx, b.topics[topicRollouts])
+	if err != nil {
+		return nil, err
+	}
+	if drift || rolled {
 		events = append(events, stale)
 	}
 	return events, nil

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/dashboard/view"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
+	"github.com/kronvoy/kronvoy/hub/plan"
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/work"
 	"github.com/kronvoy/kronvoy/internal/diagram"
@@ -247,6 +249,9 @@ func (s *Server) showInstance(r *http.Request, v *session) (content, error) {
 	page := view.NewInstance(scope.object)
 	page.SetTargets(scope.targets)
 	page.GraphUnknown = scope.unknown
+	if page.Rollout, err = s.rolloutOf(ctx, v, cmp.Or(scope.identity.Namespace, s.opts.Namespace), page.RolloutName); err != nil {
+		return content{}, err
+	}
 	q := r.URL.Query()
 	chosen, node := q.Get("cluster"), q.Get("node")
 	if chosen != "" {
@@ -264,8 +269,11 @@ func (s *Server) showInstance(r *http.Request, v *session) (content, error) {
 			page.GraphUnknown = err.Error()
 		}
 	}
-	topic := topicInstance(scope.identity.Hash())
-	return content{template: "instance", title: page.Kind + " " + page.Name, data: page, topics: []string{topic}}, nil
+	topics := []string{topicInstance(scope.identity.Hash())}
+	if page.Rollout != nil {
+		topics = append(topics, topicRollout(page.Rollout.Namespace, page.Rollout.Name))
+	}
+	return content{template: "instance", title: page.Kind + " " + page.Name, data: page, topics: topics}, nil
 }
 
 // draw shows the states of all clusters, or of the chosen one.
@@ -350,17 +358,92 @@ func (s *Server) clusterDetail(ctx context.Context, v *session, scope *instanceS
 	}
 	var err error
 	detail.Manifests, detail.Unknown, err = s.manifests(ctx, v, scope, cluster)
-	if err != nil || detail.Unknown != "" || !slices.Contains(detail.Others, against) {
+	if err != nil || detail.Unknown != "" {
 		return detail, err
 	}
-	other, unknown, err := s.manifests(ctx, v, scope, against)
-	if err != nil || unknown != "" {
+	if detail.Revisions, err = s.revisionNames(ctx, v, scope); err != nil {
 		return detail, err
+	}
+	var other []view.Manifest
+	named, isRevision := strings.CutPrefix(against, view.RevisionMark)
+	switch {
+	case isRevision && slices.Contains(detail.Revisions, named):
+		other, detail.AgainstUnknown, err = s.foreseen(ctx, scope, &scope.targets[i], named)
+	case !isRevision && slices.Contains(detail.Others, against):
+		other, detail.AgainstUnknown, err = s.manifests(ctx, v, scope, against)
+	default:
+		return detail, nil
 	}
 	detail.Against = against
+	if err != nil || detail.AgainstUnknown != "" {
+		return detail, err
+	}
 	detail.Diff = view.Diff(view.Text(detail.Manifests), view.Text(other))
 	detail.Same = len(detail.Diff) == 0
 	return detail, nil
+}
+
+// revisionNames are the instance's, the newest first, for those who may see them.
+func (s *Server) revisionNames(ctx context.Context, v *session, scope *instanceScope) ([]string, error) {
+	namespace := cmp.Or(scope.identity.Namespace, s.opts.Namespace)
+	if allowed, err := v.May(ctx, mayRevisions(namespace)); err != nil || !allowed || s.opts.Plans == nil {
+		return nil, err
+	}
+	var list appsv1.ControllerRevisionList
+	if err := s.opts.Client.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels{kronvoyv1alpha1.LabelInstance: scope.identity.Hash()}); err != nil {
+		return nil, fmt.Errorf("listing revisions: %w", err)
+	}
+	own := revision.Own(list.Items, scope.object)
+	slices.SortFunc(own, func(a, b appsv1.ControllerRevision) int { return cmp.Compare(b.Revision, a.Revision) })
+	names := make([]string, 0, len(own))
+	for i := range own {
+		names = append(names, own[i].Name)
+	}
+	return names, nil
+}
+
+// foreseen is what a cluster would have in the end with another revision: by the
+// functions that the hub goes by, and written nowhere.
+func (s *Server) foreseen(ctx context.Context, scope *instanceScope, t *kronvoyv1alpha1.Target, name string) (found []view.Manifest, unknown string, err error) {
+	supposed := t.DeepCopy()
+	if supposed.Spec.Revision != name {
+		// They are of what the other revision reads.
+		supposed.Spec.Revision, supposed.Spec.Inputs = name, nil
+	}
+	gathered, err := s.opts.Plans.Gather(ctx, supposed)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case gathered.Missing:
+		return nil, "something that it takes is not there any more", nil
+	case gathered.Blocked != "":
+		return nil, gathered.Blocked, nil
+	}
+	in := gathered.Input
+	in.Suspended = false
+	p := plan.Evaluate(in)
+	for _, next := range []func(plan.Plan) plan.Plan{func(p plan.Plan) plan.Plan { return p }, func(p plan.Plan) plan.Plan { return p.Foresee(in) }} {
+		if p = next(p); p.Blocked != "" {
+			return nil, p.Blocked, nil
+		}
+		if p.Wants != nil {
+			if err := s.opts.Plans.Look(ctx, &in, p.Wants.References()); err != nil {
+				return nil, "", err
+			}
+		}
+		if p.Build(in); p.Blocked != "" {
+			return nil, p.Blocked, nil
+		}
+	}
+	contents, err := work.Contents(append(slices.Clone(p.Works.Works), p.Works.Donors...), in.Agent)
+	if err != nil {
+		return nil, err.Error(), nil //nolint:nilerr // it is what the page shows
+	}
+	for _, id := range p.Works.Leaving {
+		delete(contents, id)
+	}
+	found, err = view.Contents(in.Graph, contents)
+	return found, "", err
 }
 
 // manifests are what is shipped to a cluster, with values of Secrets masked.

@@ -52,11 +52,13 @@ const (
 	topicDefinitions = "definitions"
 	topicPlacements  = "placements"
 	topicApprovals   = "approvals"
+	topicRollouts    = "rollouts"
 )
 
-func topicCluster(name string) string    { return "cluster/" + name }
-func topicInstance(hash string) string   { return "instance/" + hash }
-func topicDefinition(name string) string { return "definition/" + name }
+func topicCluster(name string) string            { return "cluster/" + name }
+func topicInstance(hash string) string           { return "instance/" + hash }
+func topicRollout(namespace, name string) string { return "rollout/" + namespace + "/" + name }
+func topicDefinition(name string) string         { return "definition/" + name }
 
 // tileChange is what a tile has become; nil for a cluster that went.
 type tileChange struct {
@@ -109,7 +111,7 @@ func newLive(f *fleet, c clock.Clock, log logr.Logger) *live {
 func (l *live) watch(ctx context.Context, c cache.Cache) error {
 	for _, kind := range []client.Object{
 		&clusterv1.ManagedCluster{}, &kronvoyv1alpha1.Target{}, &kronvoyv1alpha1.WorkReport{}, &krov1alpha1.ResourceGraphDefinition{},
-		&clusterv1beta1.Placement{}, &clusterv1beta1.PlacementDecision{}, &kronvoyv1alpha1.ApprovalRequest{},
+		&clusterv1beta1.Placement{}, &clusterv1beta1.PlacementDecision{}, &kronvoyv1alpha1.ApprovalRequest{}, &kronvoyv1alpha1.Rollout{},
 	} {
 		informer, err := c.GetInformer(ctx, kind)
 		if err != nil {
@@ -146,6 +148,8 @@ func (l *live) changed(o any) {
 		l.mark("", mayPlacement("list", o.Namespace, ""), topicPlacements)
 	case *kronvoyv1alpha1.ApprovalRequest:
 		l.mark("", mayList("approvalrequests", o.Namespace), topicApprovals)
+	case *kronvoyv1alpha1.Rollout:
+		l.mark("", mayList("rollouts", o.Namespace), topicRollouts, topicRollout(o.Namespace, o.Name))
 	}
 }
 

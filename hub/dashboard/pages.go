@@ -27,6 +27,9 @@ func (e forbiddenError) Error() string { return "you need the right to " + e.rig
 // errNotFound is that there is no such page or object.
 var errNotFound = errors.New("there is no such object, or it is gone")
 
+// errChanged is that an order is about what is not so any more.
+var errChanged = errors.New("there is a newer revision than the page showed: load it again, and see whether you still want it")
+
 // requireRight is an error where the viewer lacks a right. It comes before
 // anything is looked for, so that the answer does not tell what exists.
 func requireRight(r *http.Request, s *session, right Right) error {

@@ -104,6 +104,8 @@ func loadPages(a assets) (pages, error) {
 		"views":  func() []listedView { return views },
 		"states": func() []view.State { return view.States },
 		"since":  since,
+		"until":  until,
+		"count":  func(list []string) int32 { return int32(len(list)) },
 		"time":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"query":  url.QueryEscape,
 		"path":   url.PathEscape,
@@ -161,6 +163,16 @@ func since(now, then time.Time) string {
 		return fmt.Sprintf("%dh", int(d.Hours()))
 	}
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+// until is how long something is away, to the second: the page's script counts it
+// down.
+func until(now, then time.Time) string {
+	left := then.Sub(now).Round(time.Second)
+	if left <= 0 {
+		return "now"
+	}
+	return left.String()
 }
 
 // layout is what the frame around every page shows.

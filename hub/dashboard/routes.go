@@ -17,8 +17,8 @@ func (v listedView) At(path string) bool {
 }
 
 var views = []listedView{
-	{"/", "Fleet"}, {"/instances", "Instances"}, {"/definitions", "Definitions"},
-	{"/drift", "Drift"}, {"/placements", "Placements"}, {"/approvals", "Approvals"},
+	{"/", "Fleet"}, {"/instances", "Instances"}, {"/rollouts", "Rollouts"}, {"/drift", "Drift"},
+	{"/definitions", "Definitions"}, {"/placements", "Placements"}, {"/approvals", "Approvals"},
 }
 
 // registrar takes routes: a mux, or a test that goes through all of them.
@@ -38,6 +38,9 @@ func (s *Server) routes(mux registrar) {
 	mux.HandleFunc("POST /drift", s.act(s.decideDrift))
 	mux.HandleFunc("GET /placements", s.page(s.listPlacements))
 	mux.HandleFunc("GET /placements/{namespace}/{name}", s.page(s.showPlacement))
+	mux.HandleFunc("GET /rollouts", s.page(s.listRollouts))
+	mux.HandleFunc("GET /rollouts/{namespace}/{name}", s.page(s.showRollout))
+	mux.HandleFunc("POST /rollouts/{namespace}/{name}", s.act(s.steerRollout))
 	mux.HandleFunc("GET /approvals", s.page(s.showApprovals))
 	mux.HandleFunc("POST /approvals", s.act(s.decideApproval))
 }

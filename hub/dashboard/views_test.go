@@ -37,10 +37,10 @@ apiVersion: kro.run/v1alpha1
 kind: ResourceGraphDefinition
 metadata: {name: webapp}
 spec:
-  schema: {apiVersion: v1alpha1, kind: WebApp, spec: {note: string}}
+  schema: {apiVersion: v1alpha1, kind: WebApp, spec: {note: string, token: string | default=""}}
   resources:
   - id: password
-    template: {apiVersion: v1, kind: Secret, metadata: {name: password}, stringData: {key: hunter2}}
+    template: {apiVersion: v1, kind: Secret, metadata: {name: password}, stringData: {key: hunter2, token: "${schema.spec.token}"}}
   - id: config
     template: {apiVersion: v1, kind: ConfigMap, metadata: {name: config}, data: {url: "x://${string(password.data.key)}", note: "${schema.spec.note}"}}
 `
@@ -63,8 +63,8 @@ func (g graphs) Graph(context.Context, string) (*graph.Graph, error) {
 	return compiled, issues.Err()
 }
 
-// scene is an instance on two clusters.
-func scene(t *testing.T) *testbed {
+// scene is an instance on two clusters, and what a test has besides.
+func scene(t *testing.T, more ...client.Object) *testbed {
 	t.Helper()
 	definition := &krov1alpha1.ResourceGraphDefinition{}
 	if err := yaml.Unmarshal([]byte(secretive), definition); err != nil {
@@ -105,7 +105,7 @@ func scene(t *testing.T) *testbed {
 		&clusterv1beta2.ManagedClusterSetBinding{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "global"}, Spec: clusterv1beta2.ManagedClusterSetBindingSpec{ClusterSet: "global"}},
 		&kronvoyv1alpha1.ApprovalRequest{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "ask", UID: "u-1"},
 			Spec: kronvoyv1alpha1.ApprovalRequestSpec{Action: kronvoyv1alpha1.ApprovalRemove, PlanHash: "h", Message: hostile, ClusterCount: 2, Clusters: []string{"eu-west"}}})
-	b := newTestbed(t, objects...)
+	b := newTestbed(t, append(objects, more...)...)
 	b.server.opts.Graphs = graphs{definition}
 	return b
 }
@@ -143,7 +143,7 @@ const instancePath = "/instances/kro.run/v1alpha1/WebApp/shop/shop"
 
 var allPages = []string{
 	"/", "/clusters/eu-west", "/instances", instancePath, instancePath + "?cluster=eu-west", instancePath + "?cluster=eu-west&against=us-east",
-	instancePath + "?node=config", "/definitions", "/definitions/webapp", "/definitions/broken", "/drift", "/placements", "/placements/shop/prod", "/approvals",
+	instancePath + "?node=config", "/definitions", "/definitions/webapp", "/definitions/broken", "/drift", "/placements", "/placements/shop/prod", "/approvals", "/rollouts",
 }
 
 func TestEveryViewIsServed(t *testing.T) {
@@ -210,7 +210,7 @@ func TestATenantSeesHisNamespaceAlone(t *testing.T) {
 			t.Errorf("%s gives %d, want %d", path, got.status, want)
 		}
 	}
-	for _, path := range []string{"/", "/definitions", "/drift", "/placements", "/approvals"} {
+	for _, path := range []string{"/", "/definitions", "/drift", "/placements", "/approvals", "/rollouts"} {
 		b.lacks(tenant.get(path).body, "clusters/eu-west", "definitions/webapp", "data.note", "shop/prod", "shop/ask")
 	}
 }

@@ -189,7 +189,12 @@ func Of(g *graph.Graph, node string, object map[string]any) Side {
 // Hide is an object of a node of a graph with values of Secrets hidden; it does
 // not change the object that it is given. A Secret is one whatever the graph says.
 func Hide(g *graph.Graph, node string, object map[string]any) map[string]any {
-	object = g.HideSecrets(node, object)
+	return HideSecret(g.HideSecrets(node, object))
+}
+
+// HideSecret is an object, or the template of one, without the values that it has
+// if it is a Secret.
+func HideSecret(object map[string]any) map[string]any {
 	if object["apiVersion"] != "v1" || object["kind"] != "Secret" {
 		return object
 	}
@@ -197,6 +202,9 @@ func Hide(g *graph.Graph, node string, object map[string]any) map[string]any {
 	for _, field := range []string{"data", "stringData"} {
 		values, is := object[field].(map[string]any)
 		if !is {
+			if object[field] != nil {
+				object[field] = graph.Hidden
+			}
 			continue
 		}
 		hidden := make(map[string]any, len(values))

@@ -17,6 +17,17 @@ if (toggle) {
   });
 }
 
+// Clocks count down by the hub's time: nobody's own clock need be right.
+const ahead = Date.parse(document.body.dataset.now) - Date.now();
+function countDown() {
+  for (const clock of document.querySelectorAll("[data-until]")) {
+    const left = Math.round((Date.parse(clock.dataset.until) - Date.now() - ahead) / 1000);
+    const [h, m, s] = [Math.floor(left / 3600), Math.floor(left / 60) % 60, left % 60];
+    clock.textContent = left <= 0 ? "now" : `${h ? `${h}h` : ""}${h || m ? `${m}m` : ""}${s}s`;
+  }
+}
+setInterval(countDown, 1000);
+
 // What changed is announced seldom, and in one sentence.
 const announceEvery = 8000;
 const news = new Map();

@@ -79,6 +79,10 @@ type InstanceRow struct {
 	Since                          time.Time
 	Drift                          int32
 	Removal                        string
+	// Distribution owns it; Rollout is how far its newest revision has come, where
+	// that is known.
+	Distribution string
+	Rollout      *ListedRollout
 }
 
 // WorkRow is a ManifestWork.
@@ -139,6 +143,7 @@ func InstanceRows(targets []kronvoyv1alpha1.Target) []InstanceRow {
 		row := InstanceRow{
 			Address: Address(ref), Namespace: ref.Namespace, Kind: ref.Kind, Name: ref.Name, State: ofTarget(t),
 			Revision: t.Status.Revision, Message: cmp.Or(t.Status.Message, t.Status.Suspended), Drift: t.Status.Drift.Objects,
+			Distribution: t.Spec.Distribution,
 		}
 		if t.Status.Clocks.StateSince != nil {
 			row.Since = t.Status.Clocks.StateSince.Time

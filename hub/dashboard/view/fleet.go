@@ -199,6 +199,8 @@ type Fleet struct {
 	// Labels and Claims are what one can filter and group by.
 	Labels, Claims []string
 	Drift          []DriftedCluster
+	// Rollouts that need somebody, or are under way.
+	Rollouts []ListedRollout
 }
 
 // Group is the tiles with one value of a label, by name.

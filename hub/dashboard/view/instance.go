@@ -10,6 +10,7 @@ import (
 
 	"github.com/pmezard/go-difflib/difflib"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/yaml"
@@ -38,6 +39,11 @@ type Instance struct {
 	GraphUnknown string
 	Node         *NodeDetail
 	Cluster      *ClusterDetail
+	// Rollout is how far its newest revision has come; nil where nothing rolls, or the
+	// viewer may not see it.
+	Rollout *ListedRollout
+	// RolloutName is the name of that rollout, as the instance tells it.
+	RolloutName string
 	// Address of the page itself.
 	Address string
 }
@@ -77,15 +83,33 @@ type ClusterDetail struct {
 	Nodes      []NodeRow
 	Manifests  []Manifest
 	Unknown    string // why there are no manifests
-	// Others can be compared with, and Against is what is.
-	Others  []string
-	Against string
-	Diff    []Line
-	Same    bool
+	// Others are clusters that can be compared with, and Revisions those of the
+	// instance, newest first. Against is what is compared with, and AgainstUnknown why
+	// that is not known.
+	Others, Revisions       []string
+	Against, AgainstUnknown string
+	Diff                    []Line
+	Same                    bool
 }
 
+// AgainstRevision is the revision that is compared with; empty for a cluster.
+func (d *ClusterDetail) AgainstRevision() string {
+	name, _ := strings.CutPrefix(d.Against, RevisionMark)
+	if name == d.Against {
+		return ""
+	}
+	return name
+}
+
+// RevisionMark tells revisions from clusters, which have no such name.
+const RevisionMark = "@"
+
 // Manifest is an object as it is shipped, with values of Secrets masked.
-type Manifest struct{ Node, Title, YAML string }
+type Manifest struct {
+	Node, Title, YAML string
+	// compared is YAML without what follows from the rest.
+	compared string
+}
 
 // Line is one of a diff: Op is "+", "-", " ", or "@" for what is left out.
 type Line struct{ Op, Text string }
@@ -106,6 +130,7 @@ func NewInstance(o *unstructured.Unstructured) Instance {
 			page.Counters = append(page.Counters, Pair{key, fmt.Sprint(n)})
 		}
 	}
+	page.RolloutName, _, _ = unstructured.NestedString(fleet, "rollout", "name")
 	aggregates, _, _ := unstructured.NestedMap(fleet, "aggregates")
 	for _, key := range slices.Sorted(maps.Keys(aggregates)) {
 		page.Aggregates = append(page.Aggregates, Pair{key, inline(aggregates[key])})
@@ -235,15 +260,51 @@ func Manifests(g *graph.Graph, works []*workv1.ManifestWork) ([]Manifest, error)
 			if err := utiljson.Unmarshal(shipped.Raw, &object); err != nil {
 				return nil, fmt.Errorf("manifest %d of work %s: %w", i, w.Name, err)
 			}
-			m := Manifest{Title: title(object), YAML: "# it is of no resource of this revision\n"}
+			node := ""
 			if i < len(policies) {
-				m.Node = policies[i].Node
+				node = policies[i].Node
 			}
-			if g.Node(m.Node) != nil {
-				m.YAML = toYAML(fields.Hide(g, m.Node, object))
-			}
-			byNode[m.Node] = append(byNode[m.Node], m)
+			byNode[node] = append(byNode[node], manifest(g, node, object))
 		}
+	}
+	return inOrder(g, byNode), nil
+}
+
+// Contents are the objects that would be on a cluster, as Manifests has them.
+func Contents(g *graph.Graph, contents map[workv1.ResourceIdentifier]work.Shipped) ([]Manifest, error) {
+	byNode := map[string][]Manifest{}
+	for _, m := range contents {
+		var object map[string]any
+		if err := utiljson.Unmarshal(m.Raw, &object); err != nil {
+			return nil, fmt.Errorf("manifest of %s %s/%s: %w", m.ID.Resource, m.ID.Namespace, m.ID.Name, err)
+		}
+		byNode[m.Policy.Node] = append(byNode[m.Policy.Node], manifest(g, m.Policy.Node, object))
+	}
+	return inOrder(g, byNode), nil
+}
+
+func manifest(g *graph.Graph, node string, object map[string]any) Manifest {
+	m := Manifest{Node: node, Title: title(object), YAML: "# it is of no resource of this revision\n"}
+	m.compared = m.YAML
+	if g.Node(node) == nil {
+		return m
+	}
+	shown := fields.Hide(g, node, object)
+	m.YAML = toYAML(shown)
+	u := unstructured.Unstructured{Object: runtime.DeepCopyJSON(shown)}
+	annotations := u.GetAnnotations()
+	if delete(annotations, kronvoyv1alpha1.AnnotationHash); len(annotations) == 0 {
+		annotations = nil
+	}
+	u.SetAnnotations(annotations)
+	m.compared = toYAML(u.Object)
+	return m
+}
+
+// inOrder are manifests in the order of the graph, and those of other nodes last.
+func inOrder(g *graph.Graph, byNode map[string][]Manifest) []Manifest {
+	for _, list := range byNode {
+		slices.SortFunc(list, func(a, b Manifest) int { return cmp.Compare(a.Title, b.Title) })
 	}
 	var out []Manifest
 	for _, n := range g.Nodes() {
@@ -253,7 +314,7 @@ func Manifests(g *graph.Graph, works []*workv1.ManifestWork) ([]Manifest, error)
 	for _, id := range slices.Sorted(maps.Keys(byNode)) {
 		out = append(out, byNode[id]...)
 	}
-	return out, nil
+	return out
 }
 
 func title(object map[string]any) string {
@@ -284,11 +345,11 @@ func NewClusterDetail(t *kronvoyv1alpha1.Target) *ClusterDetail {
 	return d
 }
 
-// Text is all manifests as one.
+// Text is all manifests as one, to be compared.
 func Text(manifests []Manifest) string {
 	var out strings.Builder
 	for _, m := range manifests {
-		fmt.Fprintf(&out, "# %s: %s\n%s---\n", m.Node, m.Title, m.YAML)
+		fmt.Fprintf(&out, "# %s: %s\n%s---\n", m.Node, m.Title, m.compared)
 	}
 	return out.String()
 }

@@ -1,0 +1,168 @@
+package view_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	goyaml "sigs.k8s.io/yaml"
+
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/graph/schema/builtin"
+	"github.com/kronvoy/kronvoy/hub/convert"
+	"github.com/kronvoy/kronvoy/hub/dashboard/view"
+	"github.com/kronvoy/kronvoy/hub/revision"
+	"github.com/kronvoy/kronvoy/placement/rollout"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestRollouts(t *testing.T) {
+	files, err := filepath.Glob("testdata/rollouts/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			var strategy *rollout.Strategy
+			var r kronvoyv1alpha1.Rollout
+			var targets []kronvoyv1alpha1.Target
+			for kind, document := range documents(t, file) {
+				switch name, _, _ := strings.Cut(kind, "/"); name {
+				case "Distribution":
+					var d kronvoyv1alpha1.Distribution
+					decode(t, document, &d)
+					s, err := convert.Strategy(d.Spec.Rollout)
+					if err != nil {
+						t.Fatal(err)
+					}
+					strategy = &s
+				case "Rollout":
+					decode(t, document, &r)
+				case "Target":
+					var target kronvoyv1alpha1.Target
+					decode(t, document, &target)
+					targets = append(targets, target)
+				}
+			}
+			got, err := goyaml.Marshal(view.NewRollout(&r, strategy, targets))
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden := strings.TrimSuffix(file, ".yaml") + ".golden"
+			if *update {
+				if err := os.WriteFile(golden, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("the page (-want +got), -update writes it anew:\n%s", diff)
+			}
+		})
+	}
+}
+
+// documents of a file, by kind and namespace.
+func documents(t *testing.T, file string) map[string][]byte {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]byte{}
+	reader := yaml.NewDocumentDecoder(io.NopCloser(bytes.NewReader(text)))
+	for buffer := make([]byte, 64<<10); ; {
+		n, err := reader.Read(buffer)
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var head struct {
+			Kind     string
+			Metadata struct{ Namespace string }
+		}
+		document := bytes.Clone(buffer[:n])
+		decode(t, document, &head)
+		out[head.Kind+"/"+head.Metadata.Namespace] = document
+	}
+}
+
+func decode(t *testing.T, document []byte, into any) {
+	t.Helper()
+	if err := goyaml.Unmarshal(document, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatARevisionChangesIsShownWithoutValuesOfSecrets(t *testing.T) {
+	g, issues := graph.Compile(graph.Source{
+		Name: "app", Schema: graph.SchemaSource{Group: "kro.run", Version: "v1alpha1", Kind: "App", Scope: graph.Namespaced, Spec: map[string]any{"note": "string", "token": "string"}},
+		Nodes: []graph.NodeSource{{ID: "password", Template: map[string]any{
+			"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "password"}, "stringData": map[string]any{"key": "${schema.spec.token}"},
+		}}},
+	}, builtin.Resolver())
+	if g == nil {
+		t.Fatal(issues.Err())
+	}
+	definition := func(key string) []byte {
+		return []byte(`{"resources":[{"id":"password","template":{"apiVersion":"v1","kind":"Secret","stringData":{"key":"` + key + `"}}}]}`)
+	}
+	made := func(name, note, token, definition string, spec []byte) *view.Revision {
+		return &view.Revision{Name: name, Graph: g, Spec: spec, Instance: revision.Instance{Definition: definition, Spec: map[string]any{"note": note, "token": token}}}
+	}
+	old := made("app-1", "a", "swordfish", "d1", definition("swordfish"))
+	overridden := made("app-2", "a", "swordfish", "d1", definition("swordfish"))
+	overridden.Overrides = []kronvoyv1alpha1.Override{{Spec: &runtime.RawExtension{Raw: []byte(`{"note":"b","token":"sesame"}`)}}}
+	unknown := made("app-2", "b", "sesame", "d1", definition("swordfish"))
+	unknown.Graph = nil
+	for name, tc := range map[string]struct {
+		from, to *view.Revision
+		want     []string
+		unknown  string
+	}{
+		"nothing":             {from: old, to: made("app-2", "a", "swordfish", "d1", definition("swordfish"))},
+		"a value":             {from: old, to: made("app-2", "b", "swordfish", "d1", definition("swordfish")), want: []string{"spec.note: a -> b"}},
+		"a value of a Secret": {from: old, to: made("app-2", "a", "sesame", "d1", definition("swordfish")), want: []string{"spec.token: *** -> ***"}},
+		"the definition": {from: old, to: made("app-2", "a", "swordfish", "d2", definition("sesame")), want: []string{
+			"definition: d1 -> d2", "resources.password.template.stringData.key: *** -> ***",
+		}},
+		"a definition that one may not see": {
+			from: old, to: made("app-2", "a", "swordfish", "d2", nil), want: []string{"definition: d1 -> d2"}, unknown: "what the definition changes is not shown",
+		},
+		"overrides":                   {from: old, to: overridden, want: []string{`overrides: (none) -> [{"spec":{"note":"b","token":"***"}}]`}},
+		"what nobody knows is hidden": {from: old, to: unknown, want: []string{"spec.note: a -> ***", "spec.token: *** -> ***"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			change, err := view.NewRevisionChange("app", tc.from, tc.to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range change.Fields {
+				got = append(got, f.Path+": "+f.Old.Text()+" -> "+f.New.Text())
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" || change.Unknown != tc.unknown {
+				t.Errorf("unknown %q (-want +got):\n%s", change.Unknown, diff)
+			}
+		})
+	}
+	first, err := view.NewRevisionChange("app", nil, old)
+	if err != nil || first.From != "" || len(first.Fields) == 0 || strings.Contains(first.Fields[len(first.Fields)-1].New.Text(), "swordfish") {
+		t.Errorf("the first revision: %v, %+v", err, first)
+	}
+}
