@@ -42,13 +42,14 @@ func TestTheDashboardInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.env = append(os.Environ(), "MODULES="+modules, "ARTEFACTS="+artefacts, "URL="+s.stack.DashboardURL, "PLACEMENT=/placements/shop/everywhere",
-		"OPERATOR="+s.token("operator", "kronvoy-viewer", "kronvoy-drift-operator", "kronvoy-approver", "works-reader"),
+		"OPERATOR="+s.token("operator", "kronvoy-viewer", "kronvoy-drift-operator", "kronvoy-approver", "kronvoy-rollout-operator", "works-reader"),
 		"VIEWER="+s.token("viewer", "kronvoy-viewer"), "NOBODY="+s.token("nobody"))
 	s.kubectl("hub", `{"apiVersion":"kronvoy.io/v1alpha1","kind":"ApprovalRequest","metadata":{"namespace":"shop","name":"a-question"},
 		"spec":{"action":"Remove","distribution":"nobodys","planHash":"h1","clusterCount":2,"clusters":["eu-west","us-east"],"message":"May nobodys leave 2 clusters?"}}`,
 		"create", "-f", "-")
 	uid := s.kubectl("hub", "", "get", "approvalrequest", "a-question", "-n", "shop", "-o", "jsonpath={.metadata.uid}")
 	s.env = append(s.env, "APPROVAL=a-question", "APPROVAL_UID="+uid)
+	s.roll()
 
 	// What somebody changes is on the screen without anybody asking.
 	watching := s.begin("watch", "EXPECT=drifted")
@@ -56,7 +57,7 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	s.kubectl("us-east", "", "-n", "shop", "scale", "deployment/shop", "--replicas=7")
 	watching.wait()
 
-	for _, step := range []string{"views", "keyboard", "rights", "approve", "correct"} {
+	for _, step := range []string{"views", "keyboard", "rights", "approve", "correct", "rollout"} {
 		t.Run(step, func(t *testing.T) {
 			(&scene{t, s.stack, s.env}).begin(step).wait()
 		})
@@ -67,6 +68,8 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	if got := s.kubectl("us-east", "", "-n", "shop", "get", "deployment/shop", "-o", "jsonpath={.spec.replicas}"); got == "7" {
 		t.Error("the deployment was not put right")
 	}
+	// Taken back: the first group, too, which had passed.
+	s.eventually("eu-west", "registry.k8s.io/pause:3.10", "get", "deployment/shop", "-n", "shop", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
 }
 
 // install brings what drives the browser into the cache, as the lock file has it.
@@ -143,6 +146,31 @@ func start(t *testing.T) *scene {
 		t.Fatalf("waiting for the instance: %v\n%s", err, stack.Tail(running.Hub.Log()))
 	}
 	return s
+}
+
+// roll begins a rollout that goes region by region, and waits for an approval
+// after the first.
+func (s *scene) roll() {
+	s.Helper()
+	s.kubectl("hub", `{"apiVersion":"kronvoy.io/v1alpha1","kind":"Distribution","metadata":{"namespace":"shop","name":"shop"},
+		"spec":{"instances":{"apiVersion":"kro.run/v1alpha1","kind":"WebApp"},"policies":[{"drift":"Report"}],
+		"rollout":{"groupBy":{"label":"region","order":["eu-west","us-east"]},"minSuccessTime":"5s","approval":{"beforeGroups":["us-east"]}}}}`, "apply", "-f", "-")
+	s.eventually("hub", "Succeeded", "get", "rollout", "shop", "-n", "shop", "-o", "jsonpath={.status.phase}", "--ignore-not-found")
+	s.kubectl("hub", "", "patch", "webapp", "shop", "-n", "shop", "--type=merge", "-p", `{"spec":{"image":"registry.k8s.io/pause:3.11"}}`)
+	s.eventually("hub", "WaitingForApproval", "get", "rollout", "shop", "-n", "shop", "-o", "jsonpath={.status.phase}")
+}
+
+// eventually waits until kubectl says something.
+func (s *scene) eventually(cluster, want string, args ...string) {
+	s.Helper()
+	got := ""
+	err := wait.PollUntilContextTimeout(s.Context(), 200*time.Millisecond, patience, true, func(context.Context) (bool, error) {
+		got = s.kubectl(cluster, "", args...)
+		return got == want, nil
+	})
+	if err != nil {
+		s.Fatalf("kubectl %q on %s says %q, want %q: %v\n%s", args, cluster, got, want, err, stack.Tail(s.stack.Hub.Log()))
+	}
 }
 
 func (s *scene) token(name string, roles ...string) string {

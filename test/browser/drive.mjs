@@ -69,7 +69,7 @@ const instance = "/instances/kro.run/v1alpha1/WebApp/shop/shop";
 const views = {
   fleet: "/", cluster: "/clusters/us-east", instances: "/instances", instance, "instance-cluster": instance + "?cluster=us-east&against=eu-west",
   node: instance + "?node=deployment", definitions: "/definitions", definition: "/definitions/webapp", drift: "/drift", placements: "/placements",
-  placement: process.env.PLACEMENT, approvals: "/approvals",
+  placement: process.env.PLACEMENT, approvals: "/approvals", rollouts: "/rollouts", rollout: "/rollouts/shop/shop",
 };
 
 const steps = {
@@ -133,15 +133,49 @@ const steps = {
     const page = await person(OPERATOR);
     await page.goto(base + "/approvals");
     await page.screenshot({ path: join(artefacts, "approvals-open.png") });
+    const question = page.locator(`#a-${process.env.APPROVAL_UID}`);
+    await question.getByRole("button", { name: "Approve" }).click();
+    await question.getByText("system:serviceaccount:default:operator").waitFor();
+    assert.equal(await question.getByRole("button", { name: "Approve" }).count(), 0);
+  },
+
+  // A rollout waits for somebody, goes on with the approval, stops, goes on, and
+  // goes back: all on its page.
+  async rollout() {
+    const page = await person(OPERATOR);
+    await page.goto(base + views.rollout);
+    const step = (name) => page.locator(".timeline li", { hasText: name });
+    await step("eu-west").locator("h3 .state", { hasText: "passed" }).waitFor();
+    await step("us-east").getByText("needs approval").waitFor();
+    const change = page.locator("#changes tr", { hasText: "spec.image" });
+    assert.match(await change.innerText(), /pause:3\.10\s+.*pause:3\.11/);
+    await page.getByLabel("Reason").first().fill("a test");
     await page.getByRole("button", { name: "Approve" }).click();
-    await page.getByText("system:serviceaccount:default:operator").last().waitFor();
-    assert.equal(await page.getByRole("button", { name: "Approve" }).count(), 0);
+    // It soaks, and the clock goes backwards without anybody loading anything.
+    const clock = step("us-east").locator("[data-until]");
+    await clock.waitFor({ timeout: 60000 });
+    await page.screenshot({ path: join(artefacts, "rollout-soaking.png") });
+    const before = await clock.innerText();
+    await page.waitForFunction((was) => document.querySelector(".timeline [data-until]")?.textContent !== was, before);
+    await page.locator("#steer").getByLabel("Reason").first().fill("incident 4711");
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByText("Paused by system:serviceaccount:default:operator").waitFor();
+    await page.getByText("incident 4711").first().waitFor();
+    await check(page, "rollout-paused");
+    await page.getByRole("button", { name: "Resume" }).click();
+    await page.locator("#summary").getByText("succeeded").waitFor({ timeout: 60000 });
+    await page.getByText("Take back").click();
+    await page.locator("#undo").getByLabel("Reason").fill("errors at checkout");
+    await page.getByRole("button", { name: "Undo" }).click();
+    await page.getByText("Taken back by system:serviceaccount:default:operator").waitFor();
+    await page.locator("#summary").getByText("rolled back").waitFor({ timeout: 60000 });
+    await check(page, "rollout-undone");
   },
 
   // Who may look may not decide, and who may nothing sees nothing.
   async rights() {
     const viewer = await person(VIEWER);
-    for (const path of ["/drift", "/approvals"]) {
+    for (const path of ["/drift", "/approvals", views.rollout]) {
       await viewer.goto(base + path);
       assert.equal(await viewer.locator("main button:not(:text-is('Filter'))").count(), 0, `${path} offers actions`);
     }
@@ -152,6 +186,8 @@ const steps = {
       headers: { Origin: base }, form: { csrf, namespace: "shop", name: process.env.APPROVAL, uid: process.env.APPROVAL_UID, decision: "Approved" }, maxRedirects: 0,
     });
     assert.equal(forged.status(), 403);
+    const order = await viewer.request.post(base + views.rollout, { headers: { Origin: base }, form: { csrf, order: "pause" }, maxRedirects: 0 });
+    assert.equal(order.status(), 403);
     const nobody = await person(NOBODY);
     for (const path of Object.values(views)) {
       // A refusal repeats the address, which the viewer has typed.
