@@ -169,6 +169,9 @@ func (f *foresight) carryOut(step *Step) (done bool) {
 	for _, key := range step.Passed {
 		f.in.Targets[f.targets[key]].Passed = f.in.Now
 	}
+	for _, found := range step.Found {
+		f.in.Targets[f.targets[found.Key]].Found = found.Finding // which changes nothing now
+	}
 	for _, move := range step.Moves {
 		at, known := f.targets[move.Key]
 		if !known {
@@ -177,7 +180,7 @@ func (f *foresight) carryOut(step *Step) (done bool) {
 			f.in.Targets = append(f.in.Targets, Target{Cluster: move.Cluster, Instance: move.Instance})
 		}
 		t := &f.in.Targets[at]
-		t.Assignment, t.Moved, t.Passed, t.Gates = move.Assignment, f.in.Now, time.Time{}, Gates{}
+		t.Assignment, t.Moved, t.Passed, t.Found, t.Gates = move.Assignment, f.in.Now, time.Time{}, Finding{}, Gates{}
 		t.ready(f.in.Now)
 	}
 	return f.approve(step.Question) || done
