@@ -51,6 +51,7 @@ func TestPreview(t *testing.T) {
 	distribution := func(spec string) string {
 		return "{apiVersion: kronvoy.io/v1alpha1, kind: Distribution, metadata: {name: shop, namespace: shop}, spec: {instances: {apiVersion: kro.run/v1alpha1, kind: App}, " + spec + "}}"
 	}
+	const rolling = `placement: {refs: [{name: prod}]}, rollout: {groupBy: {label: region, order: [us-east]}, maxConcurrency: 25%, minSuccessTime: 10m, approval: {beforeGroups: [eu-west]}}`
 	for name, tc := range map[string]struct {
 		change string
 		args   []string
@@ -73,6 +74,11 @@ func TestPreview(t *testing.T) {
 		"a policy":                     {change: distribution("placement: {refs: [{name: prod}]}, policies: [{nodes: [deployment], drift: Report}]"), status: 2},
 		"a service account":            {change: distribution("placement: {refs: [{name: prod}]}, serviceAccountName: deployer"), status: 2},
 		"a Distribution that is wrong": {change: distribution("placement: {refs: [{name: prod}]}, policies: [{paths: [spec..x], drift: Ignore}]"), status: 2},
+		"in steps":                     {change: distribution(rolling) + "\n---\n" + fmt.Sprintf(app, "web", `{image: "nginx:2"}`), status: 2},
+		"in steps, as YAML":            {change: distribution(rolling) + "\n---\n" + fmt.Sprintf(app, "web", `{image: "nginx:2"}`), args: []string{"--cluster", "c01", "-o", "yaml"}, status: 2},
+		"in steps, all at once":        {change: distribution("placement: {refs: [{name: prod}]}, rollout: {maxConcurrency: 100%}") + "\n---\n" + fmt.Sprintf(app, "web", `{image: "nginx:2"}`), status: 2},
+		"a strategy alone":             {change: distribution(rolling), status: 0},
+		"a first install in steps":     {change: distribution(rolling) + "\n---\n" + fmt.Sprintf(app, "second", `{image: "nginx:1"}`) + "\n" + cluster("c04", `{region: null}`), status: 1},
 		"a value for each cluster":     {change: strings.Replace(definition, "region: \"${cluster.labels.region}\"", "region: \"${cluster.labels.region}/${cluster.name}\"", 1), status: 2},
 		"a Secret":                     {change: strings.Replace(definition, "for ${cluster.name}", "of ${cluster.name}", 1), status: 2},
 		"a node that is renamed":       {change: strings.Replace(definition, "-notes", "-remarks", 1), status: 2},

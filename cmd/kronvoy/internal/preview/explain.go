@@ -9,7 +9,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
@@ -48,7 +47,9 @@ type Explained struct {
 	// Suspended instances are left as they are.
 	Suspended bool `json:"suspended,omitempty"`
 	// Revision is the newest.
-	Revision string             `json:"revision,omitempty"`
+	Revision string `json:"revision,omitempty"`
+	// Rollout in which it moves to that.
+	Rollout  *ExplainedRollout  `json:"rollout,omitempty"`
 	Clusters []ExplainedCluster `json:"clusters"`
 }
 
@@ -67,6 +68,8 @@ type ExplainedCluster struct {
 	// Revision that the cluster has, and Wanted the one that it should have.
 	Revision string `json:"revision,omitempty"`
 	Wanted   string `json:"wanted,omitempty"`
+	// Rollout is where it stands in that of the instance.
+	Rollout *ExplainedMove `json:"rollout,omitempty"`
 	// State and StateMessage are the Target's; Suspended says why nothing is written.
 	State        string                       `json:"state,omitempty"`
 	StateMessage string                       `json:"stateMessage,omitempty"`
@@ -192,26 +195,19 @@ func (s *simulation) explain(instance *unstructured.Unstructured) (Explained, er
 	if err := s.explainPlacements(p); err != nil {
 		return out, err
 	}
-	out.Clusters, err = s.explainClusters(p)
-	return out, err
+	if out.Clusters, err = s.explainClusters(p); err != nil {
+		return out, err
+	}
+	return out, s.explainRollout(p, &out)
 }
 
 // newest is the name of the instance's newest revision; empty for none.
 func (s *simulation) newest(p *placing) (string, error) {
-	namespace := rollout.RevisionNamespace(p.instance, s.HubNamespace)
-	of := []client.ListOption{client.InNamespace(namespace), client.MatchingLabels{kronvoyv1alpha1.LabelInstance: p.identity.Hash()}}
-	var stored appsv1.ControllerRevisionList
-	if err := s.load(&stored, of...); err != nil {
-		return "", err
+	stored, err := s.instanceRevisions(p.instance)
+	if newest := revision.Newest(stored); newest != nil {
+		return newest.Name, err
 	}
-	stored = appsv1.ControllerRevisionList{}
-	if err := s.memory.List(s.ctx, &stored, of...); err != nil {
-		return "", err
-	}
-	if newest := revision.Newest(stored.Items); newest != nil {
-		return newest.Name, nil
-	}
-	return "", nil
+	return "", err
 }
 
 // explainPlacements decides the Placements of an instance anew, for their reasons:
@@ -342,6 +338,7 @@ func (e *Explained) Write(w io.Writer, wide bool) error {
 	if e.Suspended {
 		fmt.Fprintln(w, "It is suspended: everything stays as it is.")
 	}
+	e.Rollout.write(w)
 	if len(e.Clusters) == 0 {
 		return nil
 	}
@@ -354,6 +351,9 @@ func (e *Explained) Write(w io.Writer, wide bool) error {
 		}, "\t"))
 	}
 	if err := table.Flush(); err != nil {
+		return err
+	}
+	if err := e.writeMoves(w); err != nil {
 		return err
 	}
 	return e.writeNodes(w, wide)

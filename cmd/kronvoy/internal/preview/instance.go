@@ -126,13 +126,11 @@ func (s *simulation) instance(identity work.Identity, concerned *scope, below ma
 	}
 	spec, _ := object["spec"].(map[string]any)
 	wanted := revision.Instance{Definition: served.revision, DefinitionHash: served.graph.Hash(), Spec: spec, Overrides: overrides}
-	stored, err := wanted.Object(rollout.RevisionNamespace(instance, s.HubNamespace), identity, 1, metav1.OwnerReference{})
+	stored, err := s.storeInstance(instance, wanted)
 	if err != nil {
 		return out, err
 	}
-	if err := s.memory.put(stored); err != nil {
-		return out, err
-	}
+	s.rolls(instance, owner)
 	return out, s.clusters(&out, &placing{
 		identity: identity, instance: instance, owner: owner, revision: stored.Name, decision: decision, targets: targets,
 		concerned: concerned, below: below,
@@ -202,6 +200,7 @@ func (s *simulation) clusters(out *Instance, p *placing) error {
 				Spec: kronvoyv1alpha1.TargetSpec{Instance: p.identity.Reference()},
 			}
 		}
+		s.note(client.ObjectKeyFromObject(target), existing[name])
 		target = target.DeepCopy()
 		target.Spec.Revision, target.Spec.Distribution = p.revision, out.Distribution
 		// In the end clusters are what they are by then, not what a rollout assigned.

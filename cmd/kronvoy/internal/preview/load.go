@@ -71,10 +71,10 @@ func (s *simulation) loadOne(identity work.Identity) error {
 
 // loadRevisions takes the revisions of a definition into memory, once.
 func (s *simulation) loadRevisions(definition string) error {
-	if s.revisions[definition] {
+	if s.listed[definition] {
 		return nil
 	}
-	s.revisions[definition] = true
+	s.listed[definition] = true
 	return s.load(&appsv1.ControllerRevisionList{}, client.InNamespace(s.HubNamespace), client.MatchingLabels(revision.DefinitionSelector(definition)))
 }
 

@@ -13,6 +13,7 @@ import (
 	clusterv1beta2 "open-cluster-management.io/api/cluster/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/manifest"
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/graph/schema"
@@ -57,15 +58,20 @@ type simulation struct {
 	gatherer target.Gatherer
 	placer   rollout.Placer
 
-	loaded    map[runtimeschema.GroupVersionKind]bool
-	own       map[work.Identity]bool
-	revisions map[string]bool
-	read      int
+	// loaded, own and listed are the kinds, instances and lists that are in memory.
+	loaded map[runtimeschema.GroupVersionKind]bool
+	own    map[work.Identity]bool
+	listed map[string]bool
+	read   int
 
 	served   map[string]serving
 	explains map[client.ObjectKey]explain.Placement
 	// expected is what clusters would report that there are not; see plan.Input.
 	expected map[client.ObjectKey]map[string]graph.Observed
+	// units that a change concerns and that have a strategy, and Targets as they
+	// were before it.
+	units  []rolling
+	before map[client.ObjectKey]*kronvoyv1alpha1.Target
 }
 
 // Of says what the documents would come to if they were applied to what is there:
@@ -89,7 +95,7 @@ func Of(ctx context.Context, opts Options, base, documents []*manifest.Document)
 func newSimulation(ctx context.Context, opts Options) *simulation {
 	s := &simulation{
 		Options: opts, ctx: ctx, memory: newMemory(opts.Scheme, opts.Live),
-		loaded: map[runtimeschema.GroupVersionKind]bool{}, own: map[work.Identity]bool{}, revisions: map[string]bool{},
+		loaded: map[runtimeschema.GroupVersionKind]bool{}, own: map[work.Identity]bool{}, listed: map[string]bool{},
 		served: map[string]serving{}, explains: map[client.ObjectKey]explain.Placement{},
 		expected: map[client.ObjectKey]map[string]graph.Observed{},
 		resolver: opts.Resolver,
@@ -158,6 +164,7 @@ func (s *simulation) suppose(documents []*manifest.Document) error {
 func (s *simulation) change(documents []*manifest.Document) (Result, error) {
 	concerned := map[work.Identity]*scope{}
 	clear(s.explains)
+	s.units, s.before = nil, map[client.ObjectKey]*kronvoyv1alpha1.Target{}
 	var result Result
 	changes, err := s.definitions(documents, concerned, &result)
 	if err != nil {
@@ -184,6 +191,9 @@ func (s *simulation) change(documents []*manifest.Document) (Result, error) {
 		return result, err
 	}
 	if err := s.instances(concerned, &result); err != nil {
+		return result, err
+	}
+	if err := s.rollouts(&result); err != nil {
 		return result, err
 	}
 	result.summarize()

@@ -36,6 +36,9 @@ func (r *Result) Write(w io.Writer, wide bool) error {
 	for i := range r.Instances {
 		r.Instances[i].write(w, wide)
 	}
+	for i := range r.Rollouts {
+		r.Rollouts[i].write(w, wide)
+	}
 	return nil
 }
 

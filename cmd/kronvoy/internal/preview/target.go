@@ -82,6 +82,8 @@ func (s *simulation) plan(target *kronvoyv1alpha1.Target) (*planned, error) {
 		}
 	}
 	told := target.DeepCopy()
+	// What is in files alone has been there for long.
+	told.Spec.AssignedAt, told.Spec.PassedAt = &metav1.MicroTime{Time: s.Now}, &metav1.MicroTime{Time: s.Now}
 	told.Status.Nodes, told.Status.Revision, told.Status.State = nil, told.Spec.Revision, kronvoyv1alpha1.TargetProgressing
 	if t.last.Evaluation.Ready {
 		told.Status.State = kronvoyv1alpha1.TargetReady

@@ -21,6 +21,9 @@ type Result struct {
 	Definitions []Definition `json:"definitions,omitempty"`
 	// Instances for which something changes, or that have issues.
 	Instances []Instance `json:"instances,omitempty"`
+	// Rollouts in which instances move to what is new; without one they all do at
+	// once.
+	Rollouts []Rollout `json:"rollouts,omitempty"`
 }
 
 // Summary counts. A resource counts once on each cluster.
