@@ -31,6 +31,7 @@ func TestExplainRollout(t *testing.T) {
 	for name, play := range map[string]func(*playing){
 		"clusters move, soak and wait": func(p *playing) {
 			p.report("eu-1", kronvoyv1alpha1.TargetReady)
+			p.after(0)
 			p.after(4 * time.Minute)
 		},
 		"one is in maintenance and one is out of reach": func(p *playing) {
@@ -41,11 +42,13 @@ func TestExplainRollout(t *testing.T) {
 				c.Status.Conditions = []metav1.Condition{{Type: clusterv1.ManagedClusterConditionAvailable, Status: metav1.ConditionUnknown}}
 			})
 			p.report("eu-1", kronvoyv1alpha1.TargetReady)
+			p.after(0)
 			p.after(11 * time.Minute)
 		},
 		"it waits for approval": func(p *playing) {
 			for _, cluster := range []string{"eu-1", "eu-2", "eu-3"} {
 				p.report(cluster, kronvoyv1alpha1.TargetReady)
+				p.after(0)
 				p.after(10 * time.Minute)
 			}
 			p.after(10 * time.Minute)
@@ -55,6 +58,7 @@ func TestExplainRollout(t *testing.T) {
 			r.Spec.Paused = &kronvoyv1alpha1.RolloutOrder{At: metav1.NewTime(p.s.Now), By: "ada", Reason: "incident 4711"}
 			p.put(r)
 			p.report("eu-1", kronvoyv1alpha1.TargetReady)
+			p.after(0)
 			p.after(20 * time.Minute)
 		},
 		"one has failed": func(p *playing) {
@@ -63,6 +67,7 @@ func TestExplainRollout(t *testing.T) {
 		},
 		"it was undone": func(p *playing) {
 			p.report("eu-1", kronvoyv1alpha1.TargetReady)
+			p.after(0)
 			p.after(11 * time.Minute)
 			r := p.stored()
 			r.Spec.Undo = &kronvoyv1alpha1.RolloutUndo{
@@ -224,6 +229,12 @@ func (p *playing) step() (moved bool) {
 	targets := p.targets()
 	for i := range targets {
 		target := &targets[i]
+		for _, found := range look.Step.Found {
+			if found.Cluster == target.Namespace {
+				target.Spec.Gates = &kronvoyv1alpha1.TargetGates{Open: found.Open, Since: metav1.MicroTime{Time: found.Since}}
+				p.put(target)
+			}
+		}
 		for _, key := range look.Step.Passed {
 			if key.Cluster == target.Namespace {
 				target.Spec.PassedAt = &metav1.MicroTime{Time: p.s.Now}
@@ -232,13 +243,13 @@ func (p *playing) step() (moved bool) {
 		}
 		for _, move := range look.Step.Moves {
 			if move.Cluster == target.Namespace {
-				target.Spec.Revision, target.Spec.AssignedAt, target.Spec.PassedAt = move.Revision, &metav1.MicroTime{Time: p.s.Now}, nil
+				target.Spec.Revision, target.Spec.AssignedAt, target.Spec.PassedAt, target.Spec.Gates = move.Revision, &metav1.MicroTime{Time: p.s.Now}, nil, nil
 				p.put(target)
 				p.report(target.Namespace, kronvoyv1alpha1.TargetProgressing)
 			}
 		}
 	}
-	return len(look.Step.Moves)+len(look.Step.Passed) > 0
+	return len(look.Step.Moves)+len(look.Step.Found)+len(look.Step.Passed) > 0
 }
 
 // report plays hub/target: a cluster is found to be in a state, from now on.
