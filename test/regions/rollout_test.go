@@ -4,6 +4,9 @@ package regions
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -172,6 +175,8 @@ rollout: {groupBy: {label: region, order: [eu-west, us-east, ap-south]}, approva
 	if first.Text("spec.action") != "EnterGroup" || first.Text("spec.group") != usEast || len(s.targets("Entered", "one")) != 2 {
 		t.Errorf("people are asked %v", first.At("spec"))
 	}
+	s.tells("explain", []string{"instance", "entered/one"}, "Rollout calm is WaitingForApproval, at group us-east",
+		"kronvoy rollout approve "+first.GetName()+" -n entered", `eu-west-1 +eu-west +Ready`)
 	s.create("Entered", "one", "", "text: two")
 	probe.Eventually(t, "another question to take its place", func() error {
 		requests := s.hub.List(s, approvalRequests, s.ns)
@@ -181,6 +186,11 @@ rollout: {groupBy: {label: region, order: [eu-west, us-east, ap-south]}, approva
 		return nil
 	})
 	second := s.question(2)
+	three := filepath.Join(t.TempDir(), "three.yaml")
+	if err := os.WriteFile(three, []byte("{apiVersion: kro.run/v1alpha1, kind: Entered, metadata: {name: one}, spec: {text: three}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.tells("preview", []string{"-f", three}, "Rollout entered/calm", `1. eu-west: 2 clusters, at most 1 at a time`, `2. us-east: after approval, 2 clusters`, `3. ap-south: 2 clusters`)
 	if out, err := s.kronvoy(s.person("boss", true), "rollout", "approve", second.GetName(), "-n", s.ns); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -188,6 +198,19 @@ rollout: {groupBy: {label: region, order: [eu-west, us-east, ap-south]}, approva
 	s.ready("Entered", "one", everywhere...)
 	if left := s.hub.List(s, approvalRequests, s.ns); len(left) > 0 {
 		t.Errorf("the hub still asks %v", left[0])
+	}
+}
+
+// tells runs a command in the scene's namespace, and looks for patterns in what it
+// prints.
+func (s *scene) tells(command string, args []string, patterns ...string) {
+	s.Helper()
+	// A preview of a change has an exit status of its own.
+	out, err := s.kronvoy(s.hub.Kubeconfig, append([]string{command, "-n", s.ns}, args...)...)
+	for _, pattern := range patterns {
+		if !regexp.MustCompile(pattern).MatchString(out) {
+			s.Errorf("kronvoy %s does not say %q: %v\n%s", command, pattern, err, out)
+		}
 	}
 }
 
