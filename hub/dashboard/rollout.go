@@ -227,7 +227,7 @@ func (s *Server) addHistory(ctx context.Context, v *session, r *kronvoyv1alpha1.
 			page.More++
 			continue
 		}
-		change, err := s.change(ctx, v, p)
+		change, err := s.change(ctx, v, r, p)
 		if err != nil {
 			return err
 		}
@@ -246,23 +246,50 @@ func newest(all []steer.Past) string {
 	return hash.Of(names)
 }
 
-// change is what the newest revision of an instance changes.
-func (s *Server) change(ctx context.Context, v *session, p *steer.Past) (view.RevisionChange, error) {
-	before, err := p.Before(0)
+// change is what clusters are moved from and to: to the newest revision of an
+// instance from the good one, or away from it.
+func (s *Server) change(ctx context.Context, v *session, r *kronvoyv1alpha1.Rollout, p *steer.Past) (view.RevisionChange, error) {
+	from, err := p.Before(0)
 	if err != nil {
 		return view.RevisionChange{}, err
 	}
-	to, err := s.known(ctx, v, &p.Revisions[0])
+	to := &p.Revisions[0]
+	if back := takenBack(r, p); back != nil {
+		from, to = to, back
+	}
+	wanted, err := s.known(ctx, v, to)
 	if err != nil {
 		return view.RevisionChange{}, err
 	}
-	var from *view.Revision
-	if before != nil {
-		if from, err = s.known(ctx, v, before); err != nil {
+	var before *view.Revision
+	if from != nil {
+		if before, err = s.known(ctx, v, from); err != nil {
 			return view.RevisionChange{}, err
 		}
 	}
-	return view.NewRevisionChange(p.Instance, from, to)
+	return view.NewRevisionChange(p.Instance, before, wanted)
+}
+
+// takenBack is the revision that an instance goes back to: since somebody ordered
+// it, or since its newest one was rejected; nil if it does not.
+func takenBack(r *kronvoyv1alpha1.Rollout, p *steer.Past) *appsv1.ControllerRevision {
+	newest, to := &p.Revisions[0], ""
+	if newest.Annotations[kronvoyv1alpha1.AnnotationRejectedAt] != "" {
+		to = p.Good()
+	}
+	if r.Spec.Undo != nil {
+		for _, pin := range r.Spec.Undo.Instances {
+			if pin.Name == p.Instance && pin.From == newest.Name {
+				to = pin.To
+			}
+		}
+	}
+	for i := range p.Revisions {
+		if p.Revisions[i].Name == to {
+			return &p.Revisions[i]
+		}
+	}
+	return nil
 }
 
 // known is a revision with what the viewer may know of its definition. Which of its

@@ -125,7 +125,7 @@ func TestOrdersAreGivenInTheViewersName(t *testing.T) {
 	if undo := b.rollout().Spec.Undo; undo == nil || len(undo.Instances) != 1 || undo.Instances[0].Name != "api" || undo.By != "admin" {
 		t.Errorf("undone is %+v", undo)
 	}
-	b.wants(admin.get(rolloutPath).body, "Taken back by admin", `value="cancel"`)
+	b.wants(admin.get(rolloutPath).body, "Taken back by admin", `value="cancel"`, "<ins>old</ins>")
 	order(url.Values{"order": {"cancel"}})
 	if undo := b.rollout().Spec.Undo; undo != nil {
 		t.Errorf("after the cancel there is %+v", undo)

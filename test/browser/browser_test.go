@@ -57,7 +57,7 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	s.kubectl("us-east", "", "-n", "shop", "scale", "deployment/shop", "--replicas=7")
 	watching.wait()
 
-	for _, step := range []string{"views", "keyboard", "rights", "approve", "correct", "rollout"} {
+	for _, step := range []string{"views", "keyboard", "rights", "approve", "correct", "compare", "rollout"} {
 		t.Run(step, func(t *testing.T) {
 			(&scene{t, s.stack, s.env}).begin(step).wait()
 		})
@@ -154,7 +154,7 @@ func (s *scene) roll() {
 	s.Helper()
 	s.kubectl("hub", `{"apiVersion":"kronvoy.io/v1alpha1","kind":"Distribution","metadata":{"namespace":"shop","name":"shop"},
 		"spec":{"instances":{"apiVersion":"kro.run/v1alpha1","kind":"WebApp"},"policies":[{"drift":"Report"}],
-		"rollout":{"groupBy":{"label":"region","order":["eu-west","us-east"]},"minSuccessTime":"5s","approval":{"beforeGroups":["us-east"]}}}}`, "apply", "-f", "-")
+		"rollout":{"groupBy":{"label":"region","order":["eu-west","us-east"]},"minSuccessTime":"8s","approval":{"beforeGroups":["us-east"]}}}}`, "apply", "-f", "-")
 	s.eventually("hub", "Succeeded", "get", "rollout", "shop", "-n", "shop", "-o", "jsonpath={.status.phase}", "--ignore-not-found")
 	s.kubectl("hub", "", "patch", "webapp", "shop", "-n", "shop", "--type=merge", "-p", `{"spec":{"image":"registry.k8s.io/pause:3.11"}}`)
 	s.eventually("hub", "WaitingForApproval", "get", "rollout", "shop", "-n", "shop", "-o", "jsonpath={.status.phase}")

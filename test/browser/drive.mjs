@@ -139,6 +139,20 @@ const steps = {
     assert.equal(await question.getByRole("button", { name: "Approve" }).count(), 0);
   },
 
+  // What a cluster has is compared with what another revision would bring.
+  async compare() {
+    const page = await person(OPERATOR);
+    await page.goto(base + instance + "?cluster=eu-west");
+    const others = page.locator("optgroup[label=Revisions] option");
+    assert.equal(await others.count(), 2);
+    await page.getByLabel("Compare with").selectOption(await others.last().getAttribute("value"));
+    await page.getByRole("button", { name: "Compare" }).click();
+    await page.getByText("would be there with revision").waitFor();
+    assert.match(await page.locator("pre.diff del", { hasText: "pause:3.11" }).innerText(), /image: /);
+    assert.match(await page.locator("pre.diff ins", { hasText: "pause:3.10" }).innerText(), /image: /);
+    await check(page, "instance-revision");
+  },
+
   // A rollout waits for somebody, goes on with the approval, stops, goes on, and
   // goes back: all on its page.
   async rollout() {
@@ -152,7 +166,7 @@ const steps = {
     await page.getByLabel("Reason").first().fill("a test");
     await page.getByRole("button", { name: "Approve" }).click();
     // It soaks, and the clock goes backwards without anybody loading anything.
-    const clock = step("us-east").locator("[data-until]");
+    const clock = page.locator(".timeline [data-until]").first();
     await clock.waitFor({ timeout: 60000 });
     await page.screenshot({ path: join(artefacts, "rollout-soaking.png") });
     const before = await clock.innerText();
