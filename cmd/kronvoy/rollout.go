@@ -121,7 +121,7 @@ goes when it is settled, or when another one takes its place.`,
 func (o *approvalListOptions) run(ctx context.Context, out io.Writer, c client.Reader, namespace string, now time.Time) error {
 	var list kronvoyv1alpha1.ApprovalRequestList
 	if err := c.List(ctx, &list, client.InNamespace(namespace)); err != nil {
-		return fmt.Errorf("listing what the hub asks: %w", err)
+		return fmt.Errorf("listing what the hub asks: %w", steer.NeedsRole(err, steer.RoleApprover, namespace))
 	}
 	slices.SortFunc(list.Items, func(a, b kronvoyv1alpha1.ApprovalRequest) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))

@@ -134,7 +134,7 @@ func (o *rolloutStatusOptions) await(ctx context.Context, progress io.Writer, c 
 func (o *rolloutStatusOptions) list(ctx context.Context, out io.Writer, c client.Reader, namespace string) error {
 	var list kronvoyv1alpha1.RolloutList
 	if err := c.List(ctx, &list, client.InNamespace(namespace)); err != nil {
-		return fmt.Errorf("listing rollouts: %w", err)
+		return fmt.Errorf("listing rollouts: %w", steer.NeedsRole(err, steer.RoleOperator, namespace))
 	}
 	slices.SortFunc(list.Items, func(a, b kronvoyv1alpha1.Rollout) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))

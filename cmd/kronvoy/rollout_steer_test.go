@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -11,10 +13,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/internal/steer"
@@ -103,6 +108,61 @@ func TestOrdersAreGivenInOnesOwnName(t *testing.T) {
 	r, err = opts.order(t.Context(), c, shopRollout, now, steer.Resume)
 	if err != nil || r.Spec.Paused != nil {
 		t.Errorf("%v: %+v", err, r)
+	}
+}
+
+func TestAnOrderIsGivenWhileTheHubWritesTheStatus(t *testing.T) {
+	conflicts := 0
+	c := interceptor.NewClient(rolling(t, kronvoyv1alpha1.RolloutProgressing).(client.WithWatch), interceptor.Funcs{
+		Patch: func(ctx context.Context, c client.WithWatch, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			if conflicts++; conflicts < 3 {
+				return apierrors.NewConflict(schema.GroupResource{Resource: "rollouts"}, obj.GetName(), errors.New("it was written"))
+			}
+			return c.Patch(ctx, obj, patch, opts...)
+		},
+	})
+	var opts rolloutOrderOptions
+	r, err := opts.order(t.Context(), c, shopRollout, time.Now(), func(spec *kronvoyv1alpha1.RolloutSpec, o kronvoyv1alpha1.RolloutOrder) { spec.Paused = &o })
+	if err != nil || r.Spec.Paused == nil || conflicts != 3 {
+		t.Errorf("after %d attempts: %v: %+v", conflicts, err, r)
+	}
+}
+
+func TestWhatIsForbiddenSaysWhichRoleAllowsIt(t *testing.T) {
+	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "things"}, "shop", errors.New("no right"))
+	c := interceptor.NewClient(rolling(t, kronvoyv1alpha1.RolloutProgressing).(client.WithWatch), interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			if _, rollout := obj.(*kronvoyv1alpha1.Rollout); rollout {
+				return c.Get(ctx, key, obj, opts...)
+			}
+			return forbidden
+		},
+		List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+			return forbidden
+		},
+		Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
+			return forbidden
+		},
+	})
+	output := rolloutFlags{output: "table"}
+	for name, run := range map[string]func() error{
+		"status": func() error {
+			opts := rolloutStatusOptions{rolloutFlags: output}
+			return opts.run(t.Context(), io.Discard, io.Discard, c, "shop", nil)
+		},
+		"undo": func() error {
+			opts := rolloutUndoOptions{rolloutOrderOptions: rolloutOrderOptions{rolloutFlags: output}}
+			return opts.run(t.Context(), io.Discard, c, shopRollout, time.Now())
+		},
+		"pause": func() error {
+			var opts rolloutOrderOptions
+			_, err := opts.order(t.Context(), c, shopRollout, time.Now(), func(*kronvoyv1alpha1.RolloutSpec, kronvoyv1alpha1.RolloutOrder) {})
+			return err
+		},
+	} {
+		if err := run(); !apierrors.IsForbidden(err) || strings.Count(err.Error(), "ClusterRole kronvoy-rollout-operator in namespace shop") != 1 {
+			t.Errorf("%s says %v", name, err)
+		}
 	}
 }
 

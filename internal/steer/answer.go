@@ -45,7 +45,7 @@ func (a Answer) Give(ctx context.Context, c client.Client, key client.ObjectKey)
 	case apierrors.IsNotFound(err):
 		return nil, fmt.Errorf("there is no ApprovalRequest %s in namespace %s: another one may have taken its place; \"kronvoy rollout approvals -n %s\" lists them", key.Name, key.Namespace, key.Namespace)
 	case err != nil:
-		return nil, fmt.Errorf("reading ApprovalRequest %s: %w", key, err)
+		return nil, fmt.Errorf("reading ApprovalRequest %s: %w", key, NeedsRole(err, RoleApprover, key.Namespace))
 	case a.Question != "" && a.Question != request.UID:
 		return nil, fmt.Errorf("ApprovalRequest %s is another question by now: look at it again with \"kronvoy rollout approvals -n %s\"", key.Name, key.Namespace)
 	case request.Status.Decision == a.Decision:
@@ -67,7 +67,7 @@ func (a Answer) Give(ctx context.Context, c client.Client, key client.ObjectKey)
 	err = c.Status().Patch(ctx, request, client.RawPatch(types.MergePatchType, patch), client.FieldOwner("kronvoy"))
 	switch {
 	case apierrors.IsForbidden(err):
-		return nil, fmt.Errorf("%s may not %s ApprovalRequest %s: that needs ClusterRole kronvoy-approver in namespace %s: %w", a.By, verb, key.Name, key.Namespace, err)
+		return nil, fmt.Errorf("%s may not %s ApprovalRequest %s: %w", a.By, verb, key.Name, NeedsRole(err, RoleApprover, key.Namespace))
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		return nil, fmt.Errorf("ApprovalRequest %s changed meanwhile: look at it again with \"kronvoy rollout approvals -n %s\": %w", key.Name, key.Namespace, err)
 	case err != nil:

@@ -53,7 +53,7 @@ func History(ctx context.Context, c client.Reader, r *kronvoyv1alpha1.Rollout) (
 	}
 	var list appsv1.ControllerRevisionList
 	if err := c.List(ctx, &list, client.InNamespace(r.Namespace), client.HasLabels{kronvoyv1alpha1.LabelInstance}); err != nil {
-		return nil, fmt.Errorf("listing revisions in namespace %s: %w", r.Namespace, err)
+		return nil, fmt.Errorf("listing revisions in namespace %s: %w", r.Namespace, NeedsRole(err, RoleOperator, r.Namespace))
 	}
 	found := map[string]*Past{}
 	for i := range list.Items {
@@ -90,7 +90,7 @@ func instancesOf(ctx context.Context, c client.Reader, r *kronvoyv1alpha1.Rollou
 	}
 	d := &kronvoyv1alpha1.Distribution{}
 	if err := c.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: owner.Name}, d); err != nil {
-		return nil, kind, fmt.Errorf("reading Distribution %s/%s: %w", r.Namespace, owner.Name, err)
+		return nil, kind, fmt.Errorf("reading Distribution %s/%s: %w", r.Namespace, owner.Name, NeedsRole(err, RoleOperator, r.Namespace))
 	}
 	kind = policy.KindOf(d)
 	if d.Spec.Instances.Selector == nil {
@@ -99,7 +99,7 @@ func instancesOf(ctx context.Context, c client.Reader, r *kronvoyv1alpha1.Rollou
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(schema.FromAPIVersionAndKind(d.Spec.Instances.APIVersion, d.Spec.Instances.Kind+"List"))
 	if err := c.List(ctx, list, client.InNamespace(r.Namespace)); err != nil {
-		return nil, kind, fmt.Errorf("listing instances of %s in namespace %s: %w", kind.Kind, r.Namespace, err)
+		return nil, kind, fmt.Errorf("listing instances of %s in namespace %s, since the Distribution selects them by labels: %w", kind.Kind, r.Namespace, NeedsRole(err, RoleOperator, r.Namespace))
 	}
 	names := map[string]bool{}
 	for i := range list.Items {

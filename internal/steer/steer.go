@@ -10,10 +10,30 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
+
+// The ClusterRoles of people who steer rollouts, and who answer what the hub asks.
+const (
+	RoleOperator = "kronvoy-rollout-operator"
+	RoleApprover = "kronvoy-approver"
+)
+
+// NeedsRole says of what is forbidden which ClusterRole allows it, in a namespace
+// or, where that is empty, in all.
+func NeedsRole(err error, role, namespace string) error {
+	if !apierrors.IsForbidden(err) {
+		return err
+	}
+	where := "in namespace " + namespace
+	if namespace == "" {
+		where = "in all namespaces"
+	}
+	return fmt.Errorf("that needs ClusterRole %s %s: %w", role, where, err)
+}
 
 // Change is what an order does to the spec of a Rollout.
 type Change func(spec *kronvoyv1alpha1.RolloutSpec, order kronvoyv1alpha1.RolloutOrder)
@@ -49,7 +69,7 @@ func Read(ctx context.Context, c client.Reader, key client.ObjectKey) (*kronvoyv
 		return nil, fmt.Errorf("there is no Rollout %s in namespace %s: the hub makes one for each Distribution with spec.rollout; \"kronvoy rollout status -n %s\" lists them", key.Name, key.Namespace, key.Namespace)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading Rollout %s: %w", key, err)
+		return nil, fmt.Errorf("reading Rollout %s: %w", key, NeedsRole(err, RoleOperator, key.Namespace))
 	}
 	return r, nil
 }
@@ -57,10 +77,22 @@ func Read(ctx context.Context, c client.Reader, key client.ObjectKey) (*kronvoyv
 // Order changes the spec of a Rollout. The order names whoever gives it, which
 // admission checks.
 func Order(ctx context.Context, c client.Client, key client.ObjectKey, order kronvoyv1alpha1.RolloutOrder, change Change) (*kronvoyv1alpha1.Rollout, error) {
-	r, err := Read(ctx, c, key)
-	if err != nil {
-		return nil, err
+	var r *kronvoyv1alpha1.Rollout
+	// The hub writes the status of what is under way again and again.
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() (err error) {
+		if r, err = Read(ctx, c, key); err != nil {
+			return err
+		}
+		return give(ctx, c, r, order, change)
+	})
+	if apierrors.IsConflict(err) {
+		return nil, fmt.Errorf("the Rollout %s changed meanwhile: look at it with \"kronvoy rollout status %s -n %s\" and try again: %w", key, key.Name, key.Namespace, err)
 	}
+	return r, err
+}
+
+// give changes the spec of a Rollout as it was read.
+func give(ctx context.Context, c client.Client, r *kronvoyv1alpha1.Rollout, order kronvoyv1alpha1.RolloutOrder, change Change) error {
 	spec := *r.Spec.DeepCopy()
 	change(&spec, order)
 	// A merge patch that says what is not there any more, too.
@@ -69,15 +101,10 @@ func Order(ctx context.Context, c client.Client, key client.ObjectKey, order kro
 		"spec":     map[string]any{"paused": spec.Paused, "retry": spec.Retry, "undo": spec.Undo},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("encoding the order: %w", err)
+		return fmt.Errorf("encoding the order: %w", err)
 	}
-	switch err := c.Patch(ctx, r, client.RawPatch(types.MergePatchType, patch), client.FieldOwner("kronvoy")); {
-	case apierrors.IsForbidden(err):
-		return nil, fmt.Errorf("%s may not steer Rollout %s: that needs ClusterRole kronvoy-rollout-operator in namespace %s: %w", order.By, key.Name, key.Namespace, err)
-	case apierrors.IsConflict(err):
-		return nil, fmt.Errorf("the Rollout %s changed meanwhile: look at it with \"kronvoy rollout status %s -n %s\" and try again: %w", key, key.Name, key.Namespace, err)
-	case err != nil:
-		return nil, fmt.Errorf("changing Rollout %s: %w", key, err)
+	if err := c.Patch(ctx, r, client.RawPatch(types.MergePatchType, patch), client.FieldOwner("kronvoy")); err != nil {
+		return fmt.Errorf("%s cannot steer Rollout %s: %w", order.By, client.ObjectKeyFromObject(r), NeedsRole(err, RoleOperator, r.Namespace))
 	}
-	return r, nil
+	return nil
 }
