@@ -3,19 +3,13 @@
 package e2e
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
-	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/test/probe"
-	"github.com/kronvoy/kronvoy/test/stack"
 )
 
 // agentOf sees a cluster with the identity that its agent has there.
@@ -32,22 +26,11 @@ func (s *scene) agentOf(on *probe.Cluster, kubeconfig string) *probe.Cluster {
 // Secret.
 func (s *scene) identityOf(cluster string) *probe.Cluster {
 	s.Helper()
-	secret := s.spokes[cluster].Get(s, "secrets", stack.AgentNamespace+"/"+kronvoyv1alpha1.HubSecret)
-	dir := s.TempDir()
-	for _, key := range []string{kronvoyv1alpha1.SecretKubeconfig, kronvoyv1alpha1.SecretTLSKey, kronvoyv1alpha1.SecretTLSCertificate} {
-		encoded, _, err := unstructured.NestedString(secret.Object, "data", key)
-		if err != nil {
-			s.Fatal(err)
-		}
-		content, err := base64.StdEncoding.DecodeString(encoded)
-		if err != nil {
-			s.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, key), content, 0o600); err != nil {
-			s.Fatal(err)
-		}
+	path, err := s.stack.Identity(s.Context(), s.stack.Fleet.Cluster(cluster))
+	if err != nil {
+		s.Fatal(err)
 	}
-	agent, err := probe.Open(s.hub.Name, filepath.Join(dir, kronvoyv1alpha1.SecretKubeconfig), s.stack.Fleet.Kubectl())
+	agent, err := probe.Open(s.hub.Name, path, s.stack.Fleet.Kubectl())
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -45,6 +45,7 @@ func (s *scene) stays(kind, name string, clusters ...string) {
 // label says, and tells that the label counts for nothing. With a Placement that
 // is not there nothing comes and nothing leaves.
 func TestADistributionsPlacementComesBeforeTheLabel(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "before-label")
 	defer s.end()
 	s.place("label", "{matchLabels: {region: eu-west}}")
@@ -90,6 +91,7 @@ func TestADistributionsPlacementComesBeforeTheLabel(t *testing.T) {
 // Who owns an instance keeps it when another comes that is the first by name, and
 // when it changes hands the objects on clusters of both stay the same.
 func TestAnInstanceIsHandedOverWithItsObjects(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "handover")
 	defer s.end()
 	s.place("gold", "{matchLabels: {tier: gold}}")
@@ -127,6 +129,7 @@ func TestAnInstanceIsHandedOverWithItsObjects(t *testing.T) {
 // A Distribution that selects clusters by their labels follows them, and the
 // Placement that the hub keeps for it is the hub's.
 func TestADistributionFollowsTheLabelsOfClusters(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "follows")
 	defer s.end()
 	name := "follows-" + strings.Repeat("x", 80)
@@ -178,6 +181,7 @@ func TestADistributionFollowsTheLabelsOfClusters(t *testing.T) {
 
 // A Placement that goes, or selects nothing any more, takes nothing away.
 func TestAPlacementThatGoesOrEmptiesTakesNothingAway(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "empties")
 	defer s.end()
 	s.place("west", "{matchLabels: {region: eu-west}}")

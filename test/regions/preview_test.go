@@ -3,10 +3,7 @@
 package regions
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -31,13 +28,9 @@ type previewed struct {
 // those of apply.
 func (s *scene) preview(objects string) map[string]previewed {
 	s.Helper()
-	cmd := exec.CommandContext(s.Context(), "go", "run", "./cmd/kronvoy", "preview", "--kubeconfig", s.hub.Kubeconfig, "-n", s.ns, "-f", "-", "-o", "json")
-	cmd.Dir, cmd.Stdin = s.stack.Root(), strings.NewReader(objects)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	// go run exits with 1 for whatever status the command has, and prints that.
-	if err := cmd.Run(); err != nil && !strings.Contains(stderr.String(), "exit status 2") {
-		s.Fatalf("kronvoy preview: %v\n%s%s", err, stdout.String(), stderr.String())
+	said := s.kronvoyWith(objects, s.hub.Kubeconfig, "preview", "-n", s.ns, "-f", "-", "-o", "json")
+	if said.code != 0 && said.code != 2 {
+		s.Fatalf("kronvoy preview exits with %d\n%s%s", said.code, said.out, said.err)
 	}
 	var result struct {
 		Instances []struct {
@@ -47,9 +40,7 @@ func (s *scene) preview(objects string) map[string]previewed {
 			}
 		}
 	}
-	if err := json.Unmarshal(stdout.Bytes(), &result); err != nil {
-		s.Fatalf("reading what kronvoy preview says: %v\n%s", err, stdout.String())
-	}
+	said.decode(s, &result)
 	found := map[string]previewed{}
 	for _, i := range result.Instances {
 		for _, c := range i.Clusters {
@@ -86,6 +77,7 @@ func (s *scene) says(what string, got map[string]previewed, want ...string) {
 
 // Of each kind of change preview says what then happens on the clusters.
 func TestWhatPreviewSaysIsWhatHappens(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "foreseen")
 	defer s.end()
 	s.label(euWest1, "seen", "yes")
@@ -137,13 +129,11 @@ spec:
 	s.ready("Foreseen", "web", euWest1, euWest2)
 	s.goes(usEast1, "configmaps", "web")
 
-	out, err := s.kronvoy(s.hub.Kubeconfig, "explain", "instance", "foreseen/web", "-n", s.ns, "-o", "wide")
-	if err != nil || !strings.Contains(out, "is placed by Distribution foreseen.") || !strings.Contains(out, "Its label kronvoy.io/placement: seen counts for nothing") {
-		s.Errorf("kronvoy explain instance: %v\n%s", err, out)
-	}
+	explained := s.kronvoy(s.hub.Kubeconfig, "explain", "instance", "foreseen/web", "-n", s.ns, "-o", "wide")
+	explained.want(s, 0, "is placed by Distribution foreseen.", "Its label kronvoy.io/placement: seen counts for nothing")
 	for _, cluster := range []string{euWest1, euWest2} {
-		if row := regexp.MustCompile(cluster + ` +selected +kronvoy-foreseen +- +Selected +newest +Ready`); !row.MatchString(out) {
-			s.Errorf("kronvoy explain instance does not say %s:\n%s", row, out)
+		if row := regexp.MustCompile(cluster + ` +selected +kronvoy-foreseen +- +Selected +newest +Ready`); !row.MatchString(explained.out) {
+			s.Errorf("kronvoy explain instance does not say %s:\n%s", row, explained.out)
 		}
 	}
 	s.says("a selector that selects nothing", s.preview(strings.Replace(distribution, "region: eu-west", "region: nowhere", 1)),

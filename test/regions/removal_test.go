@@ -4,8 +4,6 @@ package regions
 
 import (
 	"fmt"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -19,14 +17,14 @@ const approvalRequests = "approvalrequests.kronvoy.io"
 // everywhere are all clusters.
 var everywhere = []string{apSouth1, apSouth2, euWest1, euWest2, usEast1, usEast2}
 
-// drawn puts an instance of a kind of its own on clusters with label drawn of
-// the scene's namespace as its value; at first all clusters have it.
+// drawn puts an instance of a kind of its own on clusters with the label of the
+// scene's namespace; at first all clusters have it.
 func (s *scene) drawn(kind, removal string) {
 	s.Helper()
 	for _, cluster := range everywhere {
-		s.label(cluster, "drawn", s.ns)
+		s.label(cluster, s.ns, "drawn")
 	}
-	s.place("drawn", "{matchLabels: {drawn: "+s.ns+"}}")
+	s.place("drawn", "{matchLabels: {"+s.ns+": drawn}}")
 	s.define(kind, settings)
 	s.distribute("drawn", kind, "removal: {"+removal+"}")
 	s.create(kind, "one", "drawn", "")
@@ -92,41 +90,16 @@ func (s *scene) settled(kind string) {
 	})
 }
 
-// person is somebody who may answer the hub's questions in the scene's namespace,
-// or only read them.
-func (s *scene) person(name string, approves bool) (kubeconfig string) {
-	s.Helper()
-	role := "kronvoy-tenant"
-	if approves {
-		role = "kronvoy-approver"
-	}
-	path := filepath.Join(s.dir, s.ns+"-"+name+".kubeconfig")
-	if err := s.stack.Fleet.Hub().ServiceAccountKubeconfig(s.Context(), s.ns, name, path); err != nil {
-		s.Fatal(err)
-	}
-	s.hub.Apply(s, fmt.Sprintf(`{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: %[1]s, namespace: %[2]s},
- roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: %[3]s}, subjects: [{kind: ServiceAccount, name: %[1]s, namespace: %[2]s}]}`, name, s.ns, role))
-	return path
-}
-
-// kronvoy runs the command line on the hub.
-func (s *scene) kronvoy(kubeconfig string, args ...string) (string, error) {
-	s.Helper()
-	cmd := exec.CommandContext(s.Context(), "go", append([]string{"run", "./cmd/kronvoy"}, append(args, "--kubeconfig", kubeconfig)...)...)
-	cmd.Dir = s.stack.Root()
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
 // A label that is mistyped empties a placement: nothing goes until somebody who
 // may says so, and then it goes within the budget.
 func TestAnEmptiedPlacementIsHeldUntilItIsApprovedAndGoesWithinTheBudget(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "typo")
 	defer s.end()
 	s.drawn("Mistyped", "maxPercent: 35")
 	before := s.uids()
 
-	s.place("drawn", "{matchLabels: {drawn: tpyo}}")
+	s.place("drawn", "{matchLabels: {typo: darwn}}")
 	held := s.condition(resource("Mistyped"), "one", "RemovalHeld", "True", "NeedsApproval")
 	request := s.question(6)
 	if want := "kronvoy rollout approve " + request.GetName() + " -n typo"; !strings.Contains(held.Message, want) || !strings.Contains(held.Message, "6 clusters") {
@@ -144,13 +117,10 @@ func TestAnEmptiedPlacementIsHeldUntilItIsApprovedAndGoesWithinTheBudget(t *test
 		}
 	}
 
-	if out, err := s.kronvoy(s.person("reader", false), "rollout", "approve", request.GetName(), "-n", s.ns); err == nil || !strings.Contains(out, "kronvoy-approver") {
-		t.Errorf("somebody who may not has approved: %v\n%s", err, out)
-	}
+	s.kronvoy(s.person("reader", tenant), "rollout", "approve", request.GetName(), "-n", s.ns).want(s, 1, approver)
 	seen := s.hub.Record(t, "", targets)
-	if out, err := s.kronvoy(s.person("boss", true), "rollout", "approve", request.GetName(), "-n", s.ns, "--reason", "moved away"); err != nil || !strings.Contains(out, "approved by system:serviceaccount:typo:boss") {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	s.kronvoy(s.person("boss", approver), "rollout", "approve", request.GetName(), "-n", s.ns, "--reason", "moved away").
+		want(s, 0, "approved by system:serviceaccount:typo:boss")
 	for _, cluster := range everywhere {
 		s.goes(cluster, "configmaps", "one")
 	}
@@ -182,23 +152,20 @@ func (s *scene) atOnce(seen *probe.Recording, kind string) (where string, most i
 
 // What is asked about is these clusters, and no others.
 func TestAnAnswerCountsForItsQuestionAlone(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "asked")
 	defer s.end()
 	s.drawn("Asked", "maxPercent: 20, gracePeriod: 1h")
 	before := s.uids()
-	boss := s.person("boss", true)
+	boss := s.person("boss", approver)
 
-	s.label(euWest1, "drawn", "")
-	s.label(euWest2, "drawn", "")
+	s.label(euWest1, s.ns, "")
+	s.label(euWest2, s.ns, "")
 	first := s.question(2)
-	s.label(usEast1, "drawn", "")
+	s.label(usEast1, s.ns, "")
 	second := s.question(3)
-	if out, err := s.kronvoy(boss, "rollout", "approve", first.GetName(), "-n", s.ns); err == nil || !strings.Contains(out, "another one may have taken its place") {
-		t.Errorf("the question before was approved: %v\n%s", err, out)
-	}
-	if out, err := s.kronvoy(boss, "rollout", "reject", second.GetName(), "-n", s.ns); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	s.kronvoy(boss, "rollout", "approve", first.GetName(), "-n", s.ns).want(s, 1, "another one may have taken its place")
+	s.kronvoy(boss, "rollout", "reject", second.GetName(), "-n", s.ns).want(s, 0)
 	s.condition(resource("Asked"), "one", "RemovalHeld", "True", "ApprovalRejected")
 	s.leaving("Asked", "rejected its removal", euWest1, euWest2, usEast1)
 	s.restartHub()
@@ -211,11 +178,11 @@ func TestAnAnswerCountsForItsQuestionAlone(t *testing.T) {
 
 	// One that comes back makes another question of it; when all are back there is
 	// none.
-	s.label(euWest1, "drawn", s.ns)
+	s.label(euWest1, s.ns, "drawn")
 	s.question(2)
 	s.condition(resource("Asked"), "one", "RemovalHeld", "True", "NeedsApproval")
-	s.label(euWest2, "drawn", s.ns)
-	s.label(usEast1, "drawn", s.ns)
+	s.label(euWest2, s.ns, "drawn")
+	s.label(usEast1, s.ns, "drawn")
 	s.settled("Asked")
 	s.ready("Asked", "one", everywhere...)
 	for cluster, uid := range s.uids() {
@@ -228,12 +195,13 @@ func TestAnAnswerCountsForItsQuestionAlone(t *testing.T) {
 // A cluster that left has time to come back, on a hub's clock that restarts with
 // nothing.
 func TestAClusterThatComesBackInTimeLosesNothing(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "grace")
 	defer s.end()
 	s.drawn("Grace", "gracePeriod: 1h")
 	before := s.uids()
 
-	s.label(usEast2, "drawn", "")
+	s.label(usEast2, s.ns, "")
 	since := s.leaving("Grace", "", usEast2)
 	s.restartHub()
 	s.create("Grace", "one", "drawn", "text: two")
@@ -241,7 +209,7 @@ func TestAClusterThatComesBackInTimeLosesNothing(t *testing.T) {
 	if after := s.leaving("Grace", "", usEast2); after[usEast2] != since[usEast2] {
 		t.Errorf("it left at %s, and then at %s", since[usEast2], after[usEast2])
 	}
-	s.label(usEast2, "drawn", s.ns)
+	s.label(usEast2, s.ns, "drawn")
 	probe.Eventually(t, "its mark to go", func() error {
 		if removal := s.targets("Grace", "one")[usEast2].At("spec.removal"); removal != nil {
 			return fmt.Errorf("it is %v", removal)
@@ -253,7 +221,7 @@ func TestAClusterThatComesBackInTimeLosesNothing(t *testing.T) {
 		t.Error("its object was replaced")
 	}
 
-	s.label(usEast2, "drawn", "")
+	s.label(usEast2, s.ns, "")
 	s.leaving("Grace", "", usEast2)
 	s.distribute("drawn", "Grace", "removal: {gracePeriod: 1s}")
 	s.goes(usEast2, "configmaps", "one")
@@ -269,7 +237,7 @@ func TestARegionThatIsOutWhileThePlacementChangesKeepsTheInstanceUntilItIsBack(t
 
 	over := s.outage(euWest1, euWest2)
 	for _, cluster := range []string{euWest1, euWest2, usEast1} {
-		s.label(cluster, "drawn", "")
+		s.label(cluster, s.ns, "")
 	}
 	s.goes(usEast1, "configmaps", "one")
 	s.leaving("Outage", "cannot be reached", euWest1, euWest2)
@@ -288,12 +256,13 @@ func TestARegionThatIsOutWhileThePlacementChangesKeepsTheInstanceUntilItIsBack(t
 }
 
 func TestWhatLeavesAsAnOrphanStaysOnItsCluster(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "orphan")
 	defer s.end()
 	s.drawn("Orphaned", "policy: Orphan, gracePeriod: 0s")
 	before := s.uids()
 
-	s.label(apSouth1, "drawn", "")
+	s.label(apSouth1, s.ns, "")
 	s.ready("Orphaned", "one", apSouth2, euWest1, euWest2, usEast1, usEast2)
 	if works := s.works(apSouth1, "Orphaned", "one"); len(works) > 0 {
 		t.Errorf("the hub still has %d works", len(works))
@@ -302,7 +271,7 @@ func TestWhatLeavesAsAnOrphanStaysOnItsCluster(t *testing.T) {
 		t.Error("its object was deleted")
 	}
 	// It is nobody's, so it is taken again where that changes nothing.
-	s.label(apSouth1, "drawn", s.ns)
+	s.label(apSouth1, s.ns, "drawn")
 	s.ready("Orphaned", "one", everywhere...)
 	if s.on(apSouth1, "configmaps", "one").GetUID() != before[apSouth1] {
 		t.Error("its object was replaced")
@@ -312,6 +281,7 @@ func TestWhatLeavesAsAnOrphanStaysOnItsCluster(t *testing.T) {
 // A resource that is an instance itself leaves with the one that it is a resource
 // of, and as that one does.
 func TestWhatIsMadeForAnOrphanStaysToo(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "orphans")
 	defer s.end()
 	s.define("Inner", settings)
@@ -348,16 +318,14 @@ func TestAClusterThatIsDetachedWhileItLeavesHoldsUpNobody(t *testing.T) {
 	defer s.end()
 	s.drawn("Detached", "maxPercent: 20, gracePeriod: 1h")
 	s.outage(apSouth1)
-	s.label(apSouth1, "drawn", "")
-	s.label(apSouth2, "drawn", "")
+	s.label(apSouth1, s.ns, "")
+	s.label(apSouth2, s.ns, "")
 	s.question(2)
 
 	s.undo = append(s.undo, func() {
 		s.hub.Patch(s, managedClusters, apSouth1, `{metadata: {annotations: {kronvoy.io/detached: null, kronvoy.io/detached-by: null}}}`)
 	})
-	if out, err := s.kronvoy(s.hub.Kubeconfig, "detach", apSouth1, "--yes"); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	s.kronvoy(s.hub.Kubeconfig, "detach", apSouth1, "--yes").want(s, 0)
 	s.settled("Detached")
 	s.distribute("drawn", "Detached", "removal: {maxPercent: 20, gracePeriod: 0s}")
 	s.goes(apSouth2, "configmaps", "one")

@@ -10,8 +10,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kronvoy/kronvoy/test/probe"
+	"github.com/kronvoy/kronvoy/test/proxy"
 )
 
 const rollouts = "rollouts.kronvoy.io"
@@ -32,23 +34,34 @@ resources:
     metadata: {name: "${schema.metadata.name}"}
     data: {text: "${schema.spec.text}", broken: "${string(cluster.labels.region == schema.spec.broken)}", tier: "${cluster.labels.?tier.orValue('none')}"}`
 
-// waves are the clusters in the order of the regions that the tests roll by.
+// waves are all clusters in the order of the regions that the tests roll by.
 var waves = [][]string{{euWest1, euWest2}, {usEast1, usEast2}, {apSouth1, apSouth2}}
 
-// rolls has an instance "one" of a kind of its own on all clusters, region by
-// region and one cluster at a time. The text is the rest of spec.rollout.
+// rolls has an instance "one" of a kind of its own on the scene's clusters, to be
+// changed region by region and one cluster at a time. The text is the rest of
+// spec.rollout.
 func (s *scene) rolls(kind, rollout string) {
 	s.Helper()
 	s.define(kind, staged)
-	s.distribute("calm", kind, fmt.Sprintf(`placement: {clusterSelector: {matchExpressions: [{key: region, operator: Exists}]}}
-rollout:
-  groupBy: {label: region, order: [eu-west, us-east, ap-south]}
-  maxConcurrency: 1
-  minSuccessTime: 1s
-%s`, indent(rollout, 2)))
+	s.strategy(kind, "maxConcurrency: 100%")
 	s.create(kind, "one", "", "")
 	s.phase("Succeeded", "")
-	s.ready(kind, "one", everywhere...)
+	s.ready(kind, "one", slices.Concat(s.waves...)...)
+	s.strategy(kind, "maxConcurrency: 1\nminSuccessTime: 1s\n"+rollout)
+}
+
+// strategy is that of Distribution calm, on the scene's clusters, region by region.
+func (s *scene) strategy(kind, rollout string) {
+	s.Helper()
+	where := "{matchExpressions: [{key: region, operator: Exists}]}"
+	if len(s.waves[0]) == 1 {
+		where = "{matchLabels: {tier: gold}}"
+	}
+	s.distribute("calm", kind, "placement: {clusterSelector: "+where+`}
+rollout:
+  groupBy: {label: region, order: [eu-west, us-east, ap-south]}
+`+indent(rollout, 2))
+	s.condition(distributions, "calm", "Accepted", "True", "")
 }
 
 // phase waits until the rollout is in a phase, with a word in its message, and
@@ -70,7 +83,7 @@ func (s *scene) phase(phase, message string) *probe.Object {
 func (s *scene) texts() string {
 	s.Helper()
 	var out []string
-	for _, cluster := range slices.Concat(waves...) {
+	for _, cluster := range slices.Concat(s.waves...) {
 		out = append(out, s.on(cluster, "configmaps", "one").Text("data.text"))
 	}
 	return strings.Join(out, " ")
@@ -80,35 +93,43 @@ func (s *scene) texts() string {
 func region(cluster string) string { return cluster[:strings.LastIndex(cluster, "-")] }
 
 // orderly fails the test if more than one cluster of a region was on its way at a
-// time, or one before its region, since the recording began. back is the revision that clusters
-// may return to in any order.
-func (s *scene) orderly(seen *probe.Recording, kind, back string) {
+// time since the recording began, one before its region, or one twice with the
+// same revision. They may return in any order to the revision that they had before.
+func (s *scene) orderly(seen *probe.Recording, kind, before string) {
 	s.Helper()
 	assigned, passed, flying := map[string]string{}, map[string]string{}, map[string]string{}
-	for _, event := range seen.Events(s) {
-		t := &probe.Object{Unstructured: event.Unstructured}
-		if t.Text("spec.instance.kind") != kind || t.Text("spec.revision") == back && back != "" {
+	times := map[[2]string]int{}
+	for _, t := range seen.Events(s) {
+		if t.GetKind() != "Target" || t.Text("spec.instance.kind") != kind {
 			continue
 		}
 		cluster, revision := t.GetNamespace(), t.Text("spec.revision")
-		if at := t.Text("spec.assignedAt"); at != assigned[cluster] {
+		forward := revision != before
+		if at := t.Text("spec.assignedAt"); at != assigned[cluster] && (forward || assigned[cluster] != "") {
 			assigned[cluster] = at
+			if times[[2]string{cluster, revision}]++; times[[2]string{cluster, revision}] > 1 {
+				s.Errorf("%s got %s twice", cluster, revision)
+			}
 			if other := flying[region(cluster)]; other != "" && other != cluster {
 				s.Errorf("%s got %s while %s was on its way", cluster, revision, other)
 			}
 			flying[region(cluster)] = cluster
-			for _, before := range waves[:slices.IndexFunc(waves, func(w []string) bool { return slices.Contains(w, cluster) })] {
-				for _, earlier := range before {
-					if passed[earlier] != revision {
+			for _, wave := range s.waves[:slices.IndexFunc(s.waves, func(w []string) bool { return slices.Contains(w, cluster) })] {
+				for _, earlier := range wave {
+					if forward && passed[earlier] != revision {
 						s.Errorf("%s got %s before %s had passed", cluster, revision, earlier)
 					}
 				}
 			}
 		}
-		if t.Text("spec.passedAt") != "" {
-			if passed[cluster] = revision; flying[region(cluster)] == cluster {
-				delete(flying, region(cluster))
-			}
+		switch {
+		case forward && t.Text("spec.passedAt") != "":
+			passed[cluster] = revision
+		case forward || t.Text("status.assignedAt") != t.Text("spec.assignedAt") || t.Text("status.state") != "Ready":
+			continue
+		}
+		if flying[region(cluster)] == cluster {
+			delete(flying, region(cluster))
 		}
 	}
 	if len(assigned) == 0 {
@@ -116,18 +137,14 @@ func (s *scene) orderly(seen *probe.Recording, kind, back string) {
 	}
 }
 
-// What is stored is all that there is: a hub that is killed, and another one, go on
-// where it was.
-func TestARolloutGoesRegionByRegionWhateverBecomesOfTheHub(t *testing.T) {
+func TestAGoodRolloutGoesRegionByRegion(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "calmly")
 	defer s.end()
-	seen := s.hub.Record(t, "", targets)
 	s.rolls("Calm", "")
+	first := s.instance("Calm", "one").Text("status.fleet.revision")
+	seen := s.hub.Record(t, "", targets)
 	s.create("Calm", "one", "", "text: two")
-	for _, wave := range waves {
-		s.holds(wave[0], "configmaps", "one", "data.text", "two")
-		s.restartHub()
-	}
 	probe.Eventually(t, "all clusters to have it", func() error {
 		if got := s.texts(); got != "two two two two two two" {
 			return fmt.Errorf("clusters have %s", got)
@@ -138,10 +155,11 @@ func TestARolloutGoesRegionByRegionWhateverBecomesOfTheHub(t *testing.T) {
 	if r.Int("status.counts.ready") != 6 || len(r.List("status.groups")) != 3 || r.List("status.groups")[1].Text("name") != usEast {
 		t.Errorf("the rollout says %v", r.At("status"))
 	}
-	s.orderly(seen, "Calm", "")
+	s.orderly(seen, "Calm", first)
 }
 
 func TestARolloutThatFailsInTheSecondRegionGoesBack(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "backwards")
 	defer s.end()
 	s.rolls("Staged", "onFailure: Rollback\nprogressDeadline: 5s")
@@ -164,6 +182,7 @@ func TestARolloutThatFailsInTheSecondRegionGoesBack(t *testing.T) {
 }
 
 func TestAGroupIsEnteredWhenItIsApproved(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "entered")
 	defer s.end()
 	s.define("Entered", staged)
@@ -191,9 +210,7 @@ rollout: {groupBy: {label: region, order: [eu-west, us-east, ap-south]}, approva
 		t.Fatal(err)
 	}
 	s.tells("preview", []string{"-f", three}, "Rollout entered/calm", `1. eu-west: 2 clusters, at most 1 at a time`, `2. us-east: after approval, 2 clusters`, `3. ap-south: 2 clusters`)
-	if out, err := s.kronvoy(s.person("boss", true), "rollout", "approve", second.GetName(), "-n", s.ns); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	s.kronvoy(s.person("boss", approver), "rollout", "approve", second.GetName(), "-n", s.ns).want(s, 0)
 	s.phase("Succeeded", "")
 	s.ready("Entered", "one", everywhere...)
 	if left := s.hub.List(s, approvalRequests, s.ns); len(left) > 0 {
@@ -205,11 +222,10 @@ rollout: {groupBy: {label: region, order: [eu-west, us-east, ap-south]}, approva
 // prints.
 func (s *scene) tells(command string, args []string, patterns ...string) {
 	s.Helper()
-	// A preview of a change has an exit status of its own.
-	out, err := s.kronvoy(s.hub.Kubeconfig, append([]string{command, "-n", s.ns}, args...)...)
+	told := s.kronvoy(s.hub.Kubeconfig, append([]string{command, "-n", s.ns}, args...)...)
 	for _, pattern := range patterns {
-		if !regexp.MustCompile(pattern).MatchString(out) {
-			s.Errorf("kronvoy %s does not say %q: %v\n%s", command, pattern, err, out)
+		if !regexp.MustCompile(pattern).MatchString(told.out) {
+			s.Errorf("kronvoy %s does not say %q:\n%s%s", command, pattern, told.out, told.err)
 		}
 	}
 }
@@ -217,6 +233,7 @@ func (s *scene) tells(command string, args []string, patterns ...string) {
 // A Deployment without readyWhen is ready as soon as it is applied: what stops it
 // is that it does not become available.
 func TestARolloutOfWhatNeverBecomesHealthyStopsAtTheFirstGroup(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "crashing")
 	defer s.end()
 	s.define("Crashing", `
@@ -267,4 +284,45 @@ rollout: {groupBy: {label: region, order: [eu-west, us-east, ap-south]}, maxConc
 	back()
 	s.holds(usEast1, "configmaps", "one", "data.text", "two")
 	s.ready("Cutoff", "one", everywhere...)
+}
+
+// A cluster that does what it is told, and is cut off before it can say so, holds up
+// the rollout: that it is silent may be why. When it is back all goes on.
+func TestARolloutStopsForAClusterThatIsCutOffInTheMiddleOfItsMove(t *testing.T) {
+	s := begin(t, "severed")
+	defer s.end()
+	s.rolls("Severed", "progressDeadline: 5s")
+	first := s.instance("Severed", "one").Text("status.fleet.revision")
+	uid := s.on(severable, "configmaps", "one").GetUID()
+	seen, there := s.hub.Record(t, "", targets), s.spokes[severable].Record(t, s.ns, "configmaps")
+	s.undo = append(s.undo, s.proxy.Heal)
+	s.proxy.Run(proxy.Plan{{
+		Request: proxy.Request{Link: severable + "-on-hub", Verb: "patch", Resource: "manifestworks/status", Object: severable + "/" + s.works(severable, "Severed", "one")[0].GetName()},
+		Nth:     1, Kind: proxy.Outage, For: time.Hour,
+	}})
+
+	s.create("Severed", "one", "", "text: two")
+	s.holds(severable, "configmaps", "one", "data.text", "two")
+	s.phase("Paused", "1 failed in group us-east")
+	probe.Eventually(t, severable+" to be known as unreachable", func() error {
+		if c := s.hub.Get(t, managedClusters, severable).Condition("ManagedClusterConditionAvailable"); c.Status == "True" {
+			return fmt.Errorf("it is %v", c)
+		}
+		return nil
+	})
+	probe.During(t, 2*time.Second, "nothing moves while it is silent", func() error {
+		if got := s.texts(); got != "two two two one one one" {
+			return fmt.Errorf("clusters have %s", got)
+		}
+		return nil
+	})
+	s.proxy.Heal()
+	s.phase("Succeeded", "")
+	if got := s.texts(); got != "two two two two two two" || s.on(severable, "configmaps", "one").GetUID() != uid {
+		t.Errorf("clusters have %s", got)
+	}
+	if got := there.Of(t, "MODIFIED", "one"); len(got) != 1 {
+		t.Errorf("on %s it changed %d times: %s", severable, len(got), there.Summary(t))
+	}
+	s.orderly(seen, "Severed", first)
 }

@@ -45,13 +45,16 @@ type scene struct {
 	ns    string
 	kinds []string
 	undo  []func()
+	// waves are the clusters that it rolls over, region by region: all, or the gold
+	// ones.
+	waves [][]string
 }
 
 // begin makes a namespace for which agents use their own rights, and which may
 // use all clusters; the caller defers end.
 func begin(t *testing.T, namespace string) *scene {
 	t.Helper()
-	s := &scene{T: t, world: shared.Get(t), ns: namespace}
+	s := &scene{T: t, world: shared.Get(t), ns: namespace, waves: waves}
 	s.hub.Apply(t, fmt.Sprintf(`
 apiVersion: v1
 kind: Namespace
@@ -311,6 +314,8 @@ func (s *scene) down(clusters []string, process func(cluster string) *fleet.Proc
 // restartHub ends the hub process and starts another, which knows nothing.
 func (s *scene) restartHub() {
 	s.Helper()
+	s.hubs.Lock()
+	defer s.hubs.Unlock()
 	if err := s.stack.Hub.Restart(s.Context()); err != nil {
 		s.Fatal(err)
 	}

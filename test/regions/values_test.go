@@ -107,6 +107,7 @@ func (s *scene) unchanged(kind string, before map[string]string) {
 // comes to nothing that is valid keeps what it has, through a suspension too, and
 // the others go on.
 func TestAnOverrideThatFailsOnOneClusterStopsThatClusterAlone(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "overridden")
 	defer s.end()
 	const kind = "Overridden"
@@ -183,6 +184,7 @@ func TestAnOverrideThatFailsOnOneClusterStopsThatClusterAlone(t *testing.T) {
 // Overrides that do not fit the kind change nothing on any cluster, whatever else
 // changes meanwhile.
 func TestOverridesThatDoNotFitTheKindShipNothing(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "unfit")
 	defer s.end()
 	const kind = "Unfit"
@@ -232,6 +234,7 @@ func (s *scene) sums(kind, want string) *probe.Object {
 // Values over all clusters are those of the definition, under those of the
 // Distribution; where there is none, and clusters differ, the instance says so.
 func TestAnInstanceHasValuesOverAllItsClusters(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "summed")
 	defer s.end()
 	const kind = "Summed"

@@ -125,6 +125,29 @@ func (s *Stack) Identify(ctx context.Context, spoke *fleet.Cluster, namespace st
 	if err != nil {
 		return "", err
 	}
+	path, err := s.writeIdentity(spoke, data)
+	if err != nil {
+		return "", err
+	}
+	return path, s.settle(ctx, spoke)
+}
+
+// Identity returns the path of a kubeconfig with which the hub takes whoever uses
+// it for the agent of a cluster, as it is now.
+func (s *Stack) Identity(ctx context.Context, spoke *fleet.Cluster) (string, error) {
+	admin, err := administrator(spoke)
+	if err != nil {
+		return "", err
+	}
+	secret := &corev1.Secret{}
+	if err := admin.Get(ctx, client.ObjectKey{Namespace: AgentNamespace, Name: kronvoyv1alpha1.HubSecret}, secret); err != nil {
+		return "", fmt.Errorf("reading what the agent of %s has joined with: %w", spoke.Name, err)
+	}
+	return s.writeIdentity(spoke, secret.Data)
+}
+
+// writeIdentity writes a kubeconfig, and the two files that it refers to.
+func (s *Stack) writeIdentity(spoke *fleet.Cluster, data map[string][]byte) (string, error) {
 	dir := s.file(spoke.Name + "-identity")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
@@ -134,7 +157,7 @@ func (s *Stack) Identify(ctx context.Context, spoke *fleet.Cluster, namespace st
 			return "", err
 		}
 	}
-	return filepath.Join(dir, kronvoyv1alpha1.SecretKubeconfig), s.settle(ctx, spoke)
+	return filepath.Join(dir, kronvoyv1alpha1.SecretKubeconfig), nil
 }
 
 // runJoiner joins until the cluster has its certificate.

@@ -75,6 +75,9 @@ type Stack struct {
 	options Options
 	mu      sync.Mutex
 	files   []string
+	// cli is held while the command line is built.
+	cli   sync.Mutex
+	built bool
 }
 
 // Start builds what is missing, starts the fleet, installs Kronvoy and waits
