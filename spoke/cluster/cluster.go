@@ -214,6 +214,9 @@ func (s *Speaker) speak(ctx context.Context) (wrote bool, err error) {
 	if !s.heartbeat.Alive() {
 		return false, nil // a hub that does not take the lease is not listening
 	}
+	if s.heartbeat.Lapsed() {
+		s.said = nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	now, err := s.gather(ctx)

@@ -38,6 +38,9 @@ type heartbeat struct {
 	changed func()
 
 	alive atomic.Bool
+	// lapsed is set by a renewal so late that the hub may have said meanwhile that it
+	// does not know of the cluster.
+	lapsed atomic.Bool
 	// version and renewed are the lease's after the last renewal.
 	version string
 	renewed time.Time
@@ -50,25 +53,44 @@ var errRestored = errors.New("the hub has gone back in time, as after a restore 
 // Alive says whether the hub took the last renewal.
 func (h *heartbeat) Alive() bool { return h.alive.Load() }
 
+// Lapsed says whether the hub may have missed the agent since that was last asked.
+func (h *heartbeat) Lapsed() bool { return h.lapsed.Swap(false) }
+
 // run renews until the context ends; its error is errRestored.
 func (h *heartbeat) run(ctx context.Context) error {
 	for {
-		err := h.renew(ctx)
+		err := h.beat(ctx)
 		if errors.Is(err, errRestored) {
 			return err
 		}
-		h.told(ctx, err)
 		next := h.every
 		if err != nil {
 			next = min(h.every, retryAfter)
-		}
-		if taken := err == nil; h.alive.Swap(taken) != taken {
-			h.changed()
 		}
 		if !pause(ctx, h.clock, next) {
 			return nil
 		}
 	}
+}
+
+// beat renews once, and tells of what has changed by that.
+func (h *heartbeat) beat(ctx context.Context) error {
+	before := h.renewed
+	err := h.renew(ctx)
+	if errors.Is(err, errRestored) {
+		return err
+	}
+	h.told(ctx, err)
+	taken := err == nil
+	// The hub waits for five renewals, as OCM's does.
+	late := taken && !before.IsZero() && h.renewed.Sub(before) > 2*h.every
+	if late {
+		h.lapsed.Store(true)
+	}
+	if h.alive.Swap(taken) != taken || late {
+		h.changed()
+	}
+	return err
 }
 
 // pause waits; false when the context ended.

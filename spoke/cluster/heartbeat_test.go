@@ -120,3 +120,46 @@ func TestAHubThatHasForgottenARenewalIsNotBelieved(t *testing.T) {
 		})
 	}
 }
+
+// A hub that missed an agent has said that it does not know of the cluster, which
+// the agent puts right as soon as it is heard again.
+func TestAnAgentThatTheHubMissedLooksWhatTheHubSays(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := coordinationv1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	clock := clocktesting.NewFakeClock(time.Unix(1000, 0))
+	cut, changed := error(nil), 0
+	hub := interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).Build(), interceptor.Funcs{
+		Patch: func(ctx context.Context, c client.WithWatch, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			if cut != nil {
+				return cut
+			}
+			return c.Patch(ctx, obj, patch, opts...)
+		},
+	})
+	h := &heartbeat{name: "eu-west", hub: hub, every: time.Minute, clock: clock, told: func(context.Context, error) {}, changed: func() { changed++ }}
+	beat := func(after time.Duration, lapsed, tells bool) {
+		t.Helper()
+		clock.Step(after)
+		changed = 0
+		if err := h.beat(t.Context()); !errors.Is(err, cut) {
+			t.Fatal(err)
+		}
+		if got := h.Lapsed(); got != lapsed || h.Lapsed() || changed > 0 != tells {
+			t.Errorf("%s after the last renewal it has lapsed: %t, and tells %d times", after, got, changed)
+		}
+	}
+	beat(0, false, true)
+	beat(time.Minute, false, false)
+	beat(90*time.Second, false, false)
+	// Silent, as a machine that was suspended.
+	beat(5*time.Minute, true, true)
+	// Cut off.
+	cut = errors.New("connection refused")
+	beat(time.Minute, false, true)
+	beat(4*time.Minute, false, false)
+	cut = nil
+	beat(5*time.Second, true, true)
+	beat(time.Minute, false, false)
+}
