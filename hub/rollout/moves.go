@@ -238,11 +238,12 @@ func (f *fleet) cluster(name string) *rollout.Cluster {
 }
 
 // hindered is until when the cluster was kept from its work, as its Targets tell:
-// one that has not found yet that it is over begins now.
+// one that has not found yet that it is over begins now. A cluster that is silent
+// is not kept from anything: its time goes on.
 func (f *fleet) hindered(c *rollout.Cluster, t *kronvoyv1alpha1.Target) time.Time {
 	since := t.Status.Clocks.WritableSince
 	switch {
-	case t.Status.ObservedGeneration == 0:
+	case t.Status.ObservedGeneration == 0, since == nil && !c.Reachable:
 		return c.Since
 	case since == nil:
 		return f.now

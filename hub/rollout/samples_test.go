@@ -98,14 +98,16 @@ func TestTimeBeginsWhenAClusterCanBeWorkedOn(t *testing.T) {
 	f := fleet{now: noon}
 	for name, tc := range map[string]struct {
 		status kronvoyv1alpha1.TargetStatus
+		silent bool
 		want   time.Time
 	}{
 		"nothing is known yet":            {},
+		"it is silent since its move":     {status: kronvoyv1alpha1.TargetStatus{ObservedGeneration: 1}, silent: true},
 		"it was never kept from its work": {status: kronvoyv1alpha1.TargetStatus{ObservedGeneration: 1, Clocks: kronvoyv1alpha1.Clocks{WritableSince: &earlier}}, want: earlier.Time},
 		"that it is over is not found":    {status: kronvoyv1alpha1.TargetStatus{ObservedGeneration: 1}, want: noon},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := f.hindered(&rollout.Cluster{}, &kronvoyv1alpha1.Target{Status: tc.status}); !got.Equal(tc.want) {
+			if got := f.hindered(&rollout.Cluster{Reachable: !tc.silent}, &kronvoyv1alpha1.Target{Status: tc.status}); !got.Equal(tc.want) {
 				t.Errorf("it begins at %s, want %s", got, tc.want)
 			}
 		})
