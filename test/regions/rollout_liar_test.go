@@ -145,8 +145,7 @@ func TestAClusterThatLiesAboutARevisionThatItDoesNotHaveOpensNoGate(t *testing.T
 			if err != nil {
 				return fmt.Errorf("it says %v", target.At("status"))
 			}
-			// Since when it is ready is stored in whole seconds.
-			if early := told[name].Add(soak - time.Second).Sub(passed); early > 0 {
+			if early := told[name].Add(soak).Sub(passed); early > 0 {
 				t.Errorf("%s passed %s before its time", name, early)
 			}
 			return nil
