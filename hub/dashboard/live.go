@@ -96,8 +96,10 @@ type live struct {
 type stream struct {
 	session *session
 	batches chan *batch
-	// behind is closed when the reader was too slow.
+	// behind is closed when the reader was too slow, which late says. The stream
+	// counts until it has ended: it may hang in a write.
 	behind chan struct{}
+	late   bool
 }
 
 func newLive(f *fleet, c clock.Clock, log logr.Logger) *live {
@@ -212,10 +214,13 @@ func (l *live) flush(ctx context.Context) {
 		l.last[topic] = l.batches
 	}
 	for s := range l.streams {
+		if s.late {
+			continue
+		}
 		select {
 		case s.batches <- b:
 		default:
-			delete(l.streams, s)
+			s.late = true
 			close(s.behind)
 		}
 	}
