@@ -110,7 +110,7 @@ func TestTheCertificateIsReadAgain(t *testing.T) {
 		if err != nil {
 			return ""
 		}
-		defer connection.Close()
+		defer func() { _ = connection.Close() }()
 		return connection.ConnectionState().PeerCertificates[0].Subject.CommonName
 	}
 	if got := shown(); !strings.HasPrefix(got, "first.example") {
@@ -139,7 +139,7 @@ func TestOverTLSBothProtocolsAreServed(t *testing.T) {
 	}
 	plain, err := http.Get("http://" + s.address + "/login")
 	if err == nil {
-		defer plain.Body.Close()
+		defer func() { _ = plain.Body.Close() }()
 		if plain.StatusCode == http.StatusOK {
 			t.Error("it is served without TLS, too")
 		}
@@ -169,7 +169,7 @@ func TestSlowAndLargeRequestsAreCutOff(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer connection.Close()
+			defer func() { _ = connection.Close() }()
 			if err := connection.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
@@ -205,7 +205,7 @@ func TestAReaderWhoNeverReadsIsDropped(t *testing.T) {
 			if err != nil || answer.StatusCode != http.StatusOK || answer.ProtoMajor != version {
 				t.Fatalf("the stream gives %v, %v", answer, err)
 			}
-			defer answer.Body.Close()
+			defer func() { _ = answer.Body.Close() }()
 			var stream *stream
 			eventually(t, "there is a stream", func() bool {
 				b.server.live.mu.Lock()
@@ -257,7 +257,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		open = append(open, connection)
-		defer connection.Close()
+		defer func() { _ = connection.Close() }()
 		// It counts once it is served.
 		if _, err := fmt.Fprintf(connection, "GET /login HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
 			t.Fatal(err)
@@ -270,7 +270,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer more.Close()
+	defer func() { _ = more.Close() }()
 	answered := make(chan error, 1)
 	go func() {
 		_, err := fmt.Fprintf(more, "GET /login HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

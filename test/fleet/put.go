@@ -82,7 +82,7 @@ func (f *Fleet) commit(ctx context.Context, puts []put) error {
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }()
 	said, err := io.ReadAll(answer.Body)
 	if err != nil {
 		return err
