@@ -60,6 +60,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/scheduler"
 	"github.com/kronvoy/kronvoy/hub/schemas"
 	"github.com/kronvoy/kronvoy/hub/target"
+	"github.com/kronvoy/kronvoy/internal/compact"
 )
 
 // Options of the hub. The zero value of a field means what its comment says.
@@ -283,7 +284,7 @@ func newManager(opts Options, keeper *admission.Keeper) (mcmanager.Manager, erro
 		Metrics:                       metricsserver.Options{BindAddress: opts.MetricsAddress},
 		WebhookServer:                 opts.Webhook.Server(keeper),
 		Cache: cache.Options{
-			DefaultTransform: cache.TransformStripManagedFields(),
+			DefaultTransform: compact.Transform,
 			ByObject:         watched,
 		},
 		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true, DisableFor: []client.Object{

@@ -4,6 +4,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,12 +14,24 @@ import (
 	"github.com/kronvoy/kronvoy/hub"
 	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/rollout"
+	"github.com/kronvoy/kronvoy/internal/memory"
+)
+
+const (
+	// gcPercent trades processor time for memory: most of what the hub has is its
+	// caches, which hardly change.
+	gcPercent = 30
+	// spareLook is how often memory that is not in use is given back.
+	spareLook = 30 * time.Second
 )
 
 // version is set when linking.
 var version = "unknown"
 
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	if err := newCommand().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 		os.Exit(1)
@@ -28,7 +41,7 @@ func main() {
 func newCommand() *cobra.Command {
 	opts := hub.Options{Version: version}
 	var kubeconfig, defaultPlacement, serviceAccount, agentIdentity string
-	var debug bool
+	var verbose bool
 	var qps float32
 	var burst int
 	cmd := &cobra.Command{
@@ -39,7 +52,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctrl.SetLogger(zap.New(zap.UseDevMode(debug)))
+			ctrl.SetLogger(zap.New(zap.UseDevMode(verbose)))
 			config, err := restConfig(kubeconfig)
 			if err != nil {
 				return err
@@ -64,6 +77,7 @@ func newCommand() *cobra.Command {
 					return err
 				}
 			}
+			go memory.StaySmall(cmd.Context(), spareLook, nil)
 			return h.Run(cmd.Context())
 		},
 	}
@@ -90,6 +104,6 @@ func newCommand() *cobra.Command {
 	flags.DurationVar(&opts.MaxCertificateDuration, "max-certificate-duration", 30*24*time.Hour, "longest that an agent's certificate may last; requests for more, and those that do not say, are denied; 0 for no bound")
 	flags.Float32Var(&qps, "qps", 500, "requests a second to the hub's API server")
 	flags.IntVar(&burst, "burst", 1000, "requests at once to the hub's API server")
-	flags.BoolVar(&debug, "debug", false, "log for people, with more detail")
+	flags.BoolVar(&verbose, "debug", false, "log for people, with more detail")
 	return cmd
 }
