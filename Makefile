@@ -6,6 +6,8 @@
 #            the command that runs it alone
 #   ARGS=    is handed to the program that demo, bench and fleet-up run
 # Nothing beside Go, gcc, make, bash and git is needed; Go modules bring the rest.
+# The dashboard's test in a browser needs node and npm, too: without them `make
+# test` leaves it out and says so, and `make test-browser` fails.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -86,11 +88,13 @@ manifests: ## Build the kustomizations and decode every object in them
 ##@ Test
 
 .PHONY: test
-test: ## All that a change has to pass: verify, unit, integration, and samples of fuzz and faults
+test: ## All that a change has to pass: verify, unit, integration, browser, and samples of fuzz and faults
 	@$(STEP) verify
 	@$(STEP) test-unit
 	@$(STEP) controlplane
 	@$(STEP) test-integration
+	@if command -v node >/dev/null && command -v npm >/dev/null; then $(STEP) test-browser; \
+	else echo '!!! test-browser is LEFT OUT: node and npm are not installed'; fi
 	@$(STEP) fuzz BUDGET=$(or $(BUDGET),10s)
 	@$(STEP) test-faults BUDGET=$(or $(BUDGET),3m)
 

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/kronvoy/kronvoy/test/browser"
 	"github.com/kronvoy/kronvoy/test/fleet"
 	"github.com/kronvoy/kronvoy/test/stack"
 )
@@ -47,6 +48,11 @@ apiVersion: cluster.open-cluster-management.io/v1beta1
 kind: Placement
 metadata: {name: all, namespace: bench}
 spec: {clusterSets: [global]}
+`, `
+apiVersion: kronvoy.io/v1alpha1
+kind: Distribution
+metadata: {name: sites, namespace: bench}
+spec: {instances: {apiVersion: kro.run/v1alpha1, kind: Site}, policies: [{drift: Report}]}
 `, `
 apiVersion: kro.run/v1alpha1
 kind: ResourceGraphDefinition
@@ -99,7 +105,8 @@ var (
 // others are copies of it.
 type synthetic struct {
 	*system
-	hub dynamic.Interface
+	hub    dynamic.Interface
+	driver browser.Driver
 }
 
 // startSynthetic makes them: a minute on an idle machine, and 4 GiB of memory.
@@ -124,7 +131,7 @@ func startSynthetic(ctx context.Context, o options, dir string) (_ *synthetic, e
 	if err != nil {
 		return nil, fmt.Errorf("making a client of the hub: %w", err)
 	}
-	f := &synthetic{s, hub}
+	f := &synthetic{system: s, hub: hub}
 	if err := f.first(ctx); err != nil {
 		return nil, err
 	}
@@ -320,8 +327,11 @@ func syntheticBenchmarks(ctx context.Context, o options) (_ []Result, err error)
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Stop(context.WithoutCancel(ctx))) }()
+	if f.driver, err = browser.Install(ctx); err != nil {
+		return nil, err
+	}
 	var results []Result
-	for _, measure := range []func(context.Context) ([]Result, error){f.memory} {
+	for _, measure := range []func(context.Context) ([]Result, error){f.memory, f.screen} {
 		found, err := measure(ctx)
 		if err != nil {
 			return nil, err

@@ -1,16 +1,12 @@
 //go:build browser
 
 // Package browser_test looks at the dashboard as people do: in a headless
-// Chromium, on a local fleet. `make test-browser` runs it; it needs node and npm
-// besides. Debian's Chromium is taken where it is installed, else npm brings one
-// into the cache; CHROMIUM names another one.
+// Chromium, on a local fleet. `make test-browser` runs it.
 package browser_test
 
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,6 +17,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"github.com/kronvoy/kronvoy/test/browser"
 	"github.com/kronvoy/kronvoy/test/fleet"
 	"github.com/kronvoy/kronvoy/test/stack"
 )
@@ -35,13 +32,16 @@ type scene struct {
 }
 
 func TestTheDashboardInABrowser(t *testing.T) {
-	modules := install(t)
+	driver, err := browser.Install(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := start(t)
 	artefacts, err := filepath.Abs("artefacts")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.env = append(os.Environ(), "MODULES="+modules, "ARTEFACTS="+artefacts, "URL="+s.stack.DashboardURL, "PLACEMENT=/placements/shop/everywhere",
+	s.env = append(os.Environ(), driver.Env(), "ARTEFACTS="+artefacts, "URL="+s.stack.DashboardURL, "PLACEMENT=/placements/shop/everywhere",
 		"OPERATOR="+s.token("operator", "kronvoy-viewer", "kronvoy-drift-operator", "kronvoy-approver", "kronvoy-rollout-operator", "works-reader"),
 		"VIEWER="+s.token("viewer", "kronvoy-viewer"), "NOBODY="+s.token("nobody"))
 	s.kubectl("hub", `{"apiVersion":"kronvoy.io/v1alpha1","kind":"ApprovalRequest","metadata":{"namespace":"shop","name":"a-question"},
@@ -70,52 +70,6 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	}
 	// Taken back: the first group, too, which had passed.
 	s.eventually("eu-west", "registry.k8s.io/pause:3.10", "get", "deployment/shop", "-n", "shop", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
-}
-
-// install brings what drives the browser into the cache, as the lock file has it.
-func install(t *testing.T) string {
-	t.Helper()
-	cache, err := os.UserCacheDir()
-	if root := os.Getenv("KRONVOY_CACHE"); root != "" {
-		cache, err = root, nil
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.New()
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum.Write(text)
-	}
-	dir := filepath.Join(cache, "kronvoy", "browser", hex.EncodeToString(sum.Sum(nil))[:16])
-	modules := filepath.Join(dir, "node_modules")
-	if _, err := os.Stat(filepath.Join(dir, "installed")); err == nil {
-		return modules
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci, which brings what drives the browser: %v\n%s", err, out)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "installed"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return modules
 }
 
 // start runs the example web application, on which drift is only reported.

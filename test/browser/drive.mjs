@@ -2,27 +2,13 @@
 // environment where the dashboard is, and by its first argument what to do; it
 // writes pictures into ARTEFACTS, and fails with a message.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { launch, require } from "./launch.mjs";
 
-const require = createRequire(process.env.MODULES + "/");
-const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const { URL: base, ARTEFACTS: artefacts, OPERATOR, VIEWER, NOBODY } = process.env;
 mkdirSync(artefacts, { recursive: true });
-
-// Debian's Chromium where there is one, else the one that an npm package brings,
-// which needs neither root nor libraries.
-async function launch() {
-  for (const path of [process.env.CHROMIUM, "/usr/bin/chromium"]) {
-    if (path && existsSync(path)) return chromium.launch({ executablePath: path, args: ["--no-sandbox"] });
-  }
-  const packed = (await import(require.resolve("@sparticuz/chromium"))).default;
-  // Not with the package's own arguments: they turn off what is tested here, and
-  // a single process mixes up cookies.
-  return chromium.launch({ executablePath: await packed.executablePath(), args: ["--no-sandbox"] });
-}
 
 const widths = [320, 768, 1440];
 const browser = await launch();
