@@ -96,7 +96,7 @@ type testbed struct {
 	web    *httptest.Server
 }
 
-func newTestbed(t testing.TB, objects ...client.Object) *testbed {
+func testScheme(t testing.TB) *runtime.Scheme {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
@@ -107,6 +107,12 @@ func newTestbed(t testing.TB, objects ...client.Object) *testbed {
 			t.Fatal(err)
 		}
 	}
+	return scheme
+}
+
+func newTestbed(t testing.TB, objects ...client.Object) *testbed {
+	t.Helper()
+	scheme := testScheme(t)
 	api := &hubAPI{users: map[string]string{"admin-token": "admin", "none-token": "nobody"}, rights: map[string][]Right{"admin": {everything}}}
 	webapp := schema.GroupVersionKind{Group: "kro.run", Version: "v1alpha1", Kind: "WebApp"}
 	mapper := apimeta.NewDefaultRESTMapper(nil)
