@@ -162,7 +162,7 @@ func (g *Gatherer) gatherInstance(ctx context.Context, s *scope) (wait time.Dura
 	}
 	if s.owner = found.owner; Suspended(instance) {
 		s.paused = "the instance is suspended"
-		if s.owner == nil || s.owner.Spec.Rollout == nil {
+		if !s.rolls() {
 			return 0, nil
 		}
 	}
@@ -213,10 +213,13 @@ func (g *Gatherer) gatherRollout(ctx context.Context, s *scope) error {
 		return fmt.Errorf("reading Rollout %s/%s: %w", s.asks.namespace, s.name, err)
 	}
 	if err == nil {
-		if owner := metav1.GetControllerOf(r); owner == nil || owner.UID != s.asks.owner.UID {
+		owner := metav1.GetControllerOf(r)
+		switch own := owner != nil && owner.UID == s.asks.owner.UID; {
+		case own:
+			s.rollout = r
+		case s.rolls():
 			return fmt.Errorf("the Rollout %s/%s belongs to somebody else: delete it, and the hub makes its own", r.Namespace, r.Name)
 		}
-		s.rollout = r
 	}
 	var requests kronvoyv1alpha1.ApprovalRequestList
 	if err := g.Cached.List(ctx, &requests, client.InNamespace(s.asks.namespace), client.UnsafeDisableDeepCopy); err != nil {
@@ -233,7 +236,7 @@ func (g *Gatherer) gatherRollout(ctx context.Context, s *scope) error {
 // gatherClusters finds the clusters of a unit that has a strategy: others go
 // wherever they are placed.
 func (g *Gatherer) gatherClusters(ctx context.Context, s *scope) error {
-	if s.owner == nil || s.owner.Spec.Rollout == nil {
+	if !s.rolls() {
 		return nil
 	}
 	hub := &corev1.Namespace{}

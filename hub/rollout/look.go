@@ -27,7 +27,7 @@ type Look struct {
 // without a strategy that can be used.
 func (g *Gatherer) Look(ctx context.Context, u Unit) (*Look, error) {
 	s, wait, err := g.gather(ctx, u)
-	if err != nil || wait > 0 || s == nil || s.owner == nil || s.owner.Spec.Rollout == nil || len(s.members) == 0 {
+	if err != nil || wait > 0 || s == nil || !s.rolls() || len(s.members) == 0 {
 		return nil, err
 	}
 	how, err := convert.Strategy(s.owner.Spec.Rollout)

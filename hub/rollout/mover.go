@@ -48,6 +48,9 @@ type Mover struct {
 	pace     pace.Pace[Unit]
 }
 
+// rolls says whether the unit's instances move by a strategy.
+func (s *scope) rolls() bool { return s.owner != nil && s.owner.Spec.Rollout != nil }
+
 // Reconcile gathers, plans and writes.
 func (m *Mover) Reconcile(ctx context.Context, u Unit) (reconcile.Result, error) {
 	behind, err := m.expected.behind(ctx, u, m.Client, m.Reader)
@@ -64,7 +67,7 @@ func (m *Mover) Reconcile(ctx context.Context, u Unit) (reconcile.Result, error)
 	case s == nil:
 		m.forget(u)
 		return reconcile.Result{}, nil
-	case s.owner == nil || s.owner.Spec.Rollout == nil:
+	case !s.rolls():
 		if err := m.withdraw(ctx, s); err != nil {
 			return index.Settle(reconcile.Result{}, err)
 		}
@@ -81,6 +84,10 @@ func (m *Mover) forget(u Unit) {
 
 // roll takes the next step of a rollout.
 func (m *Mover) roll(ctx context.Context, s *scope) (reconcile.Result, error) {
+	if s.owner.DeletionTimestamp != nil {
+		// Its Rollout goes before it, with what people ordered.
+		return reconcile.Result{}, nil
+	}
 	how, err := convert.Strategy(s.owner.Spec.Rollout)
 	if err != nil || m.Placer.unusable(s.owner) != nil {
 		// The Distribution's condition Accepted says so; all stays as it is.

@@ -17,6 +17,7 @@ import (
 	"github.com/kronvoy/kronvoy/graph/hash"
 	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/convert"
+	hubplan "github.com/kronvoy/kronvoy/hub/plan"
 	"github.com/kronvoy/kronvoy/hub/work"
 	"github.com/kronvoy/kronvoy/placement/rollout"
 )
@@ -185,6 +186,7 @@ func (f *fleet) input(s rollout.Strategy, gate kronvoyv1alpha1.RolloutGate, reco
 				continue
 			}
 			out := sample(t, gate)
+			out.Gates.Health = f.health(t, out.Gates.Health)
 			out.Gates.Expressions = f.expressions(m.gate, t, out.Gates.Ready)
 			out.Inputs = f.same(t, c.Inputs)
 			c.Since = f.hindered(c, t)
@@ -251,6 +253,19 @@ func (f *fleet) hindered(c *rollout.Cluster, t *kronvoyv1alpha1.Target) time.Tim
 		return since.Time
 	}
 	return c.Since
+}
+
+// health says what to do where the gate of that name never opens: OCM's own agent
+// does not judge health.
+func (f *fleet) health(t *kronvoyv1alpha1.Target, gate rollout.Gate) rollout.Gate {
+	c, known := f.clusters[t.Namespace]
+	if !known || t.Status.Health != kronvoyv1alpha1.HealthUnknown {
+		return gate
+	}
+	if agent, described := hubplan.Meet(c, nil); described && !agent.Health && gate.Of != "" {
+		gate.Message = "the cluster's agent does not judge health, as OCM's own: set spec.rollout.gate.builtinHealth of the Distribution to false, or join the cluster with Kronvoy's agent"
+	}
+	return gate
 }
 
 // expressions samples those of the strategy, where it can make a difference: on

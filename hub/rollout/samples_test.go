@@ -1,12 +1,14 @@
 package rollout
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	clusterv1 "open-cluster-management.io/api/cluster/v1"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/placement/rollout"
@@ -87,6 +89,33 @@ func TestASampleIsOfTheAssignmentThatItsStatusNames(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, sample(&target, tc.gate)); diff != "" {
 				t.Errorf("sample (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAClusterWhoseAgentJudgesNoHealthSaysWhatToDo(t *testing.T) {
+	ocms := managedCluster("eu-1")
+	ocms.Status.Version.Kubernetes = "v1.36.3"
+	ours := ocms.DeepCopy()
+	ours.Status.ClusterClaims = []clusterv1.ManagedClusterClaim{{Name: kronvoyv1alpha1.ClaimFeatures, Value: kronvoyv1alpha1.FeatureHealth}}
+	const waits = "web: the cluster's agent has not judged its health"
+	for name, tc := range map[string]struct {
+		cluster *clusterv1.ManagedCluster
+		health  kronvoyv1alpha1.Health
+		told    bool
+	}{
+		"OCM's agent":              {cluster: ocms, health: kronvoyv1alpha1.HealthUnknown, told: true},
+		"ours":                     {cluster: ours, health: kronvoyv1alpha1.HealthUnknown},
+		"nobody has described it":  {cluster: managedCluster("eu-1"), health: kronvoyv1alpha1.HealthUnknown},
+		"nothing was to be judged": {cluster: ocms, health: kronvoyv1alpha1.Healthy},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := fleet{clusters: map[string]*clusterv1.ManagedCluster{"eu-1": tc.cluster}}
+			target := target("eu-1", "r2", func(t *kronvoyv1alpha1.Target) { t.Status.Health = tc.health })
+			got := f.health(&target, rollout.Gate{Of: "now", Message: waits})
+			if told := strings.Contains(got.Message, "builtinHealth"); told != tc.told || !told && got.Message != waits {
+				t.Errorf("it says %q", got.Message)
 			}
 		})
 	}
