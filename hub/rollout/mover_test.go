@@ -37,7 +37,7 @@ import (
 // stage is a hub without an API server: what is stored is in a fake client, and
 // the test plays hub/target and the clusters.
 type stage struct {
-	t     *testing.T
+	t     testing.TB
 	c     client.Client
 	clock *clocktesting.FakeClock
 	mover *Mover
@@ -59,7 +59,7 @@ const hubNamespace = "kronvoy-system"
 
 // newStage has clusters eu-1, eu-2, us-1, us-2 in two regions, and a Distribution
 // with a strategy.
-func newStage(t *testing.T, scope kronvoyv1alpha1.RolloutScope, change ...func(*kronvoyv1alpha1.RolloutStrategy)) *stage {
+func newStage(t testing.TB, scope kronvoyv1alpha1.RolloutScope, change ...func(*kronvoyv1alpha1.RolloutStrategy)) *stage {
 	t.Helper()
 	s := &stage{t: t, clock: clocktesting.NewFakeClock(noon), lives: -1, behaves: map[string]kronvoyv1alpha1.TargetState{}, texts: map[string]string{}}
 	scheme := runtime.NewScheme()
