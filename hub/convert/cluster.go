@@ -39,10 +39,12 @@ const (
 // Claims are what a cluster says of itself. Of too many the first by name count;
 // one that is too long does not.
 func Claims(c *clusterv1.ManagedCluster) map[string]string {
-	claims := make(map[string]string, min(len(c.Status.ClusterClaims), maxClaims))
-	for _, claim := range slices.SortedFunc(slices.Values(c.Status.ClusterClaims), func(a, b clusterv1.ManagedClusterClaim) int {
-		return cmp.Compare(a.Name, b.Name)
-	}) {
+	all := c.Status.ClusterClaims
+	if len(all) > maxClaims {
+		all = slices.SortedFunc(slices.Values(all), func(a, b clusterv1.ManagedClusterClaim) int { return cmp.Compare(a.Name, b.Name) })
+	}
+	claims := make(map[string]string, min(len(all), maxClaims))
+	for _, claim := range all {
 		if len(claims) < maxClaims && bounded(claim.Name, maxName) != "" && bounded(claim.Value, maxValue) != "" {
 			claims[claim.Name] = claim.Value
 		}

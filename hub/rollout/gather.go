@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/index"
@@ -245,7 +246,7 @@ func (g *Gatherer) gatherClusters(ctx context.Context, s *scope) error {
 	}
 	s.frozen = func(c *clusterv1.ManagedCluster) string { return clusters.Frozen(c, hub) }
 	s.paused = cmp.Or(s.paused, s.frozen(&clusterv1.ManagedCluster{}))
-	inputs := inputReader{revisions: map[string]*appsv1.ControllerRevision{}, clusters: s.clusters, compile: g.reads(ctx), reads: map[string]readsOf{}, known: map[assigned]inputsOf{}}
+	inputs := inputReader{revisions: map[string]*appsv1.ControllerRevision{}, clusters: s.clusters, compile: g.reads(ctx), reads: map[string]readsOf{}, known: map[assigned]inputsOf{}, converted: map[string]graph.Cluster{}}
 	for i := range s.members {
 		member := &s.members[i]
 		for j := range member.revisions {

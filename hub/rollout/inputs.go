@@ -25,6 +25,8 @@ type inputReader struct {
 	compile func(*appsv1.ControllerRevision) (graph.ClusterReads, error)
 	reads   map[string]readsOf
 	known   map[assigned]inputsOf
+	// converted are the clusters as graphs take them.
+	converted map[string]graph.Cluster
 }
 
 type assigned struct{ revision, cluster string }
@@ -69,7 +71,12 @@ func (r *inputReader) read(name, cluster string) (*graph.Inputs, error) {
 	if !there {
 		return nil, fmt.Errorf("there is no ManagedCluster %s", cluster)
 	}
-	return reads.reads.Inputs(convert.GraphCluster(c))
+	converted, known := r.converted[cluster]
+	if !known {
+		converted = convert.GraphCluster(c)
+		r.converted[cluster] = converted
+	}
+	return reads.reads.Inputs(converted)
 }
 
 // gate compiles the expressions that an instance's strategy has for its newest

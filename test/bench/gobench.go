@@ -59,6 +59,12 @@ var goBenchmarkList = []goBenchmark{{
 			What: "time to decide the next step of a rollout in the middle: one instance on 10,000 clusters in 20 groups, with all gates"}}
 	},
 }, {
+	pkg: "./hub/rollout", name: "BenchmarkPlanOn10000Clusters",
+	results: func(s sample) []Result {
+		return []Result{{Name: "rollout-plan-10000-clusters-ms", Value: milli(s.time), Unit: "ms",
+			What: "time that the hub takes for such a step from its caches on: clusters, decisions, Targets, what expressions read, and a CEL gate"}}
+	},
+}, {
 	pkg: "./cmd/kronvoy/internal/preview", name: "BenchmarkPreview1000Clusters",
 	results: func(s sample) []Result {
 		return []Result{{Name: "preview-1000-clusters-ms", Value: milli(s.time), Unit: "ms",
