@@ -53,6 +53,7 @@ func newCommand() *cobra.Command {
 	output.BindColor(cmd)
 	cmd.AddCommand(
 		acceptCommand(),
+		debugCommand(),
 		demoCommand(),
 		detachCommand(),
 		driftCommand(),
@@ -69,6 +70,7 @@ func newCommand() *cobra.Command {
 		rolloutCommand(),
 		statusCommand(),
 		thawCommand(),
+		treeCommand(),
 		unjoinCommand(),
 		exit.Topic(),
 	)

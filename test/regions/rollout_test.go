@@ -196,6 +196,12 @@ rollout: {groupBy: {label: region, order: [eu-west, us-east, ap-south]}, approva
 	}
 	s.tells("explain", []string{"instance", "entered/one"}, "Rollout calm is WaitingForApproval, at group us-east",
 		"kronvoy rollout approve "+first.GetName()+" -n entered", `eu-west-1 +eu-west +Ready`)
+	s.tells("tree", []string{"entered/one", "--cluster", euWest1}, `rollout calm +WaitingForApproval`, `cluster eu-west-1 +Ready`, `ConfigMap entered/one +A`)
+	bundle := filepath.Join(t.TempDir(), "bundle.tar.gz")
+	told := s.kronvoy(s.hub.Kubeconfig, "debug", "bundle", "-o", bundle)
+	if _, err := os.Stat(bundle); err != nil || told.code != 0 || !strings.Contains(told.out, bundle+" has ") {
+		t.Errorf("kronvoy debug bundle: %v, %v", told, err)
+	}
 	s.create("Entered", "one", "", "text: two")
 	probe.Eventually(t, "another question to take its place", func() error {
 		requests := s.hub.List(s, approvalRequests, s.ns)

@@ -320,6 +320,9 @@ func (i *Instance) addRollout(rollouts []kronvoyv1alpha1.Rollout) {
 	}
 }
 
+// Of is what an instance says of itself.
+func Of(obj *unstructured.Unstructured) Instance { return read(obj) }
+
 // read takes an instance's status apart. A status that is not there yet reads
 // as a state of "-".
 func read(obj *unstructured.Unstructured) Instance {
