@@ -159,16 +159,15 @@ const steps = {
     await page.waitForFunction((was) => document.querySelector(".timeline [data-until]")?.textContent !== was, before);
     await page.locator("#steer").getByLabel("Reason").first().fill("incident 4711");
     await page.getByRole("button", { name: "Pause" }).click();
-    await page.getByText("Paused by system:serviceaccount:default:operator").waitFor();
-    await page.getByText("incident 4711").first().waitFor();
+    await page.locator("#summary p", { hasText: /^Paused by system:serviceaccount:default:operator, .*: incident 4711$/ }).waitFor();
     await check(page, "rollout-paused");
     await page.getByRole("button", { name: "Resume" }).click();
-    await page.locator("#summary").getByText("succeeded").waitFor({ timeout: 60000 });
+    await page.locator("#summary .lead .state", { hasText: "succeeded" }).waitFor({ timeout: 60000 });
     await page.getByText("Take back").click();
     await page.locator("#undo").getByLabel("Reason").fill("errors at checkout");
     await page.getByRole("button", { name: "Undo" }).click();
-    await page.getByText("Taken back by system:serviceaccount:default:operator").waitFor();
-    await page.locator("#summary").getByText("rolled back").waitFor({ timeout: 60000 });
+    await page.locator("#summary p", { hasText: /^Taken back by system:serviceaccount:default:operator, .*: errors at checkout/ }).waitFor();
+    await page.locator("#summary .lead .state", { hasText: "rolled back" }).waitFor({ timeout: 60000 });
     await check(page, "rollout-undone");
   },
 
