@@ -76,7 +76,7 @@ func TestTheDashboardInABrowser(t *testing.T) {
 func start(t *testing.T) *scene {
 	t.Helper()
 	sizes := map[string]map[string]string{"eu-west": {"size": "large"}, "us-east": {"size": "medium"}, "ap-south": {"size": "small"}}
-	running, err := stack.Start(t.Context(), stack.Options{Fleet: fleet.Options{Name: "browser"}, Labels: sizes, Dashboard: true, Progress: os.Stderr})
+	running, err := stack.Start(t.Context(), stack.Options{Fleet: fleet.Options{Name: "browser", Dir: filepath.Join(t.TempDir(), "fleet")}, Labels: sizes, Dashboard: true, Progress: os.Stderr})
 	if err != nil {
 		t.Fatal(err)
 	}
