@@ -43,6 +43,10 @@ var installs = map[string]struct {
 		crds:      []string{"resourcegraphdefinitions.kro.run"},
 		namespace: "kronvoy-system", command: "../cmd/kronvoy-hub",
 	},
+	"hub-with-monitoring": {
+		crds:      []string{"resourcegraphdefinitions.kro.run"},
+		namespace: "kronvoy-system", command: "../cmd/kronvoy-hub",
+	},
 	"local": {
 		crds:      []string{"resourcegraphdefinitions.kro.run", "appliedmanifestworks.work.open-cluster-management.io"},
 		namespace: "kronvoy-system", command: "../cmd/kronvoy-hub",

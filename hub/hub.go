@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
@@ -32,7 +31,6 @@ import (
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -294,19 +292,7 @@ func newManager(opts Options, keeper *admission.Keeper) (mcmanager.Manager, erro
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the hub's API server: %w", err)
 	}
-	local := mgr.GetLocalManager()
-	if err := local.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return nil, err
-	}
-	err = local.AddReadyzCheck("caches", func(req *http.Request) error {
-		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
-		defer cancel()
-		if !local.GetCache().WaitForCacheSync(ctx) {
-			return fmt.Errorf("the caches are not filled yet")
-		}
-		return nil
-	})
-	return mgr, err
+	return mgr, addChecks(opts, mgr.GetLocalManager(), keeper)
 }
 
 // Add runs something beside the controllers, on the active hub alone.
