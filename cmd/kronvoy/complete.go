@@ -109,7 +109,7 @@ func anywhere(list names) names {
 }
 
 var (
-	managedClusterNames = anywhere(objects(clusterv1.SchemeGroupVersion.WithKind("ManagedCluster")))
+	managedClusterNames = anywhere(objects(schema.GroupVersionKind{Group: clusterv1.GroupName, Version: "v1", Kind: "ManagedCluster"}))
 	namespaceNames      = anywhere(objects(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}))
 	placementNames      = objects(schema.GroupVersionKind{Group: clusterv1beta1.GroupName, Version: "v1beta1", Kind: "Placement"})
 	rolloutNames        = objects(kronvoyv1alpha1.GroupVersion.WithKind("Rollout"))
@@ -153,3 +153,6 @@ func revisionNumbers(ctx context.Context, c client.Client, namespace string, arg
 	}
 	return found, nil
 }
+
+// everywhere lists what is in the namespaces of clusters, or of all instances.
+func everywhere(gvk schema.GroupVersionKind) names { return anywhere(objects(gvk)) }

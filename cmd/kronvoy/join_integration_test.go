@@ -63,6 +63,7 @@ func TestClustersJoinAndLeave(t *testing.T) {
 	t.Run("denied and accepted again", w.denied)
 	t.Run("deleted and back", w.deleted)
 	t.Run("gone for good", w.detached)
+	t.Run("and are seen", w.seen)
 	t.Run("many at once", w.many)
 	t.Run("a hub is installed again", w.initAgain)
 }
@@ -106,7 +107,10 @@ func (w *joinWorld) cli(ctx context.Context, args ...string) (string, error) {
 	cmd.SetOut(&out)
 	cmd.SetErr(&errOut)
 	cmd.SetIn(strings.NewReader(""))
-	cmd.SetArgs(append(args, "--kubeconfig", w.kubeconfig))
+	if !slices.Contains(args, "--kubeconfig") {
+		args = append(args, "--kubeconfig", w.kubeconfig)
+	}
+	cmd.SetArgs(args)
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		return out.String(), fmt.Errorf("kronvoy %s: %w\n%s%s", strings.Join(args, " "), err, out.String(), errOut.String())
 	}

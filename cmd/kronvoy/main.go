@@ -57,9 +57,11 @@ func newCommand() *cobra.Command {
 		demoCommand(),
 		detachCommand(),
 		driftCommand(),
+		eventsCommand(),
 		explainCommand(),
 		fleetCommand(),
 		freezeCommand(),
+		getCommand(),
 		graphCommand(),
 		hubCommand(),
 		joinCommand(),
@@ -72,6 +74,8 @@ func newCommand() *cobra.Command {
 		thawCommand(),
 		treeCommand(),
 		unjoinCommand(),
+		valuesCommand(),
+		waitCommand(),
 		exit.Topic(),
 	)
 	exit.Document(cmd)

@@ -3,18 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
@@ -140,39 +138,15 @@ func (o *statusOptions) run(cmd *cobra.Command, reference string) error {
 }
 
 // follow keeps the view up to date.
-func (o *statusOptions) follow(cmd *cobra.Command, c client.Client, namespace, reference string) (err error) {
-	// What informers log about a hub that is gone would run across the view, which
-	// says so itself.
-	klog.SetLogger(logr.Discard())
-	log.SetLogger(logr.Discard())
-	config, _, err := o.Config()
-	if err != nil {
-		return err
-	}
+func (o *statusOptions) follow(cmd *cobra.Command, c client.Client, namespace, reference string) error {
 	options, err := watched(cmd.Context(), c, namespace, reference)
 	if err != nil {
 		return err
 	}
-	feed, err := live.NewFeed(config, c, options)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(cmd.Context())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- feed.Start(ctx)
-		cancel()
-	}()
-	defer func() {
-		cancel()
-		if failed := <-ended; err == nil {
-			err = failed
-		}
-	}()
 	if screen := live.NewScreen(cmd.OutOrStdout()); screen != nil && output.ForPeople(o.output) {
-		return o.draw(ctx, feed, screen, output.StyleOf(cmd), namespace, reference)
+		return o.draw(cmd, c, options, screen, namespace, reference)
 	}
-	return o.log(ctx, cmd, feed, namespace, reference)
+	return followContact(cmd, &o.Hub, c, options, nil, o.log(cmd, namespace, reference))
 }
 
 // watched are the objects that matter to the view. The Targets of one instance are
@@ -198,16 +172,12 @@ func watched(ctx context.Context, c client.Client, namespace, reference string) 
 }
 
 // draw stays in place on a terminal.
-func (o *statusOptions) draw(ctx context.Context, feed *live.Feed, screen *live.Screen, style output.Style, namespace, reference string) (err error) {
-	defer func() {
-		if closed := screen.Close(); err == nil {
-			err = closed
-		}
-	}()
-	aged, stop := live.Redraws(ctx, aging)
+func (o *statusOptions) draw(cmd *cobra.Command, c client.Client, options cache.Options, screen *live.Screen, namespace, reference string) error {
+	style := output.StyleOf(cmd)
+	aged, stop := live.Redraws(cmd.Context(), aging)
 	defer stop()
-	return feed.Follow(ctx, aged, func(ctx context.Context) error {
-		found, err := look(ctx, feed, namespace, reference)
+	err := followContact(cmd, &o.Hub, c, options, aged, func(ctx context.Context, r client.Reader, contact live.Contact) error {
+		found, err := look(ctx, r, namespace, reference)
 		if err != nil {
 			return err
 		}
@@ -215,12 +185,13 @@ func (o *statusOptions) draw(ctx context.Context, feed *live.Feed, screen *live.
 		frame := view.Look{Style: style, Now: time.Now()}
 		frame.Width, frame.Height = screen.Size()
 		frame.Height-- // for the line that says how things stand
-		fmt.Fprintln(&text, heading(feed.Contact(), frame))
+		fmt.Fprintln(&text, heading(contact, frame))
 		if err := found.write(&text, o.output, frame); err != nil {
 			return err
 		}
 		return screen.Draw(text.String())
 	})
+	return errors.Join(err, screen.Close())
 }
 
 func heading(contact live.Contact, frame view.Look) string {
@@ -231,11 +202,11 @@ func heading(contact live.Contact, frame view.Look) string {
 }
 
 // log prints the view once, and then a line for each change.
-func (o *statusOptions) log(ctx context.Context, cmd *cobra.Command, feed *live.Feed, namespace, reference string) error {
+func (o *statusOptions) log(cmd *cobra.Command, namespace, reference string) func(context.Context, client.Reader, live.Contact) error {
 	var before *shown
 	lost := false
-	return feed.Follow(ctx, nil, func(ctx context.Context) error {
-		if contact := feed.Contact(); (contact.Err != nil) != lost {
+	return func(ctx context.Context, r client.Reader, contact live.Contact) error {
+		if (contact.Err != nil) != lost {
 			lost = contact.Err != nil
 			if lost {
 				fmt.Fprintln(cmd.ErrOrStderr(), plain.Line(fmt.Sprintf("the hub does not answer since %s: %v", contact.Since.Format(time.RFC3339), contact.Err)))
@@ -243,7 +214,7 @@ func (o *statusOptions) log(ctx context.Context, cmd *cobra.Command, feed *live.
 				fmt.Fprintln(cmd.ErrOrStderr(), "the hub answers again")
 			}
 		}
-		found, err := look(ctx, feed, namespace, reference)
+		found, err := look(ctx, r, namespace, reference)
 		if err != nil {
 			return err
 		}
@@ -261,5 +232,5 @@ func (o *statusOptions) log(ctx context.Context, cmd *cobra.Command, feed *live.
 			fmt.Fprintf(out, "%s %s\n", time.Now().UTC().Format(time.RFC3339), change)
 		}
 		return nil
-	})
+	}
 }

@@ -334,7 +334,7 @@ func syntheticBenchmarks(ctx context.Context, o options) (_ []Result, err error)
 		return nil, err
 	}
 	var results []Result
-	for _, measure := range []func(context.Context) ([]Result, error){f.memory, f.screen} {
+	for _, measure := range []func(context.Context) ([]Result, error){f.memory, f.screen, f.commandLine} {
 		found, err := measure(ctx)
 		if err != nil {
 			return nil, err

@@ -52,7 +52,8 @@ func Kinds(ctx context.Context, c client.Reader) ([]schema.GroupVersionKind, err
 // each lists objects page by page. A cache, which has all of them at hand, knows
 // no pages and gives them at once.
 func each[L client.ObjectList](ctx context.Context, c client.Reader, list L, take func(L), options ...client.ListOption) error {
-	if _, live := c.(client.Client); live {
+	_, live := c.(client.Client)
+	if live {
 		options = append(options, client.Limit(page))
 	}
 	for next := ""; ; {
@@ -67,7 +68,7 @@ func each[L client.ObjectList](ctx context.Context, c client.Reader, list L, tak
 		}
 		take(answer)
 		next = answer.GetContinue()
-		if next == "" {
+		if next == "" || !live {
 			return nil
 		}
 	}
@@ -239,7 +240,7 @@ func (i *Instance) addPlaces(ctx context.Context, c client.Reader, targets []kro
 	}
 	labels := map[string]map[string]string{}
 	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(clusterv1.SchemeGroupVersion.WithKind("ManagedClusterList"))
+	list.SetGroupVersionKind(schema.GroupVersionKind{Group: clusterv1.GroupName, Version: "v1", Kind: "ManagedClusterList"})
 	err := each(ctx, c, list, func(l *metav1.PartialObjectMetadataList) {
 		for n := range l.Items {
 			labels[l.Items[n].Name] = l.Items[n].Labels

@@ -40,7 +40,7 @@ func tone(state string) output.Tone {
 	switch state {
 	case string(kronvoyv1alpha1.TargetFailed), status.Error, string(kronvoyv1alpha1.TargetUnreachable), string(kronvoyv1alpha1.RolloutRolledBack):
 		return output.Bad
-	case string(kronvoyv1alpha1.TargetReady), status.Active, string(kronvoyv1alpha1.RolloutSucceeded):
+	case string(kronvoyv1alpha1.TargetReady), "Available", status.Active, string(kronvoyv1alpha1.RolloutSucceeded):
 		return output.Good
 	case "-", "":
 		return output.Plain
@@ -140,21 +140,29 @@ func parts(look Look, parts ...part) string {
 	return ": " + strings.Join(words, ", ")
 }
 
+var instanceHeader = []string{"NAMESPACE", "INSTANCE", "STATE", "READY", "WORST", "SINCE", "DRIFTED", "ROLLOUT", "MESSAGE"}
+
 func instanceTable(instances []Instance, look Look) *output.Table {
-	table := &output.Table{Header: []string{"NAMESPACE", "INSTANCE", "STATE", "READY", "WORST", "SINCE", "DRIFTED", "ROLLOUT", "MESSAGE"}}
+	table := &output.Table{Header: instanceHeader}
 	for _, i := range instances {
-		worst, since := "", ""
-		if c := i.Worst(); c != nil {
-			worst, since = c.Standing(), ago(c.Since, look.Now)
-		}
-		message := i.Message
-		if i.Rollout != nil && i.Rollout.Phase != string(kronvoyv1alpha1.RolloutSucceeded) {
-			message = cmp.Or(i.Rollout.Message, message)
-		}
-		table.Add(i.Namespace, i.Reference(), state(i.State), fmt.Sprintf("%d/%d", i.Ready, i.Placed), state(worst), since,
-			count(i.Drifted, output.Warn), i.rollout(), clip(message, look.Wide))
+		table.Add(instanceCells(i, look)...)
 	}
 	return table
+}
+
+func instanceCells(i Instance, look Look) []any {
+	worst, since := "", ""
+	if c := i.Worst(); c != nil {
+		worst, since = c.Standing(), ago(c.Since, look.Now)
+	}
+	message := i.Message
+	if i.Rollout != nil && i.Rollout.Phase != string(kronvoyv1alpha1.RolloutSucceeded) {
+		message = cmp.Or(i.Rollout.Message, message)
+	}
+	return []any{
+		i.Namespace, i.Reference(), state(i.State), fmt.Sprintf("%d/%d", i.Ready, i.Placed), state(worst), since,
+		count(i.Drifted, output.Warn), i.rollout(), clip(message, look.Wide),
+	}
 }
 
 func (i Instance) rollout() output.Cell {
@@ -273,7 +281,7 @@ func nodeTable(clusters []Cluster, look Look) *output.Table {
 // ago is how long ago a time is that is written as in RFC 3339.
 func ago(since string, now time.Time) string {
 	t, err := time.Parse(time.RFC3339, since)
-	if err != nil || now.IsZero() {
+	if err != nil || t.IsZero() || now.IsZero() {
 		return ""
 	}
 	return duration.HumanDuration(now.Sub(t))

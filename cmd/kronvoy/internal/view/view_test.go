@@ -13,8 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
+	"sigs.k8s.io/yaml"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
@@ -46,12 +47,12 @@ func golden(t *testing.T, got string) {
 func instance(t *testing.T, text string) unstructured.Unstructured {
 	t.Helper()
 	var obj unstructured.Unstructured
-	raw, err := yaml.ToJSON([]byte(text))
+	raw, err := yaml.YAMLToJSON([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Integers are int64, as they come from an API server.
-	if err := obj.UnmarshalJSON(raw); err != nil {
+	if err := utiljson.Unmarshal(raw, &obj.Object); err != nil {
 		t.Fatal(err)
 	}
 	return obj
