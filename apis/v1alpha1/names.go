@@ -89,6 +89,9 @@ const (
 	// and was taken back: it is not tried again until it is made the newest anew, or
 	// somebody orders a retry.
 	AnnotationRejectedAt = "kronvoy.io/rejected-at"
+	// AnnotationRestates on an instance's revision names one of another release of
+	// Kronvoy that holds the same: what was decided about that counts for this one.
+	AnnotationRestates = "kronvoy.io/restates"
 	// AnnotationInstanceReconcile on an instance suspends it on all clusters,
 	// see Suspended; the name is kro's.
 	AnnotationInstanceReconcile = "kro.run/reconcile"

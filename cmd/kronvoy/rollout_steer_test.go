@@ -207,6 +207,30 @@ func TestUndoGoesBackToTheLastThatSucceeded(t *testing.T) {
 	}
 }
 
+// Which release runs the newest revision tells, not the one of this command.
+func TestUndoRefusesWhatAnotherReleaseRendered(t *testing.T) {
+	c := rolling(t, kronvoyv1alpha1.RolloutSucceeded)
+	for name, hash := range map[string]string{"web-1": "v8-0123456789abcdef", "web-2": "v9-0123456789abcdef", "web-3": "v9-1123456789abcdef"} {
+		r := &appsv1.ControllerRevision{}
+		if err := c.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: name}, r); err != nil {
+			t.Fatal(err)
+		}
+		metav1.SetMetaDataAnnotation(&r.ObjectMeta, kronvoyv1alpha1.AnnotationHash, hash)
+		if err := c.Update(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opts := rolloutUndoOptions{instance: "web", to: 1}
+	opts.output = "table"
+	if err := opts.run(t.Context(), &bytes.Buffer{}, c, shopRollout, time.Now()); err == nil || !strings.Contains(err.Error(), "kronvoy rollout diff --instance web --from 1") {
+		t.Errorf("the error is %v", err)
+	}
+	opts.to = 2
+	if err := opts.run(t.Context(), &bytes.Buffer{}, c, shopRollout, time.Now()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestHistoryAndDiff(t *testing.T) {
 	all, err := readPast(t.Context(), rolling(t, kronvoyv1alpha1.RolloutSucceeded), shopRollout)
 	if err != nil {

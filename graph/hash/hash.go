@@ -19,8 +19,10 @@ import (
 	"sync"
 )
 
-// Version is the current version of the hashing rules.
-const Version = "v1"
+// Version is the current version of the hashing rules, and of all that is rendered:
+// see CONTRIBUTING.md for when to raise it. It is a variable for the linker alone,
+// which tests of upgrades use to make another release; nothing assigns it.
+var Version = "v1"
 
 // Of returns the hash of v as "<version>-<16 hex digits>": short and legal as a
 // label value and as a part of an object's name. v is anything that

@@ -36,7 +36,7 @@ func (p plans) Gather(ctx context.Context, t *kronvoyv1alpha1.Target) (target.Ga
 	if err != nil {
 		return target.Gathered{}, err
 	}
-	g, err := p.graphs.Graph(ctx, parsed.Definition)
+	g, err := p.graphs.Shown(ctx, parsed.Definition)
 	if err != nil {
 		return target.Gathered{}, err
 	}

@@ -12,8 +12,8 @@ import (
 
 // Graphs finds compiled graphs: definition.Store does.
 type Graphs interface {
-	// Graph of a definition revision.
-	Graph(ctx context.Context, revision string) (*graph.Graph, error)
+	// Shown is the graph of a definition revision, of another release of Kronvoy too.
+	Shown(ctx context.Context, revision string) (*graph.Graph, error)
 	// Compile a definition as it is now; nothing is kept.
 	Compile(rgd *krov1alpha1.ResourceGraphDefinition) (*graph.Graph, graph.Issues)
 }

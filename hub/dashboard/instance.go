@@ -218,7 +218,7 @@ func (s *Server) findGraph(ctx context.Context, v *session, scope *instanceScope
 	}
 	parsed, err := revision.ParseInstance(newest)
 	if err == nil {
-		scope.graph, err = s.opts.Graphs.Graph(ctx, parsed.Definition)
+		scope.graph, err = s.opts.Graphs.Shown(ctx, parsed.Definition)
 	}
 	if err != nil {
 		scope.unknown = err.Error()

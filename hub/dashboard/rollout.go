@@ -300,7 +300,7 @@ func (s *Server) known(ctx context.Context, v *session, stored *appsv1.Controlle
 		return nil, err
 	}
 	out := &view.Revision{Name: stored.Name, Instance: parsed}
-	if out.Graph, err = s.opts.Graphs.Graph(ctx, parsed.Definition); err != nil {
+	if out.Graph, err = s.opts.Graphs.Shown(ctx, parsed.Definition); err != nil {
 		s.log.V(1).Info("the graph of a revision is not known", "revision", stored.Name, "reason", err.Error())
 		out.Graph = (*graph.Graph)(nil)
 	}

@@ -58,7 +58,7 @@ func (g graphs) Compile(d *krov1alpha1.ResourceGraphDefinition) (*graph.Graph, g
 	return graph.Compile(source, builtin.Resolver())
 }
 
-func (g graphs) Graph(context.Context, string) (*graph.Graph, error) {
+func (g graphs) Shown(context.Context, string) (*graph.Graph, error) {
 	compiled, issues := g.Compile(g.definition)
 	return compiled, issues.Err()
 }

@@ -216,7 +216,8 @@ func (r *Reconciler) start(serving Serving, number int64, o *outcome) error {
 }
 
 // serveLastGood serves the newest stored revision, if there is one, with the
-// CRD that it generates.
+// CRD that it generates. If another release of Kronvoy made that, what it holds
+// becomes a revision of this one.
 func (r *Reconciler) serveLastGood(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition, o *outcome) error {
 	revisions, err := r.revisions(ctx, rgd.Name)
 	if err != nil {
@@ -226,7 +227,7 @@ func (r *Reconciler) serveLastGood(ctx context.Context, rgd *krov1alpha1.Resourc
 	if newest == nil {
 		return nil
 	}
-	g, err := r.Store.Graph(ctx, newest.Name)
+	g, err := r.Store.Shown(ctx, newest.Name)
 	if err != nil {
 		return err
 	}
@@ -238,7 +239,25 @@ func (r *Reconciler) serveLastGood(ctx context.Context, rgd *krov1alpha1.Resourc
 	if !kind.established && !kind.kept {
 		return nil
 	}
+	if newest, err = r.ofThisRelease(ctx, rgd, newest, g); err != nil {
+		return err
+	}
 	return r.start(Serving{Definition: rgd.Name, Revision: newest.Name, Graph: g}, newest.Revision, o)
+}
+
+// ofThisRelease is a definition's newest revision, or one of this release of Kronvoy
+// with what another one stored; g is its graph.
+func (r *Reconciler) ofThisRelease(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition, newest *appsv1.ControllerRevision, g *graph.Graph) (*appsv1.ControllerRevision, error) {
+	if revision.OfThisRelease(newest) {
+		return newest, nil
+	}
+	good, err := definitionOf(newest)
+	if err != nil {
+		return nil, err
+	}
+	rgd = rgd.DeepCopy()
+	rgd.Spec = good.Spec
+	return r.ensureRevision(ctx, rgd, g)
 }
 
 func (r *Reconciler) revisions(ctx context.Context, definition string) ([]appsv1.ControllerRevision, error) {

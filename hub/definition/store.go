@@ -4,6 +4,7 @@ package definition
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -108,6 +109,10 @@ func (e *UnusableError) Error() string {
 // Unwrap gives the cause.
 func (e *UnusableError) Unwrap() error { return e.Cause }
 
+// ErrOtherRelease is why a definition revision of another hash version gives no
+// graph: what was rendered with it would not be rendered so again.
+var ErrOtherRelease = errors.New("another release of Kronvoy made it, which renders differently")
+
 // Graph returns the compiled graph of a definition revision; one that is not
 // at hand, after a restart, is compiled anew from the stored revision. What is
 // the revision's own fault is an UnusableError; with any other error the hub's
@@ -135,6 +140,9 @@ func (s *Store) compileStored(ctx context.Context, revisionName string) (*graph.
 	if err != nil {
 		return nil, fmt.Errorf("reading definition revision %s: %w", revisionName, err)
 	}
+	if !revision.OfThisRelease(&stored) {
+		return nil, &UnusableError{revisionName, ErrOtherRelease}
+	}
 	g, err := s.compileRevision(&stored)
 	if err != nil {
 		return nil, err
@@ -143,7 +151,23 @@ func (s *Store) compileStored(ctx context.Context, revisionName string) (*graph.
 	return g, nil
 }
 
-func (s *Store) compileRevision(stored *appsv1.ControllerRevision) (*graph.Graph, error) {
+// Shown is Graph for those who only show what there is, and must know which of it
+// is secret: it compiles what another release made, too. Nothing may be rendered
+// with it.
+func (s *Store) Shown(ctx context.Context, revisionName string) (*graph.Graph, error) {
+	g, err := s.Graph(ctx, revisionName)
+	if !errors.Is(err, ErrOtherRelease) {
+		return g, err
+	}
+	var stored appsv1.ControllerRevision
+	if err := s.reader.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: revisionName}, &stored); err != nil {
+		return nil, fmt.Errorf("reading definition revision %s: %w", revisionName, err)
+	}
+	return s.compileRevision(&stored)
+}
+
+// definitionOf is a definition as a revision has it.
+func definitionOf(stored *appsv1.ControllerRevision) (*krov1alpha1.ResourceGraphDefinition, error) {
 	d, err := revision.ParseDefinition(stored)
 	if err != nil {
 		return nil, &UnusableError{stored.Name, err}
@@ -152,6 +176,14 @@ func (s *Store) compileRevision(stored *appsv1.ControllerRevision) (*graph.Graph
 	rgd.Name = d.Name
 	if err := unmarshal(d.Spec, &rgd.Spec); err != nil {
 		return nil, &UnusableError{stored.Name, err}
+	}
+	return rgd, nil
+}
+
+func (s *Store) compileRevision(stored *appsv1.ControllerRevision) (*graph.Graph, error) {
+	rgd, err := definitionOf(stored)
+	if err != nil {
+		return nil, err
 	}
 	g, issues := s.Compile(rgd)
 	switch {

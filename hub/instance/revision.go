@@ -56,7 +56,17 @@ func (r *Reconciler) ensureRevision(ctx context.Context, s *scope) error {
 	if s.newest != nil && revision.Hash(s.newest) == wanted.Hash() && metav1.IsControlledBy(s.newest, s.instance) {
 		return r.prune(ctx, s, cached.Items)
 	}
-	s.newest, err = r.store(ctx, s, namespace, wanted, cached.Items)
+	restated, err := r.restated(ctx, s, wanted, cached.Items)
+	if err != nil {
+		return err
+	}
+	if restated != nil {
+		if kept, err := r.parentKept(ctx, s); err != nil || kept {
+			s.newest = restated
+			return err
+		}
+	}
+	s.newest, err = r.store(ctx, s, namespace, wanted, restated, cached.Items)
 	return err
 }
 
@@ -75,12 +85,13 @@ func (r *Reconciler) overridesOf(s *scope) ([]kronvoyv1alpha1.Override, error) {
 	return overrides, err
 }
 
-func (r *Reconciler) store(ctx context.Context, s *scope, namespace string, wanted revision.Instance, existing []appsv1.ControllerRevision) (*appsv1.ControllerRevision, error) {
+func (r *Reconciler) store(ctx context.Context, s *scope, namespace string, wanted revision.Instance, restated *appsv1.ControllerRevision, existing []appsv1.ControllerRevision) (*appsv1.ControllerRevision, error) {
 	number := r.numbers.next(s.identity, s.newest)
 	i := slices.IndexFunc(existing, func(c appsv1.ControllerRevision) bool { return revision.Hash(&c) == wanted.Hash() })
 	if i >= 0 {
 		before := existing[i].DeepCopy()
 		revision.Renew(&existing[i], number, ownerOf(s.instance))
+		revision.Inherit(&existing[i], restated)
 		if err := r.Client.Patch(ctx, &existing[i], client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 			return nil, fmt.Errorf("renumbering revision %s: %w", existing[i].Name, err)
 		}
@@ -91,6 +102,7 @@ func (r *Reconciler) store(ctx context.Context, s *scope, namespace string, want
 	if err != nil {
 		return nil, err
 	}
+	revision.Inherit(stored, restated)
 	if err := r.Client.Create(ctx, stored, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub)); err != nil {
 		return nil, fmt.Errorf("storing revision %s of %s: %w", stored.Name, s.identity, err)
 	}
@@ -161,7 +173,7 @@ func (r *Reconciler) prune(ctx context.Context, s *scope, existing []appsv1.Cont
 	if len(existing) <= revision.Limit {
 		return nil
 	}
-	used := map[string]bool{rollout.Good(existing): true}
+	used := map[string]bool{rollout.Good(existing, revision.Newest(existing)): true}
 	for i := range s.targets {
 		used[s.targets[i].Spec.Revision] = true
 		used[s.targets[i].Status.Revision] = true

@@ -38,8 +38,10 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	if err := appsv1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
+	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, kronvoyv1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
 	}
 	g, issues := graph.Compile(graph.Source{
 		Name: "app", Schema: graph.SchemaSource{Group: "kro.run", Version: "v1alpha1", Kind: "App", Scope: graph.Namespaced},
@@ -50,7 +52,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{graph: g, clock: testclock.NewFakeClock(time.Unix(0, 0))}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithIndex(&appsv1.ControllerRevision{}, index.Instance, func(o client.Object) []string {
 		return []string{o.GetLabels()[kronvoyv1alpha1.LabelInstance]}
-	}).WithInterceptorFuncs(interceptor.Funcs{
+	}).WithIndex(&kronvoyv1alpha1.Target{}, index.Child, index.Children).WithInterceptorFuncs(interceptor.Funcs{
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 			if w.hidden {
 				return nil
@@ -62,7 +64,7 @@ func newWorld(t *testing.T) *world {
 			return c.Create(ctx, obj, opts...)
 		},
 	}).Build()
-	w.Reconciler = &Reconciler{Client: c, Namespace: "kronvoy", Clock: w.clock}
+	w.Reconciler = &Reconciler{Client: c, Reader: c, Namespace: "kronvoy", Clock: w.clock}
 	return w
 }
 

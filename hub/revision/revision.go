@@ -4,6 +4,8 @@
 package revision
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -38,9 +40,10 @@ func (d Definition) Object(namespace string, number int64, owner metav1.OwnerRef
 		map[string]string{kronvoyv1alpha1.LabelDefinition: labelValue(d.Name)})
 }
 
-// DefinitionName is the name of the ControllerRevision for a graph's hash.
+// DefinitionName is the name of the ControllerRevision for a graph's hash. Graphs of
+// one text that different releases of Kronvoy compile have different ones.
 func DefinitionName(definition, graphHash string) string {
-	return shorten(definition, 200) + "-" + digits(graphHash)
+	return shorten(definition, 200) + "-" + graphHash
 }
 
 // DefinitionSelector selects the revisions of one definition.
@@ -101,8 +104,31 @@ func ParseInstance(r *appsv1.ControllerRevision) (Instance, error) {
 	return i, err
 }
 
+// Restates says whether i holds what another release of Kronvoy stored as the other,
+// but for the definition.
+func (i Instance) Restates(other Instance) bool {
+	i.Definition, i.DefinitionHash = other.Definition, other.DefinitionHash
+	return i.Hash() == other.Hash()
+}
+
+// Restates says whether d holds what another release of Kronvoy stored as the other.
+func (d Definition) Restates(other Definition) bool {
+	var a, b any
+	if utiljson.Unmarshal(d.Spec, &a) != nil || utiljson.Unmarshal(other.Spec, &b) != nil {
+		return false
+	}
+	return d.Name == other.Name && hash.Of(a) == hash.Of(b)
+}
+
 // Hash of the state that a ControllerRevision holds.
 func Hash(r *appsv1.ControllerRevision) string { return r.Annotations[kronvoyv1alpha1.AnnotationHash] }
+
+// Release is the hash version of the release of Kronvoy that made a revision. No
+// other one renders it as it was, so a cluster that has it keeps what it has.
+func Release(r *appsv1.ControllerRevision) string { return hash.VersionOf(Hash(r)) }
+
+// OfThisRelease says whether this process renders a revision as it was rendered.
+func OfThisRelease(r *appsv1.ControllerRevision) bool { return Release(r) == hash.Version }
 
 // Newest is the revision with the highest number, nil if there is none.
 func Newest(revisions []appsv1.ControllerRevision) *appsv1.ControllerRevision {
@@ -134,6 +160,20 @@ func Own(revisions []appsv1.ControllerRevision, owner metav1.Object) []appsv1.Co
 func Renew(r *appsv1.ControllerRevision, number int64, owner metav1.OwnerReference) {
 	r.Revision, r.OwnerReferences = number, []metav1.OwnerReference{owner}
 	delete(r.Annotations, kronvoyv1alpha1.AnnotationRejectedAt)
+}
+
+// Inherit notes on a revision which one of another release of Kronvoy it restates;
+// nil is none. That a rollout of it failed is not forgotten, unless one of this very
+// revision has succeeded.
+func Inherit(r, restated *appsv1.ControllerRevision) {
+	if restated == nil || restated.Name == r.Name {
+		return
+	}
+	r.Annotations[kronvoyv1alpha1.AnnotationRestates] = restated.Name
+	rejected, was := restated.Annotations[kronvoyv1alpha1.AnnotationRejectedAt]
+	if _, succeeded := r.Annotations[kronvoyv1alpha1.AnnotationSucceededAt]; was && !succeeded {
+		r.Annotations[kronvoyv1alpha1.AnnotationRejectedAt] = rejected
+	}
 }
 
 func object(namespace, name string, number int64, owner metav1.OwnerReference, hash string, data any, labels map[string]string) (*appsv1.ControllerRevision, error) {
@@ -175,10 +215,12 @@ func shorten(name string, limit int) string {
 	return strings.TrimRight(name, "-.")
 }
 
-// labelValue keeps a name that is too long for a label unique.
+// labelValue keeps a name that is too long for a label unique. All releases find
+// each other's by it, so it is no hash with a version.
 func labelValue(name string) string {
 	if len(name) <= 63 {
 		return name
 	}
-	return name[:40] + "-" + digits(hash.Of(name))
+	sum := sha256.Sum256([]byte(name))
+	return name[:40] + "-" + hex.EncodeToString(sum[:8])
 }

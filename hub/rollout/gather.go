@@ -58,11 +58,18 @@ type scope struct {
 	asks asker
 	// requests are the questions that were put.
 	requests []kronvoyv1alpha1.ApprovalRequest
+	// early is true while the newest revision of an instance is one of another
+	// release of Kronvoy: hub/instance is about to make one that can be rendered.
+	early bool
 }
+
+// earlyRecheck is how often a unit is looked at that is early. Without an event it
+// stays so only while a definition cannot be served, whose conditions say why.
+const earlyRecheck = 30 * time.Second
 
 // orders are what people want, as the Rollout and the questions say.
 func (s *scope) orders() orders {
-	o := orders{paused: cmp.Or(pausedBy(s.rollout.Spec.Paused), s.paused), undo: s.rollout.Spec.Undo}
+	o := orders{paused: cmp.Or(pausedBy(s.rollout.Spec.Paused), s.paused, s.unrenderable(s.rollout.Spec.Undo)), undo: s.rollout.Spec.Undo}
 	if retry := s.rollout.Status.Retry; retry != nil {
 		o.retry = retry.At.Time
 	}
@@ -90,6 +97,9 @@ func (g *Gatherer) gather(ctx context.Context, u Unit) (s *scope, wait time.Dura
 	}
 	if err != nil || wait > 0 || s.name == "" {
 		return nil, wait, err
+	}
+	if s.early {
+		return nil, earlyRecheck, nil
 	}
 	if err := g.gatherRollout(ctx, s); err != nil {
 		return nil, 0, err
@@ -194,6 +204,10 @@ func (g *Gatherer) add(ctx context.Context, s *scope, instance *unstructured.Uns
 	}
 	of.revisions = revision.Own(revisions.Items, instance)
 	if of.newest = revision.Newest(of.revisions); of.newest == nil {
+		return nil
+	}
+	if !revision.OfThisRelease(of.newest) {
+		s.early = true
 		return nil
 	}
 	if of.decision, err = g.Placer.Decide(ctx, instance, of.owner); err != nil {

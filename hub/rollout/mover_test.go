@@ -49,6 +49,9 @@ type stage struct {
 	behaves map[string]kronvoyv1alpha1.TargetState
 	// texts by revision.
 	texts map[string]string
+	// graph is the hash of the definition, and mark what tells its texts from those
+	// of other releases of Kronvoy.
+	graph, mark string
 	// log of what was decided.
 	log []string
 }
@@ -61,7 +64,7 @@ const hubNamespace = "kronvoy-system"
 // with a strategy.
 func newStage(t testing.TB, scope kronvoyv1alpha1.RolloutScope, change ...func(*kronvoyv1alpha1.RolloutStrategy)) *stage {
 	t.Helper()
-	s := &stage{t: t, clock: clocktesting.NewFakeClock(noon), lives: -1, behaves: map[string]kronvoyv1alpha1.TargetState{}, texts: map[string]string{}}
+	s := &stage{t: t, graph: "v1-0123456789abcdef", clock: clocktesting.NewFakeClock(noon), lives: -1, behaves: map[string]kronvoyv1alpha1.TargetState{}, texts: map[string]string{}}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{kronvoyv1alpha1.AddToScheme, clusterv1.Install, clusterv1beta1.Install, appsv1.AddToScheme, corev1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -97,6 +100,18 @@ func newStage(t testing.TB, scope kronvoyv1alpha1.RolloutScope, change ...func(*
 			Rollout:   strategy,
 		},
 	})
+	s.define()
+	s.restart()
+	s.unit = Unit{Distribution: types.NamespacedName{Namespace: namespace, Name: "calm"}}
+	if scope == kronvoyv1alpha1.ScopeInstance {
+		s.unit = Unit{Instance: shopKind}
+	}
+	return s
+}
+
+// define stores the revision of the definition.
+func (s *stage) define() {
+	s.t.Helper()
 	spec, err := json.Marshal(map[string]any{
 		"schema": map[string]any{"apiVersion": "v1alpha1", "kind": "Shop", "spec": map[string]any{"text": "string"}},
 		"resources": []any{map[string]any{"id": "settings", "template": map[string]any{
@@ -105,20 +120,14 @@ func newStage(t testing.TB, scope kronvoyv1alpha1.RolloutScope, change ...func(*
 		}}},
 	})
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	stored, err := revision.Definition{Name: "shop", Hash: "v1-0123456789ab", Spec: spec}.Object(hubNamespace, 1, metav1.OwnerReference{})
+	stored, err := revision.Definition{Name: "shop", Hash: s.graph, Spec: spec}.Object(hubNamespace, 1, metav1.OwnerReference{})
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	stored.OwnerReferences = nil
 	s.put(stored)
-	s.restart()
-	s.unit = Unit{Distribution: types.NamespacedName{Namespace: namespace, Name: "calm"}}
-	if scope == kronvoyv1alpha1.ScopeInstance {
-		s.unit = Unit{Instance: shopKind}
-	}
-	return s
 }
 
 var shopKind = kinds.Request{Group: "kro.run", Version: "v1alpha1", Kind: "Shop", Namespace: namespace, Name: "web"}
@@ -200,14 +209,14 @@ func (s *stage) instance(name, text string) {
 		obj.SetUID(types.UID(name))
 		s.put(obj)
 	}
-	state := revision.Instance{Definition: revision.DefinitionName("shop", "v1-0123456789ab"), Spec: map[string]any{"text": text}}
+	state := revision.Instance{Definition: revision.DefinitionName("shop", s.graph), DefinitionHash: s.graph, Spec: map[string]any{"text": text}}
 	identity := work.IdentityOfInstance(obj)
 	var list appsv1.ControllerRevisionList
 	if err := s.c.List(s.t.Context(), &list, client.MatchingFields{index.Instance: identity.Hash()}); err != nil {
 		s.t.Fatal(err)
 	}
-	number := int64(1)
-	if newest := revision.Newest(list.Items); newest != nil {
+	number, newest := int64(1), revision.Newest(list.Items)
+	if newest != nil {
 		number = newest.Revision + 1
 	}
 	owner := *metav1.NewControllerRef(obj, shopKind.GVK())
@@ -215,7 +224,10 @@ func (s *stage) instance(name, text string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.texts[stored.Name] = text
+	s.texts[stored.Name] = text + s.mark
+	if newest != nil && !revision.OfThisRelease(newest) && strings.TrimRight(s.texts[newest.Name], "+") == text {
+		revision.Inherit(stored, newest)
+	}
 	for i := range list.Items {
 		if list.Items[i].Name == stored.Name {
 			revision.Renew(&list.Items[i], number, owner)

@@ -18,6 +18,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/convert"
 	hubplan "github.com/kronvoy/kronvoy/hub/plan"
+	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/work"
 	"github.com/kronvoy/kronvoy/placement/rollout"
 )
@@ -201,17 +202,38 @@ func (f *fleet) input(s rollout.Strategy, gate kronvoyv1alpha1.RolloutGate, reco
 
 // wanted is the instance as the planner takes it.
 func (m *member) wanted(undo *kronvoyv1alpha1.RolloutUndo) rollout.Instance {
-	out := rollout.Instance{Name: m.identity.Name, Wanted: m.newest.Name, History: history(m.revisions, m.newest)}
-	if undo == nil {
-		return out
-	}
-	for _, pin := range undo.Instances {
-		kept := slices.ContainsFunc(m.revisions, func(r appsv1.ControllerRevision) bool { return r.Name == pin.To })
-		if pin.Name == out.Name && pin.From == out.Wanted && kept {
-			out.Pinned = pin.To
-		}
+	out := rollout.Instance{Name: m.identity.Name, Wanted: m.newest.Name, History: history(m.revisions, m.newest), Lost: lost(m.revisions, m.newest)}
+	if to := m.undone(undo); to != nil && revision.OfThisRelease(to) {
+		out.Pinned = to.Name
 	}
 	return out
+}
+
+// undone is the revision that somebody wants instead of the newest one; nil for
+// none. That another release of Kronvoy restates the newest takes nothing back.
+func (m *member) undone(undo *kronvoyv1alpha1.RolloutUndo) *appsv1.ControllerRevision {
+	if undo == nil {
+		return nil
+	}
+	for _, pin := range undo.Instances {
+		if pin.Name == m.identity.Name && restates(m.revisions, m.newest, pin.From) {
+			return find(m.revisions, pin.To)
+		}
+	}
+	return nil
+}
+
+// unrenderable says why nothing moves: somebody wants what another release of
+// Kronvoy rendered. It is empty where nobody does.
+func (f *fleet) unrenderable(undo *kronvoyv1alpha1.RolloutUndo) string {
+	for i := range f.members {
+		m := &f.members[i]
+		if to := m.undone(undo); to != nil && !revision.OfThisRelease(to) {
+			return fmt.Sprintf("%s is to go back to revision %s, as %s wants, and another release of Kronvoy rendered that: state its spec again, or cancel that with kronvoy rollout undo --cancel",
+				m.identity.Name, to.Name, undo.By)
+		}
+	}
+	return ""
 }
 
 // clusters that the instance is placed on; while that is not decided those that

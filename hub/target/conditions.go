@@ -35,7 +35,7 @@ const (
 func authored(s *scope, now kronvoyv1alpha1.TargetStatus) ([]kronvoyv1alpha1.TargetCondition, []string) {
 	old := s.target.Status
 	switch {
-	case s.target.DeletionTimestamp != nil || s.plan.Blocked != "":
+	case s.target.DeletionTimestamp != nil || s.plan.Blocked != "" || s.kept:
 		return old.Conditions, old.Issues
 	case !s.in.Graph.HasConditions():
 		return nil, statusIssues(s.plan.Issues)

@@ -74,6 +74,10 @@ func (r *Reconciler) write(ctx context.Context, w, live *workv1.ManifestWork) er
 		}
 		return err
 	}
+	if live == w {
+		// It is to be as it stands.
+		return nil
+	}
 	if live.DeletionTimestamp != nil {
 		// It is built anew once it is gone; nothing moves into it.
 		return nil

@@ -67,6 +67,9 @@ func (g *Gatherer) Gather(ctx context.Context, target *kronvoyv1alpha1.Target) (
 		return Gathered{}, err
 	}
 	missing, err := g.load(ctx, s)
+	if s.kept && s.plan.Blocked == "" {
+		s.plan.Blocked = keptWhy
+	}
 	return Gathered{Input: s.in, Blocked: s.plan.Blocked, Missing: missing, Frozen: s.frozen, Unreachable: s.unreachable}, err
 }
 
@@ -116,6 +119,9 @@ func (g *Gatherer) load(ctx context.Context, s *scope) (wait bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("reading revision %s: %w", key, err)
 	}
+	if s.kept = !revision.OfThisRelease(stored); s.kept {
+		return false, g.loadFacts(ctx, s)
+	}
 	if s.in.Revision, err = revision.ParseInstance(stored); s.blockedBy(err) {
 		return false, nil
 	}
@@ -128,18 +134,24 @@ func (g *Gatherer) load(ctx context.Context, s *scope) (wait bool, err error) {
 	case err != nil:
 		return false, err
 	}
-	err = g.loadCluster(ctx, s)
-	switch {
-	case apierrors.IsNotFound(err):
-		s.blockedBy(err)
-		return false, nil
-	case err != nil:
+	if err := g.loadFacts(ctx, s); err != nil || s.plan.Blocked != "" {
 		return false, err
 	}
 	if wait, err := g.govern(ctx, s); wait || err != nil {
 		return wait, err
 	}
 	return false, g.look(ctx, s, s.in.Children)
+}
+
+// loadFacts is loadCluster for a Target that nothing can be decided about without
+// its cluster.
+func (g *Gatherer) loadFacts(ctx context.Context, s *scope) error {
+	err := g.loadCluster(ctx, s)
+	if apierrors.IsNotFound(err) {
+		s.blockedBy(err)
+		return nil
+	}
+	return err
 }
 
 // loadCluster looks at the cluster, and at whether it may be written to.

@@ -88,6 +88,9 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 	status.Ineffective = s.ineffective()
 	status.Reason = s.plan.Reason
 	status.State, status.Message = summarize(s, status.Nodes)
+	if s.kept && s.plan.Blocked == "" {
+		status.State, status.Message = keptState(status.State, status.Message, status.Nodes)
+	}
 	status.Message = shorten(status.Message)
 	status.Health = worstHealth(s, status.Nodes)
 	switch {
@@ -95,6 +98,9 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 		// Nothing was decided: what was known stays.
 		status.Revision, status.Nodes, status.Drift = old.Revision, old.Nodes, old.Drift
 		status.Ineffective = old.Ineffective
+	case s.kept:
+		// It is of what was evaluated last.
+		status.Revision, status.AssignedAt, status.Ineffective = old.Revision, old.AssignedAt, old.Ineffective
 	case s.in.Suspended:
 		// Nothing was shipped, and policies were not looked at.
 		status.Revision, status.Ineffective = old.Revision, old.Ineffective
@@ -204,8 +210,11 @@ func summarize(s *scope, nodes []kronvoyv1alpha1.NodeStatus) (kronvoyv1alpha1.Ta
 }
 
 func nodes(s *scope) []kronvoyv1alpha1.NodeStatus {
-	if s.target.DeletionTimestamp != nil {
+	switch {
+	case s.target.DeletionTimestamp != nil:
 		return s.target.Status.Nodes
+	case s.kept:
+		return keptNodes(s)
 	}
 	out := make([]kronvoyv1alpha1.NodeStatus, 0, len(s.plan.Evaluation.Nodes))
 	for _, result := range s.plan.Evaluation.Nodes {
@@ -229,10 +238,10 @@ func nodes(s *scope) []kronvoyv1alpha1.NodeStatus {
 	return out
 }
 
-// values are the author's status fields on this cluster. What is blocked,
+// values are the author's status fields on this cluster. What is blocked, kept,
 // unreachable or leaving keeps the last ones.
 func values(s *scope, old kronvoyv1alpha1.TargetStatus) *runtime.RawExtension {
-	if s.target.DeletionTimestamp != nil || s.plan.Blocked != "" || s.unreachable {
+	if s.target.DeletionTimestamp != nil || s.plan.Blocked != "" || s.kept || s.unreachable {
 		return old.Values
 	}
 	shown := s.in.Graph.WithoutSecrets(s.plan.Evaluation.Status)

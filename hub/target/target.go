@@ -56,6 +56,9 @@ type scope struct {
 	// frozen says why nothing at all may be written to the cluster.
 	frozen      string
 	unreachable bool
+	// kept is true while the cluster is to have what another release of Kronvoy
+	// rendered: see keep.
+	kept bool
 	// waiting says what must happen on the cluster before the works are shipped.
 	waiting string
 	// retry is when to look again without an event; 0 for never.
@@ -88,6 +91,9 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 	wait, err := r.load(ctx, s)
 	if err != nil || wait {
 		return reconcile.Result{}, err
+	}
+	if s.kept && s.plan.Blocked == "" {
+		return r.keep(ctx, req, s)
 	}
 	began := r.Clock.Now()
 	if s.plan.Blocked == "" {

@@ -53,18 +53,7 @@ func TestOnlyWhatIsItsOwnFaultFailsATarget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ref := kronvoyv1alpha1.InstanceReference{APIVersion: "kro.run/v1alpha1", Kind: "App", Namespace: "shop", Name: "one"}
 			made, target := fixture(t, ref)
-			scheme := runtime.NewScheme()
-			for _, add := range []func(*runtime.Scheme) error{
-				kronvoyv1alpha1.AddToScheme, appsv1.AddToScheme, corev1.AddToScheme, clusterv1.Install, workv1.Install,
-			} {
-				if err := add(scheme); err != nil {
-					t.Fatal(err)
-				}
-			}
-			byInstance := func(o client.Object) []string { return []string{o.GetLabels()[kronvoyv1alpha1.LabelInstance]} }
-			c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(made...).WithStatusSubresource(target).
-				WithIndex(&workv1.ManifestWork{}, index.Instance, byInstance).
-				WithIndex(&kronvoyv1alpha1.WorkReport{}, index.Instance, byInstance).Build()
+			c := hubWith(t, made...)
 			answering := func(fails func(client.Object) error) client.WithWatch {
 				return interceptor.NewClient(c, interceptor.Funcs{
 					Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
@@ -108,6 +97,23 @@ func TestOnlyWhatIsItsOwnFaultFailsATarget(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hubWith is an API server that has objects.
+func hubWith(t *testing.T, objects ...client.Object) client.WithWatch {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		kronvoyv1alpha1.AddToScheme, appsv1.AddToScheme, corev1.AddToScheme, clusterv1.Install, workv1.Install,
+	} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	byInstance := func(o client.Object) []string { return []string{o.GetLabels()[kronvoyv1alpha1.LabelInstance]} }
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&kronvoyv1alpha1.Target{}).
+		WithIndex(&workv1.ManifestWork{}, index.Instance, byInstance).
+		WithIndex(&kronvoyv1alpha1.WorkReport{}, index.Instance, byInstance).Build()
 }
 
 // fixture is an instance with its revision and that of its definition, a cluster,

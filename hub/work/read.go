@@ -54,6 +54,8 @@ type answer struct {
 // if the live object carried the manifest shipped last. Reports of an agent that
 // makes none are those of one before it, and are not looked at. Messages are on
 // their way to people's terminals: they are bounded, and plain text.
+//
+// Without a graph nothing is observed, but what agents say of the objects is known.
 func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kronvoyv1alpha1.WorkReport, agent Capabilities) (Feedback, error) {
 	if !agent.Reports {
 		reports = nil
@@ -62,6 +64,7 @@ func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kron
 		Health: map[string]Health{}, Answered: true}
 	moves := map[workv1.ResourceIdentifier]int{}
 	answers := map[string][]answer{}
+	nodes := map[string]*graph.Node{}
 	for _, w := range works {
 		report := reports[w.Name]
 		if report != nil {
@@ -78,23 +81,50 @@ func Read(g *graph.Graph, works []*workv1.ManifestWork, reports map[string]*kron
 			return Feedback{}, err
 		}
 		for _, s := range selections {
+			if g == nil {
+				break
+			}
 			if node := g.Node(s.Node); node != nil && node.Selects {
 				readSelection(&feedback, node, s, report)
 			}
 		}
 		for _, m := range manifests {
 			moves[m.key()] = max(moves[m.key()], m.policy.Moves)
-			// What was of another kind under an earlier definition says nothing.
-			if node := g.Node(m.policy.Node); node != nil && node.GVK.Group == m.id.Group && node.Resource == m.id.Resource {
+			if node := nodeOf(g, m); node != nil {
+				nodes[node.ID] = node
 				answers[node.ID] = append(answers[node.ID], answer{m, w, statusOf(w, m.id), report, agent})
 			}
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(answers)) {
 		inPlace := slices.DeleteFunc(answers[id], func(a answer) bool { return a.policy.Moves < moves[a.key()] })
-		readNode(&feedback, g.Node(id), inPlace)
+		readNode(&feedback, nodes[id], inPlace)
+	}
+	if g == nil {
+		clear(feedback.Observed)
 	}
 	return feedback, nil
+}
+
+// nodeOf is the node that a manifest was rendered for; nil for none. What was of
+// another kind under an earlier definition says nothing. Without a graph it is as
+// much of it as was shipped.
+func nodeOf(g *graph.Graph, m manifest) *graph.Node {
+	if g == nil {
+		if m.carries() {
+			return nil
+		}
+		node := &graph.Node{ID: m.policy.Node}
+		if readOnly(m.config) {
+			node.Kind = graph.External
+		}
+		return node
+	}
+	node := g.Node(m.policy.Node)
+	if node == nil || node.GVK.Group != m.id.Group || node.Resource != m.id.Resource {
+		return nil
+	}
+	return node
 }
 
 func readNode(feedback *Feedback, node *graph.Node, answers []answer) {

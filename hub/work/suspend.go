@@ -16,13 +16,38 @@ func Suspend(previous []*workv1.ManifestWork) Plan {
 		if w.DeletionTimestamp != nil {
 			continue
 		}
-		marked := w.DeepCopy()
-		if marked.Annotations == nil {
-			marked.Annotations = map[string]string{}
-		}
-		marked.Annotations[kronvoyv1alpha1.AnnotationReconcile] = kronvoyv1alpha1.ReconcileSuspended
-		marked.Annotations[kronvoyv1alpha1.AnnotationHash] = HashOf(marked)
-		plan.Works = append(plan.Works, marked)
+		plan.Works = append(plan.Works, marked(w, true))
 	}
 	return plan
+}
+
+// Keep is the plan of an instance that cannot be rendered as it was: its works as
+// they stand. Nothing of them changes but the mark of Suspend, which comes and goes;
+// and where that is as it should be, a work is the very one that was given.
+func Keep(previous []*workv1.ManifestWork, suspended bool) Plan {
+	var plan Plan
+	for _, w := range previous {
+		if w.DeletionTimestamp != nil {
+			continue
+		}
+		if kronvoyv1alpha1.Suspended(w.Annotations[kronvoyv1alpha1.AnnotationReconcile]) != suspended {
+			w = marked(w, suspended)
+		}
+		plan.Works = append(plan.Works, w)
+	}
+	return plan
+}
+
+// marked is a copy of a work with the mark that makes the agent leave its objects
+// alone, or without.
+func marked(w *workv1.ManifestWork, suspended bool) *workv1.ManifestWork {
+	w = w.DeepCopy()
+	if w.Annotations == nil {
+		w.Annotations = map[string]string{}
+	}
+	if delete(w.Annotations, kronvoyv1alpha1.AnnotationReconcile); suspended {
+		w.Annotations[kronvoyv1alpha1.AnnotationReconcile] = kronvoyv1alpha1.ReconcileSuspended
+	}
+	w.Annotations[kronvoyv1alpha1.AnnotationHash] = HashOf(w)
+	return w
 }

@@ -37,6 +37,38 @@ func (w *world) specs() (specs []workv1.ManifestWorkSpec, marked bool) {
 	return specs, marked
 }
 
+// What cannot be rendered as it was stays as it is, but for the mark; what agents
+// say of it is known without the graph.
+func TestKeptWorksAreTheVeryOnesButForTheMark(t *testing.T) {
+	w := chained(t)
+	before, _ := w.specs()
+	for _, suspended := range []bool{false, true, true, false} {
+		plan := Keep(w.works, suspended)
+		for i, x := range plan.Works {
+			if same := kronvoyv1alpha1.Suspended(w.works[i].Annotations[kronvoyv1alpha1.AnnotationReconcile]) == suspended; (x == w.works[i]) != same {
+				t.Errorf("suspended %t: work %s is another one: %t", suspended, x.Name, same)
+			}
+		}
+		w.write(plan)
+		w.answer()
+		if after, marked := w.specs(); marked != suspended || !cmp.Equal(before, after) {
+			t.Errorf("marked is %t, want %t; specs (-before +after):\n%s", marked, suspended, cmp.Diff(before, after))
+		}
+	}
+	withGraph, err := Read(w.graph, w.works, w.reports, w.agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, err := Read(nil, w.works, w.reports, w.agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(withGraph.Observed)
+	if diff := cmp.Diff(withGraph, without); diff != "" || len(without.Health) == 0 {
+		t.Errorf("without the graph (-with +without):\n%s", diff)
+	}
+}
+
 func TestSuspendedWorksStayAsTheyAreAndSaySo(t *testing.T) {
 	w := chained(t)
 	before, _ := w.specs()

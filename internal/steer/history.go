@@ -27,7 +27,7 @@ type Past struct {
 
 // Good is the name of the revision that the newest would be taken back to: the
 // last other one that succeeded; empty for none.
-func (p *Past) Good() string { return rollout.Good(p.Revisions[1:]) }
+func (p *Past) Good() string { return rollout.Good(p.Revisions[1:], &p.Revisions[0]) }
 
 // Before is the revision of a number, or with 0 the good one, or else that before
 // the newest; nil where there is none.
@@ -175,6 +175,10 @@ func Pins(all []Past, instance string, to int64) ([]kronvoyv1alpha1.RolloutPin, 
 		}
 		if before == nil {
 			return nil, fmt.Errorf("instance %s has no earlier revision to go back to", p.Instance)
+		}
+		if revision.Release(before) != revision.Release(&p.Revisions[0]) {
+			return nil, fmt.Errorf("another release of Kronvoy made revision %d of instance %s, and the one that runs does not render as that did: to have it again state its spec again, which \"kronvoy rollout diff --instance %s --from %d\" shows",
+				before.Revision, p.Instance, p.Instance, before.Revision)
 		}
 		pins = append(pins, kronvoyv1alpha1.RolloutPin{Name: p.Instance, From: p.Revisions[0].Name, To: before.Name})
 	}

@@ -71,18 +71,35 @@ func (p *planner) stopped() string {
 					names = append(names, p.units[m].Name)
 				}
 			}
-			return fmt.Sprintf("%d failed in group %s, and %d may: %s", len(names), g.id, g.tolerance, named(names))
+			return listed(fmt.Sprintf("%d failed in group %s, and %d may: %s", len(names), g.id, g.tolerance, named(names)), p.noReturn())
 		}
 	}
 	return ""
 }
+
+// noReturn says why what failed is not rolled back although it should be; empty if
+// it is, or should not.
+func (p *planner) noReturn() string {
+	if p.Strategy.OnFailure != Rollback || slices.ContainsFunc(p.instances, wanted.returns) {
+		return ""
+	}
+	for _, w := range p.instances {
+		if !w.back && w.Lost != "" {
+			return w.Lost
+		}
+	}
+	return nothingGood
+}
+
+// returns says whether there is something good to go back to.
+func (w wanted) returns() bool { return !w.back && w.Good != "" && w.Good != w.revision }
 
 // reject the revisions that are being rolled out, if there is something good to
 // return to. A Distribution's instances move together, and return so.
 func (p *planner) reject() bool {
 	rejected := false
 	for _, w := range p.instances {
-		if !w.back && w.Good != "" && w.Good != w.revision {
+		if w.returns() {
 			p.step.Instances = slices.DeleteFunc(p.step.Instances, func(r Remember) bool { return r.Instance == w.Name })
 			p.step.Instances = append(p.step.Instances, Remember{Instance: w.Name, History: History{Good: w.Good, Rejected: w.revision, RejectedAt: p.Now}})
 			rejected = true

@@ -41,6 +41,9 @@ type Instance struct {
 	// Pinned revision to have instead, as somebody ordered (undo).
 	Pinned string
 	History
+	// Lost says why nothing is Good although something was; empty where there never
+	// was anything.
+	Lost string
 }
 
 // History is what the last Step gave for an instance.
@@ -377,8 +380,12 @@ func Next(in Input) Step {
 	return p.step
 }
 
+// nothingGood is why a rollout that fails does not go back.
+const nothingGood = "there is nothing good to go back to"
+
 // want finds out what each instance is to have, and forgets rejections that count
-// no longer.
+// no longer. What was rejected is not tried again, also where there is nothing to
+// have in its place.
 func (p *planner) want() {
 	p.instances = make([]wanted, len(p.Instances))
 	for i := range p.Instances {
@@ -396,6 +403,9 @@ func (p *planner) want() {
 			w.revision, w.back = w.Pinned, true
 		case rejected && w.Good != "":
 			w.revision, w.back = w.Good, true
+		case rejected:
+			w.revision = w.Wanted
+			p.Paused = cmp.Or(p.Paused, fmt.Sprintf("%s: %s was rejected, and %s: change it, or retry", w.Name, w.Wanted, cmp.Or(w.Lost, nothingGood)))
 		default:
 			w.revision = w.Wanted
 		}

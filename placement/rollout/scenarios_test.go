@@ -108,6 +108,7 @@ func duration(t *testing.T, s string) time.Duration {
 //	instances A B               instead of app
 //	settled V1                  everything has been at V1 for long
 //	wanted V2 [INSTANCE]        the spec changed
+//	release MARK                one of Kronvoy restates what is wanted, with a mark
 //	never|failing|unhealthy|wrong|drifting|stale|ready REVISION [CLUSTER] [AFTER]
 //	join|leave|lost|found|thaw|calm CLUSTER
 //	fall|miss|drift CLUSTER     it is not ready any more, an expression does not hold, others
@@ -164,6 +165,15 @@ func (w *world) command(o *oracle, words []string) {
 		})
 	case "wanted":
 		each(args[1], func(i *Instance) { i.Wanted = args[0] })
+	case "release":
+		each("", func(i *Instance) {
+			if i.Rejected == i.Wanted {
+				i.Rejected += args[0]
+			}
+			if i.Wanted += args[0]; i.Good != "" {
+				i.Good, i.Lost = "", "what was good another release rendered"
+			}
+		})
 	case "never", "failing", "unhealthy", "wrong", "drifting", "stale", "ready":
 		b := behaviour{what: words[0]}
 		if words[0] == "ready" {

@@ -128,7 +128,7 @@ func (s *simulation) shippedGraph(in plan.Input) *graph.Graph {
 	if err != nil {
 		return in.Graph
 	}
-	g, err := s.store.Graph(s.ctx, before.Definition)
+	g, err := s.store.Shown(s.ctx, before.Definition)
 	if err != nil {
 		return in.Graph
 	}

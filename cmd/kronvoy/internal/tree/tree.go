@@ -235,7 +235,8 @@ func (r reader) revisions(ctx context.Context, t *Tree, instance *unstructured.U
 		wanted[targets[i].Spec.Revision]++
 	}
 	own := revision.Own(list.Items, instance)
-	newest, good := revision.Newest(own), rollout.Good(own)
+	newest := revision.Newest(own)
+	good := rollout.Good(own, newest)
 	for i := range own {
 		t.Revisions = append(t.Revisions, Revision{
 			Name: own[i].Name, Number: own[i].Revision, Created: own[i].CreationTimestamp, Newest: own[i].Name == newest.Name,
