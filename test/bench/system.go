@@ -36,6 +36,8 @@ type system struct {
 	*stack.Stack
 	options options
 	audit   *audit.Log
+	// metrics is where the hub serves them.
+	metrics string
 }
 
 // systemBenchmarks measures Kronvoy on a hub and three spokes, all processes
@@ -53,7 +55,7 @@ func systemBenchmarks(ctx context.Context, o options) (_ []Result, err error) {
 	defer func() { err = errors.Join(err, s.Stop(context.WithoutCancel(ctx))) }()
 
 	var results []Result
-	for _, measure := range []func(context.Context) ([]Result, error){s.demo, s.idle, s.size, s.chains, s.instances} {
+	for _, measure := range []func(context.Context) ([]Result, error){s.demo, s.idle, s.size, s.chains, s.evaluations, s.instances} {
 		found, err := measure(ctx)
 		if err != nil {
 			return nil, err
@@ -82,6 +84,11 @@ func startSystem(ctx context.Context, o options, dir string, spokes []fleet.Clus
 		spoke.APIServerArgs = log.Args(spoke.Name)
 		options.Labels[spoke.Name] = map[string]string{"size": cmp.Or(sizes[spoke.Name], "large")}
 	}
+	metrics, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	options.HubArgs = []string{"--metrics-bind-address=" + metrics}
 	for _, f := range set {
 		f(&options)
 	}
@@ -89,7 +96,7 @@ func startSystem(ctx context.Context, o options, dir string, spokes []fleet.Clus
 	if err != nil {
 		return nil, fmt.Errorf("starting Kronvoy on a local fleet: %w", err)
 	}
-	return &system{Stack: running, options: o, audit: log}, nil
+	return &system{Stack: running, options: o, audit: log, metrics: metrics}, nil
 }
 
 // demo is what `make demo` does first: everything is applied at once to a hub
