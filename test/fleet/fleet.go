@@ -248,12 +248,12 @@ func (f *Fleet) mayStart() error {
 }
 
 // record notes that a process has been started.
-func (f *Fleet) record(name string, id identity) {
+func (f *Fleet) record(command Command, id identity) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range f.state.Processes {
-		if f.state.Processes[i].Name == name {
-			f.state.Processes[i].identity = id
+		if f.state.Processes[i].Name == command.Name {
+			f.state.Processes[i].Command, f.state.Processes[i].identity = command, id
 		}
 	}
 }

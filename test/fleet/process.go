@@ -120,7 +120,7 @@ func (p *Process) Start() error {
 		p.mu.Unlock()
 		close(ended)
 	}()
-	p.fleet.record(p.Name(), p.id)
+	p.fleet.record(p.command, p.id)
 	return p.fleet.save()
 }
 
@@ -164,6 +164,18 @@ func (p *Process) Restart(ctx context.Context) error {
 	if err := p.Stop(ctx); err != nil {
 		return err
 	}
+	return p.Start()
+}
+
+// Replace stops the process and starts another program in its place, with the same
+// arguments, as an upgrade does.
+func (p *Process) Replace(ctx context.Context, path string) error {
+	if err := p.Stop(ctx); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.command.Path = path
+	p.mu.Unlock()
 	return p.Start()
 }
 

@@ -92,19 +92,20 @@ func (s *scene) texts() string {
 // region of a cluster, by its name.
 func region(cluster string) string { return cluster[:strings.LastIndex(cluster, "-")] }
 
-// orderly fails the test if more than one cluster of a region was on its way at a
-// time since the recording began, one before its region, or one twice with the
-// same revision. They may return in any order to the revision that they had before.
-func (s *scene) orderly(seen *probe.Recording, kind, before string) {
+// orderly fails the test if more than one cluster of a region was on its way with
+// instance "one" at a time since the recording began, one before its region, or one
+// twice with the same revision. They may return in any order to the revisions that
+// they had before.
+func (s *scene) orderly(seen *probe.Recording, kind string, before ...string) {
 	s.Helper()
 	assigned, passed, flying := map[string]string{}, map[string]string{}, map[string]string{}
 	times := map[[2]string]int{}
 	for _, t := range seen.Events(s) {
-		if t.GetKind() != "Target" || t.Text("spec.instance.kind") != kind {
+		if t.GetKind() != "Target" || t.Text("spec.instance.kind") != kind || t.Text("spec.instance.name") != "one" {
 			continue
 		}
 		cluster, revision := t.GetNamespace(), t.Text("spec.revision")
-		forward := revision != before
+		forward := !slices.Contains(before, revision)
 		if at := t.Text("spec.assignedAt"); at != assigned[cluster] && (forward || assigned[cluster] != "") {
 			assigned[cluster] = at
 			if times[[2]string{cluster, revision}]++; times[[2]string{cluster, revision}] > 1 {

@@ -2,9 +2,6 @@ package stack
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 )
 
@@ -16,11 +13,8 @@ func (s *Stack) CLI(ctx context.Context) (string, error) {
 	if s.built {
 		return path, nil
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./cmd/kronvoy")
-	cmd.Dir = s.root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the command line: %w\n%s", err, out)
+	if err := s.compile(ctx, "", path, "./cmd/kronvoy"); err != nil {
+		return "", err
 	}
 	s.built = true
 	return path, nil

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -162,11 +163,30 @@ func (s *Stack) say(format string, args ...any) {
 
 // build compiles the two processes; with a warm cache it takes no time.
 func (s *Stack) build(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", s.bin()+"/", "./cmd/kronvoy-hub", "./cmd/kronvoy-spoke")
+	return s.compile(ctx, "", s.bin()+"/", hubPackage, "./cmd/kronvoy-spoke")
+}
+
+const hubPackage = "./cmd/kronvoy-hub"
+
+// HubOf builds the hub of another release of Kronvoy, which has that hash version,
+// and returns its path; of the one that was started when it is empty. Only linking
+// takes time.
+func (s *Stack) HubOf(ctx context.Context, hashVersion string) (path string, err error) {
+	path = filepath.Join(s.bin(), "kronvoy-hub")
+	if hashVersion == "" {
+		return path, nil
+	}
+	path += "-" + hashVersion
+	return path, s.compile(ctx, " -X github.com/kronvoy/kronvoy/graph/hash.Version="+hashVersion, path, hubPackage)
+}
+
+// compile builds commands; ldflags are added to those that all have.
+func (s *Stack) compile(ctx context.Context, ldflags, out string, packages ...string) error {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-ldflags=-s -w" + ldflags, "-o", out}, packages...)...)
 	cmd.Dir = s.root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the hub and the agent: %w\n%s", err, out)
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", strings.Join(packages, " and "), err, said)
 	}
 	return nil
 }
