@@ -46,6 +46,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/dashboard"
 	"github.com/kronvoy/kronvoy/hub/definition"
 	"github.com/kronvoy/kronvoy/hub/distribution"
+	"github.com/kronvoy/kronvoy/hub/events"
 	"github.com/kronvoy/kronvoy/hub/expiry"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/instance"
@@ -153,6 +154,7 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 	served := schemas.NewHub(discoveryClient, local.GetRESTMapper(), opts.Clock).Measured(counts)
 	store := definition.NewStore(local.GetAPIReader(), opts.Namespace, schema.Chain(served, builtin.Resolver())).Measured(counts, opts.Clock)
 	watched := kinds.New(local.GetCache())
+	recorder := events.NewRecorder(local.GetEventRecorder("kronvoy"), local.GetScheme(), opts.Clock)
 
 	// The order is that of the path of the data.
 	c, reader := local.GetClient(), local.GetAPIReader()
@@ -160,18 +162,19 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 	var errs *multierror.Error
 	errs = multierror.Append(errs,
 		(&definition.Reconciler{
-			Client: c, Reader: reader, Store: store, Kinds: watched, Namespace: opts.Namespace, Clock: opts.Clock,
+			Client: c, Reader: reader, Store: store, Kinds: watched, Namespace: opts.Namespace, Clock: opts.Clock, Events: recorder,
 		}).SetupWithManager(local),
 		(&instance.Reconciler{
 			Client: c, Reader: reader, Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
-			Events: local.GetEventRecorder("kronvoy"), Placer: placer, Metrics: counts,
+			Events: recorder, Placer: placer, Metrics: counts,
 		}).SetupWithManager(local, watched),
 		(&rollout.Reconciler{
-			Client: c, Reader: reader, Namespace: opts.Namespace, Placer: placer, Store: store, Clock: opts.Clock, GracePeriod: opts.RemovalGracePeriod,
+			Client: c, Reader: reader, Namespace: opts.Namespace, Placer: placer, Store: store, Clock: opts.Clock, Events: recorder,
+			GracePeriod: opts.RemovalGracePeriod,
 		}).SetupWithManager(local, watched),
 		(&rollout.Mover{
 			Gatherer: rollout.Gatherer{Cached: c, Namespaces: local.GetCache(), Namespace: opts.Namespace, Placer: placer, Store: store, Clock: opts.Clock},
-			Client:   c, Reader: reader, Events: local.GetEventRecorder("kronvoy-rollout"), Metrics: counts,
+			Client:   c, Reader: reader, Events: recorder, Metrics: counts,
 		}).SetupWithManager(local, watched),
 		(&target.Reconciler{
 			Gatherer: gatherer(opts, local, reader, store),
@@ -185,9 +188,8 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		errs = multierror.Append(errs, (&scheduler.Reconciler{Client: c, Clock: opts.Clock}).SetupWithManager(local))
 	}
 	if !opts.WithoutRegistration {
-		recorder := local.GetEventRecorder("kronvoy-registration")
 		errs = multierror.Append(errs,
-			(&clusters.Reconciler{Client: c, Clock: opts.Clock}).SetupWithManager(local),
+			(&clusters.Reconciler{Client: c, Clock: opts.Clock, Events: recorder}).SetupWithManager(local),
 			(&registration.Clusters{Client: c, Reader: reader, Events: recorder}).SetupWithManager(local),
 			(&registration.Requests{
 				Client: c, Reader: reader, Events: recorder, Clock: opts.Clock, MaxDuration: opts.MaxCertificateDuration,

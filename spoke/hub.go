@@ -249,21 +249,21 @@ func (h *hub) hasReports(ctx context.Context) (bool, error) {
 // told notes how the hub answered last. While it refuses the cluster, or cannot be
 // reached, the cluster is kept as it was told.
 func (h *hub) told(ctx context.Context, err error) {
-	n := notice.Notice{Reason: "HubAnswers", Message: "The hub answers"}
+	n := notice.Notice{Reason: notice.HubAnswers, Message: "The hub answers"}
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
 		return // the agent stops
 	case apierrors.IsForbidden(err):
-		n = notice.Notice{Reason: "HubRefuses", Problem: true, Unready: true, Message: fmt.Sprintf(
+		n = notice.Notice{Reason: notice.HubRefuses, Problem: true, Unready: true, Message: fmt.Sprintf(
 			"The hub does not accept cluster %s, or not any more; the cluster is kept as it is. On the hub its administrator lets it in with `kronvoy accept %s`",
 			h.namespace, h.namespace)}
 	case apierrors.IsUnauthorized(err):
-		n = notice.Notice{Reason: "HubRefusesCertificate", Problem: true, Unready: true, Message: fmt.Sprintf(
+		n = notice.Notice{Reason: notice.HubRefusesCertificate, Problem: true, Unready: true, Message: fmt.Sprintf(
 			"The hub does not know the agent's certificate, or it has ended; the cluster is kept as it is. Come back with `kronvoy hub token --cluster %s --rejoin | kronvoy join`",
 			h.namespace)}
 	default:
-		n = notice.Notice{Reason: "HubUnreachable", Problem: true, Message: "The hub cannot be reached; the cluster is kept as it is: " + err.Error()}
+		n = notice.Notice{Reason: notice.HubUnreachable, Problem: true, Message: "The hub cannot be reached; the cluster is kept as it is: " + err.Error()}
 	}
 	h.board.Tell(ctx, hubTopic, n)
 }

@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/events"
 	"github.com/kronvoy/kronvoy/hub/index"
 )
 
@@ -44,6 +45,7 @@ const defaultLeaseSeconds = 60
 type Reconciler struct {
 	Client client.Client
 	Clock  clock.Clock
+	Events *events.Recorder
 
 	mu   sync.Mutex
 	seen map[string]sighting
@@ -132,7 +134,29 @@ func (r *Reconciler) keepTaints(ctx context.Context, c *clusterv1.ManagedCluster
 	if err != nil {
 		return fmt.Errorf("writing taints of cluster %s: %w", c.Name, err)
 	}
+	r.announce(before, c)
 	return nil
+}
+
+// announce records an event when the taint that tells of an outage comes, goes or
+// becomes the other one. Nobody misses a cluster that has not joined yet.
+func (r *Reconciler) announce(before, after *clusterv1.ManagedCluster) {
+	available := apimeta.FindStatusCondition(after.Status.Conditions, clusterv1.ManagedClusterConditionAvailable)
+	if available == nil {
+		return
+	}
+	is := marked(after)
+	if is == marked(before) {
+		return
+	}
+	kind := events.ClusterAvailable
+	switch is {
+	case clusterv1.ManagedClusterTaintUnavailable:
+		kind = events.ClusterUnavailable
+	case clusterv1.ManagedClusterTaintUnreachable:
+		kind = events.ClusterUnreachable
+	}
+	r.Events.Tell(after, nil, kind, "%s", available.Message)
 }
 
 // look notes when the hub first saw a lease as it is. A hub that has just

@@ -2,6 +2,7 @@ package clusters
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,11 +11,14 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	hubevents "github.com/kronvoy/kronvoy/hub/events"
 )
 
 const (
@@ -28,6 +32,7 @@ type world struct {
 	client client.Client
 	clock  *clocktesting.FakeClock
 	r      *Reconciler
+	events *events.FakeRecorder
 }
 
 func newWorld(t *testing.T, change func(*clusterv1.ManagedCluster)) *world {
@@ -53,7 +58,22 @@ func newWorld(t *testing.T, change func(*clusterv1.ManagedCluster)) *world {
 	return w
 }
 
-func (w *world) restartHub() { w.r = &Reconciler{Client: w.client, Clock: w.clock} }
+func (w *world) restartHub() {
+	w.events = events.NewFakeRecorder(100)
+	w.r = &Reconciler{Client: w.client, Clock: w.clock, Events: hubevents.NewRecorder(w.events, w.client.Scheme(), w.clock)}
+}
+
+// tells compares the reasons of the events since the last time.
+func (w *world) tells(want ...string) {
+	w.Helper()
+	var got []string
+	for len(w.events.Events) > 0 {
+		got = append(got, strings.Join(strings.Fields(<-w.events.Events)[:2], " "))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		w.Errorf("events (-want +got):\n%s", diff)
+	}
+}
 
 // reconcile looks until nothing is left to do.
 func (w *world) reconcile() ctrl.Result {
@@ -172,6 +192,39 @@ func TestHubAndAgentDoNotFightOverAvailability(t *testing.T) {
 	w.say(metav1.ConditionTrue)
 	w.reconcile()
 	w.is(yes)
+}
+
+func TestAnEventIsOfAChangeOfAvailability(t *testing.T) {
+	w := newWorld(t, nil)
+	w.reconcile()
+	w.renew(0)
+	w.reconcile()
+	w.tells() // it has not joined yet
+	w.say(metav1.ConditionTrue)
+	w.reconcile()
+	w.tells("Normal Available")
+	for range 5 {
+		w.clock.Step(20 * time.Second)
+		w.renew(0)
+		w.reconcile()
+	}
+	w.tells()
+	w.say(metav1.ConditionFalse)
+	w.reconcile()
+	w.tells("Warning Unavailable")
+	w.clock.Step(time.Minute)
+	w.reconcile()
+	w.tells("Warning Unreachable")
+	w.restartHub()
+	for range 5 {
+		w.clock.Step(time.Minute)
+		w.reconcile()
+	}
+	w.tells()
+	w.renew(0)
+	w.say(metav1.ConditionTrue)
+	w.reconcile()
+	w.tells("Normal Available")
 }
 
 func TestAHubThatStartsGivesTheWholeGrace(t *testing.T) {

@@ -103,6 +103,14 @@ func automatic(t clusterv1.Taint) bool {
 		(t.Key == clusterv1.ManagedClusterTaintUnavailable || t.Key == clusterv1.ManagedClusterTaintUnreachable)
 }
 
+// marked is the key of the taint that tells of a cluster's outage; empty for none.
+func marked(c *clusterv1.ManagedCluster) string {
+	if i := slices.IndexFunc(c.Spec.Taints, automatic); i >= 0 {
+		return c.Spec.Taints[i].Key
+	}
+	return ""
+}
+
 // outage is the key of the taint that a cluster's availability asks for; empty
 // for none.
 func outage(c *clusterv1.ManagedCluster) string {

@@ -26,6 +26,7 @@ import (
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/hub/events"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/revision"
@@ -52,6 +53,7 @@ type Reconciler struct {
 	Kinds     *kinds.Kinds
 	Namespace string
 	Clock     Clock
+	Events    *events.Recorder
 
 	written index.Written[string]
 	stated  statements

@@ -15,6 +15,7 @@ import (
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/graph"
+	"github.com/kronvoy/kronvoy/hub/events"
 )
 
 // Reasons of a definition's conditions, where they are more than a word of kro's.
@@ -136,8 +137,22 @@ func (r *Reconciler) writeStatus(ctx context.Context, before, rgd *krov1alpha1.R
 	}
 	if err == nil {
 		r.written.Note(rgd.Name, rgd)
+		r.announce(before, rgd)
 	}
 	return nil
+}
+
+// announce records an event when the graph is not accepted any more, and when it
+// is again.
+func (r *Reconciler) announce(before, after *krov1alpha1.ResourceGraphDefinition) {
+	was, is := condition(before, krov1alpha1.GraphAccepted), condition(after, krov1alpha1.GraphAccepted)
+	refused := was != nil && was.Status == metav1.ConditionFalse
+	switch {
+	case is.Status == metav1.ConditionFalse && !refused:
+		r.Events.Tell(after, nil, events.DefinitionNotAccepted, "%s", deref(is.Message))
+	case is.Status == metav1.ConditionTrue && refused:
+		r.Events.Tell(after, nil, events.DefinitionAccepted, "%s", deref(is.Message))
+	}
 }
 
 // statements are the statuses that this process has given definitions. It is

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
@@ -13,6 +12,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/definition"
+	"github.com/kronvoy/kronvoy/hub/events"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/metrics"
@@ -102,8 +102,11 @@ func (r *Reconciler) writeStatus(ctx context.Context, req kinds.Request, s *scop
 		r.Metrics.Held(metrics.Instance, metrics.Pace)
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
+	if err := r.patchStatus(ctx, req, s, summary); err != nil {
+		return reconcile.Result{}, err
+	}
 	r.announce(s, previous, summary, in.FleetField)
-	return reconcile.Result{}, r.patchStatus(ctx, req, s, summary)
+	return reconcile.Result{}, nil
 }
 
 func (r *Reconciler) patchStatus(ctx context.Context, req kinds.Request, s *scope, summary map[string]any) error {
@@ -120,15 +123,24 @@ func (r *Reconciler) patchStatus(ctx context.Context, req kinds.Request, s *scop
 	return nil
 }
 
-// announce records an event when the instance fails, and when it recovers.
+// announce records an event when the instance fails, and when it recovers, and so
+// for drift: one for all clusters together.
 func (r *Reconciler) announce(s *scope, previous, summary map[string]any, fleetField string) {
 	before, _ := previous["state"].(string)
 	switch after, _ := summary["state"].(string); {
 	case after == before:
 	case after == status.Error:
-		r.Events.Eventf(s.instance, nil, corev1.EventTypeWarning, "Failed", "Summarize", "%s", status.Fault(summary, fleetField))
+		r.Events.Tell(s.instance, nil, events.InstanceFailed, "%s", status.Fault(summary, fleetField))
 	case after == status.Active && before == status.Error:
-		r.Events.Eventf(s.instance, nil, corev1.EventTypeNormal, "Recovered", "Summarize", "ready on all clusters again")
+		r.Events.Tell(s.instance, nil, events.InstanceRecovered, "ready on all clusters again")
+	}
+	was, is := status.BuiltIn(previous, fleetField, status.Drifted), status.BuiltIn(summary, fleetField, status.Drifted)
+	switch {
+	case is.Status == was.Status:
+	case is.Status == metav1.ConditionTrue:
+		r.Events.Tell(s.instance, nil, events.DriftFound, "%s", is.Message)
+	case was.Status == metav1.ConditionTrue:
+		r.Events.Tell(s.instance, nil, events.DriftGone, "%s", is.Message)
 	}
 }
 

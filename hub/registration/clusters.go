@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/events"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -28,6 +27,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/clusters"
+	"github.com/kronvoy/kronvoy/hub/events"
 	"github.com/kronvoy/kronvoy/hub/index"
 )
 
@@ -41,6 +41,8 @@ const (
 	reasonNameTaken    = "NamespaceTaken"
 	reasonTerminating  = "NamespaceTerminating"
 	reasonJoined       = "ManagedClusterJoined"
+	reasonDetached     = "Detached"
+	reasonLettingGo    = "LettingGo"
 )
 
 // maxRequestedLabels bounds what a message quotes of a cluster's own wishes.
@@ -52,7 +54,7 @@ type Clusters struct {
 	Client client.Client
 	// Reader bypasses the cache: a namespace that is not ours must be seen.
 	Reader client.Reader
-	Events events.EventRecorder
+	Events *events.Recorder
 }
 
 // SetupWithManager registers the controller. Rights that somebody edits are put
@@ -288,11 +290,10 @@ func (r *Clusters) writeStatus(ctx context.Context, before, c *clusterv1.Managed
 		if was != nil && was.Status == now.Status && was.Reason == now.Reason {
 			continue
 		}
-		kind := corev1.EventTypeNormal
-		if now.Type == clusterv1.ManagedClusterConditionHubAccepted && now.Status == metav1.ConditionFalse && now.Reason != reasonWaiting {
-			kind = corev1.EventTypeWarning
+		// HubDenied repeats what HubAccepted says.
+		if now.Type != clusterv1.ManagedClusterConditionHubDenied {
+			r.Events.Tell(told, nil, events.Registration(now.Reason), "%s", now.Message)
 		}
-		r.Events.Eventf(told, nil, kind, now.Reason, "Register", "%s", now.Message)
 	}
 	return nil
 }

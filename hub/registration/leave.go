@@ -139,12 +139,12 @@ func (r *Clusters) letGoIfDetached(ctx context.Context, c *clusterv1.ManagedClus
 		}
 	}
 	condition := metav1.Condition{
-		Type: kronvoyv1alpha1.ConditionDetached, Status: metav1.ConditionTrue, Reason: "Detached",
+		Type: kronvoyv1alpha1.ConditionDetached, Status: metav1.ConditionTrue, Reason: reasonDetached,
 		Message: fmt.Sprintf("since %s the hub does not wait for this cluster: \"kronvoy hub token --cluster %s --rejoin\" takes it back",
 			c.Annotations[kronvoyv1alpha1.AnnotationDetached], c.Name),
 	}
 	if !left.none() {
-		condition.Status, condition.Reason = metav1.ConditionFalse, "LettingGo"
+		condition.Status, condition.Reason = metav1.ConditionFalse, reasonLettingGo
 		condition.Message = fmt.Sprintf("letting go of %d instances and %d works", len(left.targets), len(left.works))
 	}
 	apimeta.SetStatusCondition(&c.Status.Conditions, condition)

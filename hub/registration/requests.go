@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -26,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/events"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/registration/csr"
 	"github.com/kronvoy/kronvoy/hub/registration/token"
@@ -46,7 +46,7 @@ type Requests struct {
 	// Reader bypasses the cache: a decision about an identity is made on what is
 	// so now.
 	Reader client.Reader
-	Events events.EventRecorder
+	Events *events.Recorder
 	Clock  clock.Clock
 	// MaxDuration is the longest that a certificate may last; 0 for no bound.
 	MaxDuration time.Duration
@@ -274,11 +274,11 @@ func (r *Requests) decide(ctx context.Context, in csr.Input, v csr.Verdict, deci
 	if in.Cluster != nil {
 		regarding = in.Cluster
 	}
-	kind, reason := corev1.EventTypeNormal, "CertificateApproved"
+	kind := events.CertificateApproved
 	if decision == certificatesv1.CertificateDenied {
-		kind, reason = corev1.EventTypeWarning, "CertificateDenied"
+		kind = events.CertificateDenied
 	}
-	r.Events.Eventf(regarding, nil, kind, reason, "Decide", "request %s of %s: %s", request.Name, request.Spec.Username, v.Message)
+	r.Events.Tell(regarding, nil, kind, "request %s of %s: %s", request.Name, request.Spec.Username, v.Message)
 	ctrl.LoggerFrom(ctx).Info("decided about a certificate request", "cluster", csr.Cluster(request), "requester", request.Spec.Username,
 		"decision", string(decision), "reason", v.Reason, "message", v.Message)
 	return nil

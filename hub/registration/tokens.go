@@ -8,7 +8,6 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -18,6 +17,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/clusters"
+	"github.com/kronvoy/kronvoy/hub/events"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/registration/token"
 )
@@ -26,7 +26,7 @@ import (
 // are of no use: their tokens are dead then.
 type Tokens struct {
 	Client client.Client
-	Events events.EventRecorder
+	Events *events.Recorder
 	Clock  clock.Clock
 }
 
@@ -112,6 +112,6 @@ func (r *Tokens) tellExpired(ctx context.Context, cluster string, t token.Token)
 	if t.UsedBy != "" {
 		what = "the agent was not seen with its certificate: look at its log on the cluster"
 	}
-	r.Events.Eventf(c, nil, corev1.EventTypeWarning, "TokenExpired", "Join",
+	r.Events.Tell(c, nil, events.TokenExpired,
 		"the token for joining expired at %s, and %s; \"kronvoy hub token --cluster %s --rejoin\" makes another one", t.Expires.Format(time.RFC3339), what, cluster)
 }

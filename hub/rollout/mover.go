@@ -8,16 +8,15 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-multierror"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/convert"
+	"github.com/kronvoy/kronvoy/hub/events"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/metrics"
 	"github.com/kronvoy/kronvoy/hub/pace"
@@ -39,7 +38,7 @@ type Mover struct {
 	Client client.Client
 	// Reader bypasses the cache where a Target is missing from it that was made.
 	Reader client.Reader
-	Events events.EventRecorder
+	Events *events.Recorder
 	// Metrics count what is done; nil counts nothing.
 	Metrics *metrics.Metrics
 
@@ -123,7 +122,7 @@ func (m *Mover) roll(ctx context.Context, s *scope) (reconcile.Result, error) {
 		return index.Later(), m.remember(ctx, s, step.Instances)
 	}
 	var errs *multierror.Error
-	errs = multierror.Append(errs, put(ctx, m.Client, settled, ask), m.write(ctx, s, append(s.found(step.Found), s.passed(step.Passed)...)))
+	errs = multierror.Append(errs, put(ctx, m.Client, m.Events, settled, ask), m.write(ctx, s, append(s.found(step.Found), s.passed(step.Passed)...)))
 	if changes, err := s.moved(how, step.Moves); err != nil {
 		errs = multierror.Append(errs, err)
 	} else if errs.ErrorOrNil() == nil {
@@ -183,7 +182,7 @@ func (m *Mover) withdraw(ctx context.Context, s *scope) error {
 		}
 	}
 	_, settled := s.asks.settle(s.requests, nil, kronvoyv1alpha1.ApprovalEnterGroup)
-	return put(ctx, m.Client, settled, nil)
+	return put(ctx, m.Client, m.Events, settled, nil)
 }
 
 // store writes the status at once.
@@ -223,16 +222,9 @@ func (m *Mover) tell(ctx context.Context, s *scope, status kronvoyv1alpha1.Rollo
 
 // announce records an event when a rollout comes to another phase.
 func (m *Mover) announce(before, after *kronvoyv1alpha1.Rollout) {
-	phase := after.Status.Phase
-	if phase == before.Status.Phase || phase == "" {
-		return
+	if phase := after.Status.Phase; phase != before.Status.Phase {
+		m.Events.Tell(after, nil, events.Phase(phase), "%s", cmp.Or(after.Status.Message, string(phase)))
 	}
-	kind := corev1.EventTypeNormal
-	switch phase {
-	case kronvoyv1alpha1.RolloutPaused, kronvoyv1alpha1.RolloutRollingBack, kronvoyv1alpha1.RolloutFailed:
-		kind = corev1.EventTypeWarning
-	}
-	m.Events.Eventf(after, nil, kind, string(phase), "Roll", "%s", cmp.Or(after.Status.Message, string(phase)))
 }
 
 // remember stores histories of instances on their revisions.

@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
@@ -193,7 +192,7 @@ func (s *stage) restart() {
 			Cached: c, Namespaces: s.c, Namespace: hubNamespace, Placer: Placer{Reader: s.c, HubNamespace: hubNamespace},
 			Store: definition.NewStore(s.c, hubNamespace, builtin.Resolver()), Clock: s.clock,
 		},
-		Client: c, Reader: s.c, Events: events.NewFakeRecorder(1000),
+		Client: c, Reader: s.c,
 	}
 }
 

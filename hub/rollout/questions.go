@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/events"
 	"github.com/kronvoy/kronvoy/hub/work"
 	"github.com/kronvoy/kronvoy/placement/rollout"
 )
@@ -95,7 +97,7 @@ func answer(r *kronvoyv1alpha1.ApprovalRequest) rollout.Approval {
 
 // put deletes the questions that are settled before it puts another: there is
 // one at a time, so that its answer is the last word.
-func put(ctx context.Context, c client.Client, settled []*kronvoyv1alpha1.ApprovalRequest, ask *kronvoyv1alpha1.ApprovalRequest) error {
+func put(ctx context.Context, c client.Client, recorder *events.Recorder, settled []*kronvoyv1alpha1.ApprovalRequest, ask *kronvoyv1alpha1.ApprovalRequest) error {
 	for _, request := range settled {
 		if err := c.Delete(ctx, request, client.Preconditions{UID: &request.UID}); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("withdrawing ApprovalRequest %s/%s: %w", request.Namespace, request.Name, err)
@@ -107,5 +109,20 @@ func put(ctx context.Context, c client.Client, settled []*kronvoyv1alpha1.Approv
 	if err := c.Create(ctx, ask); err != nil {
 		return fmt.Errorf("asking about %d clusters with ApprovalRequest %s/%s: %w", ask.Spec.ClusterCount, ask.Namespace, ask.Name, err)
 	}
+	kind := events.ApprovalAsked
+	if ask.Spec.Action == kronvoyv1alpha1.ApprovalRemove {
+		kind = events.RemovalHeld
+	}
+	recorder.Tell(subject(ask), ask, kind, "%s; kronvoy rollout approve %s -n %s, or reject", ask.Spec.Message, ask.Name, ask.Namespace)
 	return nil
+}
+
+// subject is what a question is about: the instance or the Distribution.
+func subject(ask *kronvoyv1alpha1.ApprovalRequest) *corev1.ObjectReference {
+	owner := ask.OwnerReferences[0]
+	ref := &corev1.ObjectReference{APIVersion: owner.APIVersion, Kind: owner.Kind, Namespace: ask.Namespace, Name: owner.Name, UID: owner.UID}
+	if ask.Spec.Instance != nil {
+		ref.Namespace = ask.Spec.Instance.Namespace // none where it is cluster-scoped
+	}
+	return ref
 }

@@ -33,6 +33,7 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/definition"
+	"github.com/kronvoy/kronvoy/hub/events"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/work"
@@ -49,6 +50,7 @@ type Reconciler struct {
 	Placer    Placer
 	Store     *definition.Store
 	Clock     clock.Clock
+	Events    *events.Recorder
 	// GracePeriod is how long a cluster that left its placement keeps the instance,
 	// where no Distribution says so.
 	GracePeriod time.Duration
@@ -253,7 +255,7 @@ func (r *Reconciler) write(ctx context.Context, identity work.Identity, p plan) 
 			errs = multierror.Append(errs, fmt.Errorf("changing what cluster %s should have of %s: %w", m.to.Namespace, identity, err))
 		}
 	}
-	if err := put(ctx, r.Client, p.settled, p.ask); err != nil {
+	if err := put(ctx, r.Client, r.Events, p.settled, p.ask); err != nil {
 		return multierror.Append(errs, err)
 	}
 	if !updated {

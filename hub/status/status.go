@@ -128,14 +128,19 @@ func HadAuthorConditions(status map[string]any, fleetField string) bool {
 	return builtinIn(status, fleetField) != nil
 }
 
-// Fault says in a sentence what keeps a summarised instance from being ready,
-// or what of the author's status cannot be evaluated.
-func Fault(status map[string]any, fleetField string) string {
+// BuiltIn is a built-in condition of a status; the zero value when it is not there.
+func BuiltIn(status map[string]any, fleetField, kind string) metav1.Condition {
 	conditions := builtinIn(status, fleetField)
 	if conditions == nil {
 		conditions, _ = status["conditions"].([]any)
 	}
-	if ready := byType(conditions)[Ready]; ready.Status != metav1.ConditionTrue {
+	return byType(conditions)[kind]
+}
+
+// Fault says in a sentence what keeps a summarised instance from being ready,
+// or what of the author's status cannot be evaluated.
+func Fault(status map[string]any, fleetField string) string {
+	if ready := BuiltIn(status, fleetField, Ready); ready.Status != metav1.ConditionTrue {
 		return ready.Message
 	}
 	summary, _ := status[cmp.Or(fleetField, defaultFleetField)].(map[string]any)

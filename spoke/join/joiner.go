@@ -178,13 +178,13 @@ func (j *Joiner) step(ctx context.Context) time.Duration {
 		if j.broken == nil {
 			j.broken = &wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 30, Cap: 30 * time.Second}
 		}
-		j.tell(ctx, notice.Notice{Reason: "ClusterUnreachable", Message: err.Error(), Problem: true, Unready: j.identity == nil})
+		j.tell(ctx, notice.Notice{Reason: notice.ClusterUnreachable, Message: err.Error(), Problem: true, Unready: j.identity == nil})
 		return j.broken.Step()
 	}
 	j.broken = nil
 	b, err := j.currentBootstrap()
 	if err != nil {
-		j.tell(ctx, notice.Notice{Reason: "InvalidBootstrapSecret", Message: fmt.Sprintf(
+		j.tell(ctx, notice.Notice{Reason: notice.InvalidBootstrapSecret, Message: fmt.Sprintf(
 			"The Secret %s/%s cannot be used: %v", j.options.Namespace, j.options.BootstrapSecret, err), Problem: true, Unready: j.useless()})
 	}
 	plan := decide(j.identity, b, j.hubNow())

@@ -188,24 +188,24 @@ func (j *Joiner) whyNotJoined(ctx context.Context, hub client.Client, b *bootstr
 		if j.options.Clock.Since(j.joining.begun) < patience {
 			return nil
 		}
-		n.Reason, n.Problem = "WaitingForApproval", false
+		n.Reason, n.Problem = notice.WaitingForApproval, false
 		n.Message = fmt.Sprintf("The hub %s has not approved cluster %s yet; on the hub its administrator does so with `kronvoy accept %s`",
 			b.server.Server, b.cluster, b.cluster)
 		if says := j.hubSays(ctx, hub, b.cluster); says != "" {
-			n.Reason, n.Problem = "NotAccepted", true
+			n.Reason, n.Problem = notice.NotAccepted, true
 			n.Message += ". The hub says: " + says
 		}
 	case errors.Is(err, errRefused):
-		n.Reason, n.Message = "RequestRefused", fmt.Sprintf("The hub %s gives cluster %s no certificate: %v; ask its administrator why, and %s",
+		n.Reason, n.Message = notice.RequestRefused, fmt.Sprintf("The hub %s gives cluster %s no certificate: %v; ask its administrator why, and %s",
 			b.server.Server, b.cluster, err, again)
 	case apierrors.IsUnauthorized(err):
-		n.Reason, n.Message = "BootstrapRefused", fmt.Sprintf(
+		n.Reason, n.Message = notice.BootstrapRefused, fmt.Sprintf(
 			"The hub %s does not take the bootstrap token of cluster %s: it has expired, was used before, or is another hub's; %s", b.server.Server, b.cluster, again)
 	case apierrors.IsForbidden(err):
-		n.Reason, n.Message = "BootstrapForbidden", fmt.Sprintf(
+		n.Reason, n.Message = notice.BootstrapForbidden, fmt.Sprintf(
 			"The hub %s does not let the bootstrap identity join as cluster %s: %v; check the name, and %s", b.server.Server, b.cluster, err, again)
 	default:
-		n.Reason, n.Message = "HubUnreachable", fmt.Sprintf("Cluster %s cannot join the hub %s yet, and tries again: %v", b.cluster, b.server.Server, err)
+		n.Reason, n.Message = notice.HubUnreachable, fmt.Sprintf("Cluster %s cannot join the hub %s yet, and tries again: %v", b.cluster, b.server.Server, err)
 	}
 	return n
 }
@@ -233,7 +233,7 @@ func (j *Joiner) whyNotRenewed(err error) *notice.Notice {
 		return nil
 	}
 	id := j.identity
-	n := &notice.Notice{Reason: "RenewalFailed", Problem: true}
+	n := &notice.Notice{Reason: notice.RenewalFailed, Problem: true}
 	switch {
 	case errors.Is(err, errPending):
 		n.Message = "the hub has not approved the request; its administrator can do so with `kronvoy accept " + id.cluster + "`"

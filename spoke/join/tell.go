@@ -31,17 +31,17 @@ func (j *Joiner) rest(ctx context.Context, p plan) {
 	id := j.identity
 	switch {
 	case id == nil && !j.lookedForBootstrap():
-		j.tell(ctx, notice.Notice{Reason: "Starting", Message: "The agent looks for its Secrets in namespace " + j.options.Namespace, Unready: true})
+		j.tell(ctx, notice.Notice{Reason: notice.Starting, Message: "The agent looks for its Secrets in namespace " + j.options.Namespace, Unready: true})
 	case id == nil:
-		j.tell(ctx, notice.Notice{Reason: "NoBootstrapSecret", Problem: true, Unready: true, Message: fmt.Sprintf(
+		j.tell(ctx, notice.Notice{Reason: notice.NoBootstrapSecret, Problem: true, Unready: true, Message: fmt.Sprintf(
 			"The cluster has joined no hub, and there is no Secret %s/%s to join by: run `kronvoy hub token --cluster NAME` on the hub and give what it prints to `kronvoy join`",
 			j.options.Namespace, j.options.BootstrapSecret)})
 	case p.expired:
-		j.tell(ctx, notice.Notice{Reason: "CertificateExpired", Problem: true, Unready: true, Message: fmt.Sprintf(
+		j.tell(ctx, notice.Notice{Reason: notice.CertificateExpired, Problem: true, Unready: true, Message: fmt.Sprintf(
 			"The certificate of cluster %s has ended at %s; the cluster is kept as it is. Come back with `kronvoy hub token --cluster %s --rejoin | kronvoy join`",
 			id.cluster, id.notAfter().UTC().Format(time.RFC3339), id.cluster)})
 	case !p.renew:
-		j.tell(ctx, notice.Notice{Reason: "Joined", Message: fmt.Sprintf(
+		j.tell(ctx, notice.Notice{Reason: notice.Joined, Message: fmt.Sprintf(
 			"Cluster %s has joined the hub %s; its certificate is good until %s", id.cluster, id.server.Server, id.notAfter().UTC().Format(time.RFC3339))})
 	}
 }

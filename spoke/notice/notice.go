@@ -18,6 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kronvoy/kronvoy/internal/ration"
 )
 
 const (
@@ -28,6 +30,11 @@ const (
 	// maxNote is the longest note that an event may carry, in bytes
 	// (validation of events.k8s.io/v1).
 	maxNote = 1024
+	// burst is how many events of a reason there may be at once, as while somebody
+	// tries to join, and every how soon there may be another one: a connection to
+	// the hub that comes and goes must not fill the cluster with events.
+	burst = 5
+	every = 10 * time.Minute
 )
 
 // Topic is what a notice is about. There is one notice for each, the latest.
@@ -35,7 +42,7 @@ type Topic string
 
 // Notice is what people should know.
 type Notice struct {
-	// Reason is one word in PascalCase.
+	// Reason is one of those of this package.
 	Reason string
 	// Message says what is the matter, and what to do.
 	Message string
@@ -56,6 +63,8 @@ type Board struct {
 	mu      sync.Mutex
 	notices map[Topic]Notice
 	checks  map[Topic]func(context.Context) error
+	// told holds back events, by topic and reason.
+	told *ration.Ration[[2]string]
 }
 
 // Tell replaces the notice of a topic. What is new is logged; a new reason is
@@ -64,6 +73,7 @@ func (b *Board) Tell(ctx context.Context, topic Topic, n Notice) {
 	b.mu.Lock()
 	if b.notices == nil {
 		b.notices = map[Topic]Notice{}
+		b.told = ration.New[[2]string](burst, every)
 	}
 	before := b.notices[topic]
 	b.notices[topic] = n
@@ -75,22 +85,30 @@ func (b *Board) Tell(ctx context.Context, topic Topic, n Notice) {
 	if before.Reason == n.Reason || b.Client == nil {
 		return
 	}
-	if err := b.event(ctx, n); err != nil {
+	left, granted := b.told.Take([2]string{string(topic), n.Reason}, b.Clock.Now())
+	if !granted {
+		return
+	}
+	if err := b.event(ctx, n, left); err != nil {
 		b.Log.Info("An event could not be written", "event", n.Reason, "reason", err.Error())
 	}
 }
 
-func (b *Board) event(ctx context.Context, n Notice) error {
+func (b *Board) event(ctx context.Context, n Notice, left int) error {
 	kind := corev1.EventTypeNormal
 	if n.Problem {
 		kind = corev1.EventTypeWarning
+	}
+	note := n.Message
+	if left > 0 {
+		note = fmt.Sprintf("%d times since it was last told: %s", left+1, note)
 	}
 	bounded, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	return b.Client.Create(bounded, &eventsv1.Event{
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.Regarding.Namespace, GenerateName: "kronvoy-agent-"},
 		EventTime:  metav1.NewMicroTime(b.Clock.Now()), ReportingController: controller, ReportingInstance: "kronvoy-agent",
-		Action: "Join", Reason: n.Reason, Regarding: b.Regarding, Note: strings.ToValidUTF8(n.Message[:min(len(n.Message), maxNote)], ""), Type: kind,
+		Action: "Join", Reason: n.Reason, Regarding: b.Regarding, Note: strings.ToValidUTF8(note[:min(len(note), maxNote)], ""), Type: kind,
 	})
 }
 

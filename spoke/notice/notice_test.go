@@ -57,6 +57,35 @@ func TestANewReasonIsAnEventAndReadyzSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// TestAConnectionThatFlapsIsToldOfInBounds: a hundred times within an hour.
+func TestAConnectionThatFlapsIsToldOfInBounds(t *testing.T) {
+	var events []string
+	clock := testclock.NewFakePassiveClock(time.Unix(0, 0))
+	board := &notice.Board{Client: &counting{events: &events}, Clock: clock}
+	flap := func() {
+		board.Tell(t.Context(), "hub", notice.Notice{Reason: notice.HubUnreachable, Message: "no route", Problem: true})
+		board.Tell(t.Context(), "hub", notice.Notice{Reason: notice.HubAnswers, Message: "The hub answers"})
+	}
+	for range 100 {
+		flap()
+		clock.SetTime(clock.Now().Add(36 * time.Second))
+	}
+	if len(events) < 10 || len(events) > 22 {
+		t.Errorf("%d events, want five of each reason and one more in ten minutes", len(events))
+	}
+	events = nil
+	clock.SetTime(clock.Now().Add(10 * time.Minute))
+	flap()
+	if len(events) != 2 || !strings.Contains(events[0], " times since it was last told: no route") {
+		t.Errorf("events after ten minutes: %q", events)
+	}
+	// Something else is told at once.
+	board.Tell(t.Context(), "hub", notice.Notice{Reason: notice.HubRefuses, Message: "not accepted", Problem: true})
+	if len(events) != 3 {
+		t.Errorf("events: %q", events)
+	}
+}
+
 // counting keeps what is created.
 type counting struct {
 	client.Client
