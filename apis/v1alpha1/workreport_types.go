@@ -65,6 +65,10 @@ type WorkReportStatus struct {
 	// Corrections is how often this agent put drift right for this work.
 	// +optional
 	Corrections int64 `json:"corrections,omitempty"`
+	// WorkStatusFollows is true when the agent was about to write the status of the
+	// work as it wrote this: both tell of one change.
+	// +optional
+	WorkStatusFollows bool `json:"workStatusFollows,omitempty"`
 }
 
 // ObjectReference names one object on the spoke.

@@ -1,15 +1,9 @@
 package target
 
 import (
-	"context"
 	"sync"
 	"time"
 
-	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
 
 	"github.com/kronvoy/kronvoy/graph"
@@ -69,29 +63,4 @@ func (a *answers) settle(req mcreconcile.Request) (since time.Time, found bool) 
 	since, found = a.seen[req]
 	delete(a.seen, req)
 	return since, found
-}
-
-// seeing notes when agents answer, besides what a handler does: an update that
-// leaves the generation as it is was not the hub's own.
-type seeing[T client.Object] struct {
-	handler.TypedEventHandler[T, mcreconcile.Request]
-	of      func(context.Context, T) []mcreconcile.Request
-	answers *answers
-	clock   clock.PassiveClock
-}
-
-// Update implements handler.TypedEventHandler.
-func (s seeing[T]) Update(ctx context.Context, e event.TypedUpdateEvent[T], q workqueue.TypedRateLimitingInterface[mcreconcile.Request]) {
-	if e.ObjectOld.GetGeneration() == e.ObjectNew.GetGeneration() && e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion() {
-		s.answers.see(s.clock.Now(), s.of(ctx, e.ObjectNew)...)
-	}
-	s.TypedEventHandler.Update(ctx, e, q)
-}
-
-// fromAgents handles objects in which agents answer.
-func fromAgents[T client.Object](r *Reconciler) handler.TypedEventHandler[T, mcreconcile.Request] {
-	of := func(ctx context.Context, obj T) []mcreconcile.Request { return r.ofWork(ctx, obj) }
-	return seeing[T]{
-		TypedEventHandler: handler.TypedEnqueueRequestsFromMapFunc(of), of: of, answers: &r.answers, clock: r.Clock,
-	}
 }

@@ -35,6 +35,7 @@ type Reconciler struct {
 	Metrics *metrics.Metrics
 
 	answers answers
+	halves  halves
 	hashes  hashes
 	written index.Written[mcreconcile.Request]
 	pace    pace.Pace[mcreconcile.Request]

@@ -112,6 +112,7 @@ func hubWith(t *testing.T, objects ...client.Object) client.WithWatch {
 	}
 	byInstance := func(o client.Object) []string { return []string{o.GetLabels()[kronvoyv1alpha1.LabelInstance]} }
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&kronvoyv1alpha1.Target{}).
+		WithIndex(&kronvoyv1alpha1.Target{}, index.Instance, byInstance).
 		WithIndex(&workv1.ManifestWork{}, index.Instance, byInstance).
 		WithIndex(&kronvoyv1alpha1.WorkReport{}, index.Instance, byInstance).Build()
 }

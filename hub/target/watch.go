@@ -67,8 +67,8 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, k *kinds.Kinds) err
 		source.TypedKind(cache, &kronvoyv1alpha1.Target{}, handler.TypedEnqueueRequestsFromMapFunc(
 			func(_ context.Context, t *kronvoyv1alpha1.Target) []mcreconcile.Request { return requests(t) }),
 			predicate.Or(decided(), rollout.Pins())),
-		source.TypedKind(cache, &workv1.ManifestWork{}, fromAgents[*workv1.ManifestWork](r)),
-		source.TypedKind(cache, &kronvoyv1alpha1.WorkReport{}, fromAgents[*kronvoyv1alpha1.WorkReport](r)),
+		source.TypedKind(cache, &workv1.ManifestWork{}, r.fromWorks()),
+		source.TypedKind(cache, &kronvoyv1alpha1.WorkReport{}, r.fromReports()),
 		// What a revision holds never changes; what is noted on it does.
 		source.TypedKind(cache, &appsv1.ControllerRevision{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofRevision),
 			index.Changed(func(r *appsv1.ControllerRevision) any { return r.UID })),

@@ -98,6 +98,7 @@ func reportStatus(obs *Observation, before *kronvoyv1alpha1.WorkReportStatus) *k
 	}
 	same := before.DeepCopy()
 	same.ObservedHash, same.ObservedGeneration = after.ObservedHash, after.ObservedGeneration
+	same.WorkStatusFollows = after.WorkStatusFollows
 	if equality.Semantic.DeepEqual(same, &after) {
 		return nil
 	}

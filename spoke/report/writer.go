@@ -223,16 +223,21 @@ func (w *Writer) write(ctx context.Context, obs *Observation) (wrote bool, err e
 	if obs.Done {
 		return false, w.finish(ctx, work)
 	}
+	status := w.statusOf(work, obs)
 	if w.hub.Reports() {
-		if wrote, err = w.writeReport(ctx, reader, key, obs); err != nil {
+		if wrote, err = w.writeReport(ctx, reader, key, obs, status != nil); err != nil {
 			return wrote, err
 		}
 	}
-	status, err := w.writeStatus(ctx, work, obs)
-	return wrote || status, err
+	if status == nil {
+		return wrote, nil
+	}
+	return true, w.writeStatus(ctx, work, status)
 }
 
-func (w *Writer) writeReport(ctx context.Context, reader client.Reader, key client.ObjectKey, obs *Observation) (wrote bool, err error) {
+// writeReport writes the report of an observation if it says anything new; follows
+// tells in it that the status of the work is written next.
+func (w *Writer) writeReport(ctx context.Context, reader client.Reader, key client.ObjectKey, obs *Observation, follows bool) (wrote bool, err error) {
 	report := &kronvoyv1alpha1.WorkReport{}
 	err = reader.Get(ctx, key, report)
 	if apierrors.IsNotFound(err) {
@@ -250,6 +255,7 @@ func (w *Writer) writeReport(ctx context.Context, reader client.Reader, key clie
 	if after == nil {
 		return false, nil
 	}
+	after.WorkStatusFollows = follows
 	target := &kronvoyv1alpha1.WorkReport{}
 	target.Namespace, target.Name = report.Namespace, report.Name
 	err = w.patch(ctx, target, reportContent(after))
@@ -263,7 +269,9 @@ func (w *Writer) writeReport(ctx context.Context, reader client.Reader, key clie
 	return true, nil
 }
 
-func (w *Writer) writeStatus(ctx context.Context, work *workv1.ManifestWork, obs *Observation) (wrote bool, err error) {
+// statusOf is what to write to the status of the work, nil when nothing in it is
+// new.
+func (w *Writer) statusOf(work *workv1.ManifestWork, obs *Observation) *workv1.ManifestWorkStatus {
 	before := &work.Status
 	last := w.last(obs.Work)
 	if last.work != nil && newer(last.workVersion, work.ResourceVersion) {
@@ -271,19 +279,23 @@ func (w *Writer) writeStatus(ctx context.Context, work *workv1.ManifestWork, obs
 	}
 	after, differs := workStatus(obs, before, w.clock.Now())
 	if !differs {
-		return false, nil
+		return nil
 	}
+	return after
+}
+
+func (w *Writer) writeStatus(ctx context.Context, work *workv1.ManifestWork, status *workv1.ManifestWorkStatus) error {
 	target := &workv1.ManifestWork{}
 	target.Namespace, target.Name = work.Namespace, work.Name
-	err = w.patch(ctx, target, after)
+	err := w.patch(ctx, target, status)
 	w.metrics.Written(metrics.Work, err)
 	if err != nil {
-		return false, fmt.Errorf("writing the status of work %q: %w", obs.Work, err)
+		return fmt.Errorf("writing the status of work %q: %w", work.Name, err)
 	}
-	w.remember(obs.Work, func(last *written) {
+	w.remember(work.Name, func(last *written) {
 		last.work, last.workVersion = &target.Status, target.ResourceVersion
 	})
-	return true, nil
+	return nil
 }
 
 // finish removes the finalizer of a work of which nothing is left.
@@ -323,7 +335,7 @@ func reportContent(status *kronvoyv1alpha1.WorkReportStatus) map[string]any {
 	return map[string]any{
 		"observedHash": status.ObservedHash, "observedGeneration": status.ObservedGeneration,
 		"values": orNull(status.Values), "selections": orNull(status.Selections), "deleting": orNull(status.Deleting), "findings": orNull(status.Findings),
-		"findingCount": status.FindingCount, "corrections": status.Corrections,
+		"findingCount": status.FindingCount, "corrections": status.Corrections, "workStatusFollows": status.WorkStatusFollows,
 	}
 }
 
