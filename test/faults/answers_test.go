@@ -27,7 +27,7 @@ const (
 func TestManyFaultsLeaveNoTrace(t *testing.T) {
 	var plans []plan
 	for i := range totalMixes {
-		p := phase(i % int(phases))
+		p := plain.phases[i%len(plain.phases)]
 		if name := fmt.Sprintf("mix %d, in the %s", i, p); chosen(name) {
 			plans = append(plans, plan{name: name, group: p.String(), phase: p, number: i})
 		}
@@ -35,7 +35,7 @@ func TestManyFaultsLeaveNoTrace(t *testing.T) {
 	if len(plans) == 0 {
 		t.Fatalf("no mix's name contains %s=%s", planVariable, os.Getenv(planVariable))
 	}
-	w := start(t)
+	w := start(t, plain)
 	clean := w.live(t)
 
 	b := budget.New(t, "mixes", len(plans), sampleMixes)
@@ -93,7 +93,7 @@ var written = map[phase][]proxy.Request{
 // creation and in a deletion, all of them with the same fault; and then cuts
 // watches and connections where most is at stake.
 func TestEveryKindOfAnswerLeavesNoTrace(t *testing.T) {
-	w := start(t)
+	w := start(t, plain)
 	clean := w.live(t)
 
 	first := func(kind proxy.Kind, requests ...proxy.Request) (plan proxy.Plan) {

@@ -41,14 +41,15 @@ const (
 //
 // Heartbeats and events are no writes here, nor are dry runs.
 func TestACrashAtAnyWriteLeavesNoTrace(t *testing.T) {
-	w := start(t)
+	w := start(t, plain)
 	clean := w.live(t)
-	plans := crashes(clean)
-	if len(plans) == 0 {
-		t.Fatalf("no plan's name contains %s=%s; not every life writes everything as often: leave out the number at its end", planVariable, os.Getenv(planVariable))
-	}
+	plans := w.crashes(t, clean, proxy.Request.Writes)
+	w.crash(t, clean, plans, budget.New(t, "crashes", len(plans), samplePlans))
+}
 
-	b := budget.New(t, "crashes", len(plans), samplePlans)
+// crash runs plans, one after the other, as far as the budget goes.
+func (w *world) crash(t *testing.T, clean *outcome, plans []plan, b *budget.Budget) {
+	t.Helper()
 	b.GoOn()
 	var s summary
 	defer s.report(b)
@@ -71,16 +72,17 @@ type plan struct {
 	number int
 }
 
-// crashes are the plans that crash each process at each of its writes. Any run
-// of them is an even sample of all.
-func crashes(clean *outcome) []plan {
+// crashes are the plans that crash each process at each request that counts. Any
+// run of them is an even sample of all.
+func (w *world) crashes(t *testing.T, clean *outcome, counts func(proxy.Request) bool) []plan {
+	t.Helper()
 	var rounds [][]plan
 	total := 0
-	for p := range phases {
+	for _, p := range w.phases {
 		var plans []plan
 		seen := map[proxy.Request]int{}
 		for _, r := range clean.requests[p] {
-			if !r.Writes() {
+			if !counts(r) {
 				continue
 			}
 			seen[r]++
@@ -97,6 +99,9 @@ func crashes(clean *outcome) []plan {
 		}
 		total += len(plans)
 		rounds = append(rounds, spread(plans))
+	}
+	if total == 0 {
+		t.Fatalf("no plan's name contains %s=%s; not every life writes everything as often: leave out the number at its end", planVariable, os.Getenv(planVariable))
 	}
 	var plans []plan
 	for len(plans) < total {

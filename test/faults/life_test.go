@@ -29,6 +29,8 @@ type phase int
 const (
 	creation phase = iota
 	update
+	// In a relapse a change fails, and is taken back.
+	relapse
 	// In a split a manifest outgrows its work and moves to a new one, in a shift
 	// to one that is there.
 	split
@@ -40,7 +42,18 @@ const (
 )
 
 func (p phase) String() string {
-	return []string{"creation", "update", "split", "shift", "move", "deletion"}[p]
+	return []string{"creation", "update", "relapse", "split", "shift", "move", "deletion"}[p]
+}
+
+// story is what a life goes through.
+type story struct {
+	// phases in their order.
+	phases []phase
+	// wishes by phase; the zero one is not to be.
+	wishes map[phase]wish
+	// strategy is the instance's Distribution, which comes before it and goes after
+	// it; empty for none.
+	strategy string
 }
 
 // wish is what an instance is to be like in a phase. A work holds 400 KiB of
@@ -51,13 +64,43 @@ type wish struct {
 	firstKiB, secondKiB, thirdKiB int
 }
 
-// wishes by phase; the zero one is not to be.
-var wishes = [phases]wish{
-	creation: {west, "one", 1, 0, 0, 0},
-	update:   {west, "two", 2, 0, 0, 0},
-	split:    {west, "two", 2, 250, 150, 0},
-	shift:    {west, "two", 2, 250, 150, 200},
-	move:     {east, "two", 2, 250, 150, 200},
+// plain is a life in which every change comes at once.
+var plain = story{
+	phases: []phase{creation, update, split, shift, move, deletion},
+	wishes: map[phase]wish{
+		creation: {west, "one", 1, 0, 0, 0},
+		update:   {west, "two", 2, 0, 0, 0},
+		split:    {west, "two", 2, 250, 150, 0},
+		shift:    {west, "two", 2, 250, 150, 200},
+		move:     {east, "two", 2, 250, 150, 200},
+	},
+}
+
+// rolling is one in which changes are rolled out. No cluster takes a number of
+// replicas below zero. Somebody has to approve that us-east gets it, and that
+// eu-west loses it.
+var rolling = story{
+	phases: []phase{creation, update, relapse, move, deletion},
+	wishes: map[phase]wish{
+		creation: {west, "one", 1, 0, 0, 0},
+		update:   {west, "two", 2, 0, 0, 0},
+		relapse:  {west, "two", -1, 0, 0, 0},
+		move:     {east, "two", 2, 0, 0, 0},
+	},
+	strategy: `
+apiVersion: kronvoy.io/v1alpha1
+kind: Distribution
+metadata: {name: voyage, namespace: voyage}
+spec:
+  instances: {apiVersion: kro.run/v1alpha1, kind: Voyage}
+  removal: {maxPercent: 0, gracePeriod: 0s}
+  rollout:
+    groupBy: {label: region}
+    maxConcurrency: 1
+    minSuccessTime: 1s
+    progressDeadline: 0s
+    onFailure: Rollback
+    approval: {beforeGroups: [us-east]}`,
 }
 
 // definition is a chain of three, each of which takes a value from the cluster
@@ -180,9 +223,9 @@ type life struct {
 	clean *outcome
 	// inPlace is when all was as in the clean life.
 	inPlace time.Time
-	// next is the phase that comes, and at where the instance is until then;
-	// empty for nowhere.
-	next phase
+	// next is the number of the phase that comes, and at where the instance is until
+	// then; empty for nowhere.
+	next int
 	at   string
 }
 
@@ -203,7 +246,7 @@ func (w *world) live(t *testing.T) *outcome {
 	t.Helper()
 	o := &outcome{}
 	l := w.begin(nil)
-	for p := range phases {
+	for _, p := range w.phases {
 		begin := time.Now()
 		if !t.Run("the "+p.String()+" without faults", func(t *testing.T) { l.run(t, p, nil) }) {
 			t.FailNow()
@@ -220,16 +263,18 @@ func (w *world) live(t *testing.T) *outcome {
 // where the phase is over. It is nil where that fails.
 func (l *life) reach(t *testing.T, p phase) *life {
 	t.Helper()
-	for l.next != p {
-		if l.next == phases {
+	for {
+		if l.next == len(l.phases) {
 			l = l.begin(l.clean)
-			continue
 		}
-		if !t.Run("then the "+l.next.String(), func(t *testing.T) { l.run(t, l.next, nil) }) {
+		next := l.phases[l.next]
+		if next == p {
+			return l
+		}
+		if !t.Run("then the "+next.String(), func(t *testing.T) { l.run(t, next, nil) }) {
 			return nil
 		}
 	}
-	return l
 }
 
 // giveUp ends a life in which something went wrong, for another to begin; it is
@@ -237,8 +282,7 @@ func (l *life) reach(t *testing.T, p phase) *life {
 func (l *life) giveUp(t *testing.T) *life {
 	t.Helper()
 	if !t.Run("then its end", func(t *testing.T) {
-		l.hub.Delete(t, "voyages.kro.run", instance)
-		l.gone(t)
+		l.delete(t)
 		l.sing(t)
 	}) {
 		return nil
@@ -251,17 +295,17 @@ func (l *life) giveUp(t *testing.T) *life {
 // something can go wrong, that all is quiet then too.
 func (l *life) run(t *testing.T, p phase, plan proxy.Plan) {
 	t.Helper()
-	l.next = p + 1
+	l.next = slices.Index(l.phases, p) + 1
+	wish := l.wishes[p]
 	seen := l.record(t)
 	l.proxy.Run(plan)
 	if p == deletion {
-		l.hub.Delete(t, "voyages.kro.run", instance)
-		l.gone(t)
+		l.delete(t)
 	} else {
-		l.apply(t, wishes[p])
-		l.ready(t, wishes[p])
+		l.apply(t, wish)
+		l.ready(t, p)
 	}
-	if l.at != "" && l.at != wishes[p].cluster {
+	if l.at != "" && l.at != wish.cluster {
 		l.goneFrom(t, l.at)
 	}
 	sung := time.Now()
@@ -286,7 +330,17 @@ func (l *life) run(t *testing.T, p phase, plan proxy.Plan) {
 	l.end = l.state(t)
 	l.check(t, p, seen)
 	l.panics(t)
-	l.at = wishes[p].cluster
+	l.at = wish.cluster
+}
+
+// delete deletes the instance, and waits until nothing is left of it.
+func (l *life) delete(t *testing.T) {
+	t.Helper()
+	l.hub.Delete(t, "voyages.kro.run", instance)
+	l.gone(t)
+	if l.strategy != "" {
+		l.dissolve(t)
+	}
 }
 
 // quiet is for how long nothing may be written once all is in place. It is
@@ -331,14 +385,24 @@ func mine(objects []*probe.Object) []*probe.Object {
 
 func (l *life) apply(t *testing.T, w wish) {
 	t.Helper()
+	if l.strategy != "" {
+		l.hub.Apply(t, l.strategy)
+	}
 	ballast := func(kib int) string { return strings.Repeat("x", kib<<10) }
 	l.hub.Apply(t, fmt.Sprintf(`{apiVersion: kro.run/v1alpha1, kind: Voyage, metadata: {name: one, namespace: %s, labels: {kronvoy.io/placement: %s}},
 		spec: {text: %s, replicas: %d, first: "%s", second: "%s", third: "%s"}}`,
 		namespace, w.cluster, w.text, w.replicas, ballast(w.firstKiB), ballast(w.secondKiB), ballast(w.thirdKiB)))
 }
 
-func (l *life) ready(t *testing.T, w wish) {
+func (l *life) ready(t *testing.T, p phase) {
 	t.Helper()
+	w := l.wishes[p]
+	if l.strategy != "" {
+		l.rolled(t, p)
+	}
+	if p == relapse {
+		return
+	}
 	probe.Within(t, patience, "the instance to be ready on "+w.cluster, func() error {
 		v := l.hub.Get(t, "voyages.kro.run", instance)
 		ready := v.Condition("Ready")
@@ -395,7 +459,7 @@ func (l *life) goneFrom(t *testing.T, cluster string) {
 func (l *life) check(t *testing.T, p phase, seen map[string]*probe.Recording) {
 	t.Helper()
 	for cluster, seen := range seen {
-		was, is := l.at == cluster, wishes[p].cluster == cluster
+		was, is := l.at == cluster, l.wishes[p].cluster == cluster
 		first, last := map[string]int64{}, map[string]int64{}
 		var rolling []int64 // versions at which the Deployment was not ready
 		for _, event := range seen.Events(t) {
@@ -454,8 +518,10 @@ func (l *life) state(t *testing.T) map[string]string {
 	if v := l.hub.Get(t, "voyages.kro.run", instance); v != nil {
 		objects["hub/voyage"] = v
 	}
-	for _, obj := range l.hub.List(t, "controllerrevisions.apps", namespace) {
-		objects["hub/revision/"+obj.GetName()] = obj
+	for _, resource := range []string{"controllerrevisions.apps", rollouts, approvalRequests} {
+		for _, obj := range l.hub.List(t, resource, namespace) {
+			objects["hub/"+resource+"/"+obj.GetName()] = obj
+		}
 	}
 	for name, spoke := range l.spokes {
 		for _, resource := range []string{"configmaps", "deployments.apps"} {

@@ -22,6 +22,7 @@ import (
 
 // world is a hub and two spokes with Kronvoy on them.
 type world struct {
+	story
 	stack *stack.Stack
 	// proxy is between Kronvoy's processes and the API servers.
 	proxy  *proxy.Proxy
@@ -38,9 +39,9 @@ type world struct {
 
 // start puts a proxy between Kronvoy's processes and the API servers, which
 // ends processes where a plan says so.
-func start(t *testing.T) *world {
+func start(t *testing.T, s story) *world {
 	t.Helper()
-	w := &world{dir: t.TempDir(), spokes: map[string]*probe.Cluster{}, songs: map[string]string{}, read: map[*fleet.Process]int{}}
+	w := &world{story: s, dir: t.TempDir(), spokes: map[string]*probe.Cluster{}, songs: map[string]string{}, read: map[*fleet.Process]int{}}
 	var err error
 	if w.proxy, err = proxy.New(w.dir); err != nil {
 		t.Fatal(err)
