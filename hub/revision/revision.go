@@ -104,8 +104,8 @@ func ParseInstance(r *appsv1.ControllerRevision) (Instance, error) {
 	return i, err
 }
 
-// Restates says whether i holds what another release of Kronvoy stored as the other,
-// but for the definition.
+// Restates says whether i holds what was stored as the other, but for the definition
+// and the release of Kronvoy that stored it.
 func (i Instance) Restates(other Instance) bool {
 	i.Definition, i.DefinitionHash = other.Definition, other.DefinitionHash
 	return i.Hash() == other.Hash()

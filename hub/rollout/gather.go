@@ -58,8 +58,8 @@ type scope struct {
 	asks asker
 	// requests are the questions that were put.
 	requests []kronvoyv1alpha1.ApprovalRequest
-	// early is true while the newest revision of an instance is one of another
-	// release of Kronvoy: hub/instance is about to make one that can be rendered.
+	// early is true while hub/instance is about to make a revision that others are
+	// to wait for, see add.
 	early bool
 }
 
@@ -87,7 +87,8 @@ func (s *scope) unnoted() bool {
 }
 
 // gather reads all that a plan depends on; nil when there is nothing to be moved
-// by this unit. wait is for a kind that is about to be served again.
+// by this unit. wait is for a kind that is about to be served again, or a revision
+// that is about to be made.
 func (g *Gatherer) gather(ctx context.Context, u Unit) (s *scope, wait time.Duration, err error) {
 	s = &scope{unit: u, fleet: fleet{now: g.Clock.Now().Truncate(time.Microsecond), clusters: map[string]*clusterv1.ManagedCluster{}}}
 	if u.Distribution.Name != "" {
@@ -195,7 +196,11 @@ func (g *Gatherer) owned(ctx context.Context, instance *unstructured.Unstructure
 	return out, err
 }
 
-// add adds an instance to the unit, unless it has no revision yet.
+// add adds an instance to the unit, unless it has no revision yet. The unit is early
+// while the newest one is of another release of Kronvoy, so that it cannot be
+// rendered; or a cluster joins and it is not what the instance and its Distribution
+// say now. Who changes at once what it is and where it runs wants both there, and is
+// not to be asked whether a cluster may have what was before.
 func (g *Gatherer) add(ctx context.Context, s *scope, instance *unstructured.Unstructured, of member) error {
 	var revisions appsv1.ControllerRevisionList
 	err := g.Cached.List(ctx, &revisions, client.InNamespace(RevisionNamespace(instance, g.Namespace)), client.MatchingFields{index.Instance: of.identity.Hash()})
@@ -213,11 +218,39 @@ func (g *Gatherer) add(ctx context.Context, s *scope, instance *unstructured.Uns
 	if of.decision, err = g.Placer.Decide(ctx, instance, of.owner); err != nil {
 		return err
 	}
+	if of.joined() {
+		if current, err := of.current(instance); err != nil || !current {
+			s.early = true
+			return err
+		}
+	}
 	if of.gate, err = g.gate(ctx, &of); err != nil {
 		return err
 	}
 	s.members = append(s.members, of)
 	return nil
+}
+
+// joined says whether a cluster is to have the instance that does not have it.
+func (m *member) joined() bool {
+	return m.decision.Decided && slices.ContainsFunc(m.decision.Clusters, func(cluster string) bool {
+		_, found := m.on(cluster)
+		return !found
+	})
+}
+
+// current says whether the newest revision holds what the instance and its
+// Distribution say now. No revision is made for a Distribution that cannot be used,
+// which decides nothing either.
+func (m *member) current(instance *unstructured.Unstructured) (bool, error) {
+	newest, err := revision.ParseInstance(m.newest)
+	if err != nil {
+		return false, err
+	}
+	var now revision.Instance
+	now.Spec, _ = instance.Object["spec"].(map[string]any)
+	now.Overrides, err = policy.Overrides(m.owner)
+	return err == nil && now.Restates(newest), err
 }
 
 // gatherRollout finds the unit's Rollout and the questions that were put for it.

@@ -200,15 +200,14 @@ func (s *stage) restart() {
 // hub/instance does.
 func (s *stage) instance(name, text string) {
 	s.t.Helper()
-	obj := kinds.Object(shopKind.GVK())
-	key := client.ObjectKey{Namespace: namespace, Name: name}
-	if err := s.c.Get(s.t.Context(), key, obj); err != nil {
-		obj.SetNamespace(namespace)
-		obj.SetName(name)
-		obj.SetUID(types.UID(name))
-		s.put(obj)
-	}
-	state := revision.Instance{Definition: revision.DefinitionName("shop", s.graph), DefinitionHash: s.graph, Spec: map[string]any{"text": text}}
+	s.store(s.edit(name, text), nil, text)
+}
+
+// store makes what an instance is now its newest revision, whose objects say text.
+func (s *stage) store(obj *unstructured.Unstructured, overrides []kronvoyv1alpha1.Override, text string) {
+	s.t.Helper()
+	spec, _ := obj.Object["spec"].(map[string]any)
+	state := revision.Instance{Definition: revision.DefinitionName("shop", s.graph), DefinitionHash: s.graph, Spec: spec, Overrides: overrides}
 	identity := work.IdentityOfInstance(obj)
 	var list appsv1.ControllerRevisionList
 	if err := s.c.List(s.t.Context(), &list, client.MatchingFields{index.Instance: identity.Hash()}); err != nil {
@@ -237,6 +236,25 @@ func (s *stage) instance(name, text string) {
 		}
 	}
 	s.put(stored)
+}
+
+// edit makes or changes an instance.
+func (s *stage) edit(name, text string) *unstructured.Unstructured {
+	s.t.Helper()
+	obj := kinds.Object(shopKind.GVK())
+	err := s.c.Get(s.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, obj)
+	obj.Object["spec"] = map[string]any{"text": text}
+	if err == nil {
+		if err := s.c.Update(s.t.Context(), obj); err != nil {
+			s.t.Fatal(err)
+		}
+		return obj
+	}
+	obj.SetNamespace(namespace)
+	obj.SetName(name)
+	obj.SetUID(types.UID(name))
+	s.put(obj)
+	return obj
 }
 
 func (s *stage) targets() []kronvoyv1alpha1.Target {
@@ -322,6 +340,20 @@ func (s *stage) note() {
 	line := strings.Join(parts, " ")
 	if len(s.log) == 0 || s.log[len(s.log)-1] != line {
 		s.log = append(s.log, line)
+	}
+}
+
+// decide makes others the clusters of the Placement.
+func (s *stage) decide(clusters ...string) {
+	s.t.Helper()
+	wanted := page("all", "all", 0, 0, "", clusters...)
+	var stored clusterv1beta1.PlacementDecision
+	if err := s.c.Get(s.t.Context(), client.ObjectKeyFromObject(wanted), &stored); err != nil {
+		s.t.Fatal(err)
+	}
+	stored.Status = wanted.Status
+	if err := s.c.Update(s.t.Context(), &stored); err != nil {
+		s.t.Fatal(err)
 	}
 }
 
@@ -466,6 +498,49 @@ func TestAGroupWaitsForApproval(t *testing.T) {
 	s.is("Succeeded", "eu-1=three eu-2=three us-1=three us-2=three")
 	if left := s.questions(); len(left) != 0 {
 		t.Errorf("%d questions are left", len(left))
+	}
+}
+
+// Who changes what an instance is and where it runs at once may be seen before the
+// revision of that is stored.
+func TestAClusterJoinsWithTheRevisionThatIsWantedThen(t *testing.T) {
+	overrides := []kronvoyv1alpha1.Override{{Spec: &runtime.RawExtension{Raw: []byte(`{"text":"two"}`)}}}
+	tests := map[string]struct {
+		change    func(*stage) *unstructured.Unstructured
+		overrides []kronvoyv1alpha1.Override
+	}{
+		"another spec": {change: func(s *stage) *unstructured.Unstructured { return s.edit("web", "two") }},
+		"other overrides": {overrides: overrides, change: func(s *stage) *unstructured.Unstructured {
+			s.distribution("calm", func(d *kronvoyv1alpha1.Distribution) { d.Spec.Overrides = overrides })
+			return s.edit("web", "one")
+		}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, kronvoyv1alpha1.ScopeDistribution, asking)
+			s.decide("us-1")
+			s.instance("web", "one")
+			s.run()
+			s.is("Succeeded", "us-1=one")
+
+			s.decide("eu-1", "us-1")
+			changed := test.change(s)
+			for range 5 {
+				s.look()
+				s.note()
+			}
+			s.is("Succeeded", "us-1=one")
+			if asked := s.questions(); len(asked) > 0 {
+				t.Errorf("people are asked %+v", asked[0].Spec)
+			}
+
+			s.store(changed, test.overrides, "two")
+			s.run()
+			s.is("WaitingForApproval", "us-1=two")
+			s.answer(kronvoyv1alpha1.Approved)
+			s.run()
+			s.is("Succeeded", "eu-1=two us-1=two")
+		})
 	}
 }
 

@@ -384,13 +384,18 @@ func (f *fleet) found(findings []rollout.Found) []change {
 func (f *fleet) find(key rollout.Key) (*member, *kronvoyv1alpha1.Target) {
 	i := slices.IndexFunc(f.members, func(m member) bool { return m.identity.Name == key.Instance })
 	m := &f.members[i]
-	j, found := slices.BinarySearchFunc(m.targets, key.Cluster, func(t kronvoyv1alpha1.Target, cluster string) int {
-		return cmp.Compare(t.Namespace, cluster)
-	})
+	j, found := m.on(key.Cluster)
 	if !found {
 		return m, nil
 	}
 	return m, &m.targets[j]
+}
+
+// on finds the Target of a cluster.
+func (m *member) on(cluster string) (int, bool) {
+	return slices.BinarySearchFunc(m.targets, cluster, func(t kronvoyv1alpha1.Target, cluster string) int {
+		return cmp.Compare(t.Namespace, cluster)
+	})
 }
 
 // pausedBy says in a sentence who paused a rollout; empty if nobody did.
