@@ -4,6 +4,7 @@
 //
 //	life_test.go        an instance's life, and what must hold in each phase
 //	crash_test.go       one crash at a write, before and after it is done
+//	rollout_test.go     the same at the writes by which the hub steers a rollout
 //	answers_test.go     every kind of fault, and many at once, by a seed
 //	operations_test.go  what API servers did, and what a fault explains of it
 //
