@@ -96,7 +96,7 @@ test: ## All that a change has to pass: verify, unit, integration, browser, and 
 	@if command -v node >/dev/null && command -v npm >/dev/null; then $(STEP) test-browser; \
 	else echo '!!! test-browser is LEFT OUT: node and npm are not installed'; fi
 	@$(STEP) fuzz BUDGET=$(or $(BUDGET),10s)
-	@$(STEP) test-faults BUDGET=$(or $(BUDGET),3m)
+	@$(STEP) test-faults BUDGET=$(or $(BUDGET),150s)
 
 .PHONY: test-all
 test-all: ## The same, everything to the end; takes hours
