@@ -164,6 +164,32 @@ func TestTheStateIsKeptInOneSecretThatGoesWithTheWork(t *testing.T) {
 	})
 }
 
+// An agent that ends after it kept its state, and before it wrote the list of the
+// inventory, has nothing left to apply. OCM's agent would take an object of another
+// UID for somebody else's, and leave it behind.
+func TestAListThatWasNotWrittenIsWrittenWithUIDs(t *testing.T) {
+	t.Parallel()
+	w := newKeptWorld(t)
+	w.start()
+	w.ship("one", w.configMap("settings", "color", "blue"), w.deployment("web", 2))
+	w.settled("one")
+	w.quiet()
+	w.stop()
+	applied := w.inventory("one")
+	want := applied.Status.AppliedResources
+	applied.Status.AppliedResources = want[:1:1]
+	if err := w.client.Status().Update(w.ctx, applied); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	w.eventually("the list to be as it was", func() error {
+		if diff := cmp.Diff(want, w.inventory("one").Status.AppliedResources); diff != "" {
+			return fmt.Errorf("(-want +got):\n%s", diff)
+		}
+		return nil
+	})
+}
+
 func TestDriftAndAnUpdateWhileTheAgentWasAwayConverge(t *testing.T) {
 	t.Parallel()
 	w := newKeptWorld(t)

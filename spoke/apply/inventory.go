@@ -258,7 +258,7 @@ func (inv *inventory) lost(now time.Time) { inv.unsureUntil = now.Add(lateWrite)
 func (inv *inventory) unsure(now time.Time) bool { return now.Before(inv.unsureUntil) }
 
 // scan adds what the watches show as owned by the inventory and the list does
-// not have yet. It says whether the watches have shown everything.
+// not have yet, or without its UID. It says whether the watches have shown everything.
 func (a *Applier) scan(inv *inventory, now time.Time) bool {
 	if inv.scanned && !inv.unsure(now) {
 		return true
@@ -268,8 +268,9 @@ func (a *Applier) scan(inv *inventory, now time.Time) bool {
 		switch {
 		case a.live.Synced(live.Watch{Resource: resource}):
 			for _, key := range a.live.OwnedBy(resource, inv.uid) {
-				if _, known := inv.objects[key]; !known {
-					inv.note(key, "", now)
+				obj := a.live.Get(key)
+				if inv.objects[key] == "" && obj != nil {
+					inv.note(key, obj.GetUID(), now)
 				}
 			}
 		case !a.served(resource):
