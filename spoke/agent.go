@@ -104,7 +104,7 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 	})
 	r.keeper = keep.New(local.GetClient(), local.GetAPIReader(), o.Namespace, o.HubHash, o.FlushDelay, o.Clock, o.Logger.WithName("keep"))
 	r.writer = report.NewWriter(theHub, o.ClusterName, o.Clock, o.Logger.WithName("report")).Measured(counts)
-	source := &metrics.Source{Watches: watches.Size, Works: r.applier.Size, Hub: func() string { return o.Board.Notice(hubTopic).Reason }}
+	source := &metrics.Source{Watches: watches.Size, Works: r.applier.Size, Hub: func() string { return o.Board.Notice(hubTopic).Reason }, Certificate: o.Certificate}
 	state := metrics.NewState(o.Registry)
 	if err := watch(mgr, r, queue, theHub, controller.TypedOptions[mcreconcile.Request]{
 		MaxConcurrentReconciles: o.Workers,

@@ -37,6 +37,9 @@ type Options struct {
 	Registry ctrlmetrics.RegistererGatherer
 	// Board shows people how the agent gets on; it only logs by default.
 	Board *notice.Board
+	// Certificate gives from when until when the agent's certificate is good, for
+	// its metrics; Serve sets it.
+	Certificate func() (from, until time.Time, known bool)
 	// LeaseDuration is how often the heartbeat is written; 60 s by default,
 	// negative means never.
 	LeaseDuration time.Duration

@@ -20,6 +20,7 @@ func Serve(ctx context.Context, o Options, joiner *join.Joiner) error {
 	for _, topic := range []notice.Topic{clusterTopic, hubTopic} {
 		o.Board.Check(topic, func(context.Context) error { return errors.New("the agent waits for the cluster to have joined") })
 	}
+	o.Certificate = joiner.Certificate
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return joiner.Run(ctx) })
 	group.Go(func() error {

@@ -120,7 +120,7 @@ func (k *Keeper) keep(ctx context.Context, names []string) (credentials, tls.Cer
 	if err == nil {
 		return kept, pair, good, nil
 	}
-	ctrl.LoggerFrom(ctx).Info("making a certificate for the webhook", "names", names, "why", err.Error())
+	ctrl.LoggerFrom(ctx).Info("Making a certificate for the webhook", "names", names, "reason", err.Error())
 	if kept, err = issue(names, kept.authorities, now); err != nil {
 		return credentials{}, tls.Certificate{}, 0, err
 	}

@@ -177,7 +177,7 @@ func (s *Server) serve(ctx context.Context, listener net.Listener) error {
 	server := s.httpServer(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
-	s.log.Info("the dashboard is served", "address", listener.Addr().String(), "tls", s.opts.tls())
+	s.log.Info("The dashboard is served", "address", listener.Addr().String(), "tls", s.opts.tls())
 	select {
 	case err := <-ended:
 		return fmt.Errorf("serving the dashboard: %w", err)
@@ -220,7 +220,7 @@ func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 	}
 	go func() {
 		if err := watcher.Start(ctx); err != nil {
-			s.log.Error(err, "the dashboard's certificate is not read again any more")
+			s.log.Error(err, "The dashboard's certificate is not read again any more")
 		}
 	}()
 	return tls.NewListener(listener, &tls.Config{

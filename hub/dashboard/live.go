@@ -199,7 +199,7 @@ func (l *live) flush(ctx context.Context) {
 	for _, name := range slices.Sorted(maps.Keys(clusters)) {
 		before, after, err := l.fleet.refresh(ctx, name)
 		if err != nil {
-			l.log.Error(err, "a tile was not made anew")
+			l.log.Error(err, "A tile was not made anew")
 			continue
 		}
 		if !same(before, after) {
@@ -333,7 +333,7 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	if err := s.pump(w, r, stream, about); err != nil && r.Context().Err() == nil {
-		s.log.Info("a stream of events ended early", "reason", err.Error())
+		s.log.Info("A stream of events ended early", "reason", err.Error())
 	}
 }
 

@@ -133,7 +133,7 @@ func (s *Server) logIn(w http.ResponseWriter, r *http.Request) {
 	if token != "" {
 		var err error
 		if viewer, err = s.authority.identify(r.Context(), token); err != nil {
-			s.log.Error(err, "a login was not answered")
+			s.log.Error(err, "A login was not answered")
 			s.render(w, r, http.StatusServiceUnavailable, nil, "login", "Log in", loginPage{Next: next, Down: true})
 			return
 		}

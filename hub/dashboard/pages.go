@@ -119,7 +119,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, v *session, err er
 	var hubs hubError
 	switch {
 	case errors.As(err, &hubs):
-		s.log.Error(err, "a page was not served", "path", r.URL.Path)
+		s.log.Error(err, "A page was not served", "url", r.URL.Path)
 		s.write(w, r, http.StatusServiceUnavailable, v, failure("This does not work now", "The hub's API server did not answer. Load the page again in a moment."))
 	case errors.As(err, &forbidden):
 		s.write(w, r, http.StatusForbidden, v, failure("You may not see this", "It takes the right to "+forbidden.right.String()+". The ClusterRole kronvoy-viewer has what the dashboard shows."))
@@ -129,7 +129,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, v *session, err er
 		// The API server's own words, to the one whose token was used.
 		s.write(w, r, http.StatusForbidden, v, failure("The hub's API server refused this", err.Error()))
 	default:
-		s.log.Error(err, "a page was not served", "path", r.URL.Path)
+		s.log.Error(err, "A page was not served", "url", r.URL.Path)
 		s.write(w, r, http.StatusServiceUnavailable, v, failure("This does not work now", "The hub, or its API server, did not answer. Load the page again in a moment."))
 	}
 }

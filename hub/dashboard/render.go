@@ -193,7 +193,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, status int, v *se
 	}
 	var out bytes.Buffer
 	if err := s.pages[c.template].ExecuteTemplate(&out, "frame", l); err != nil {
-		s.log.Error(err, "a page was not rendered", "page", c.template)
+		s.log.Error(err, "A page was not rendered", "page", c.template)
 		http.Error(w, "this page cannot be rendered: the hub's log says why", http.StatusInternalServerError)
 		return
 	}

@@ -301,7 +301,7 @@ func (s *Server) known(ctx context.Context, v *session, stored *appsv1.Controlle
 	}
 	out := &view.Revision{Name: stored.Name, Instance: parsed}
 	if out.Graph, err = s.opts.Graphs.Shown(ctx, parsed.Definition); err != nil {
-		s.log.V(1).Info("the graph of a revision is not known", "revision", stored.Name, "reason", err.Error())
+		s.log.V(1).Info("The graph of a revision is not known", "revision", stored.Name, "reason", err.Error())
 		out.Graph = (*graph.Graph)(nil)
 	}
 	definition := &appsv1.ControllerRevision{}

@@ -80,7 +80,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 func (r *Reconciler) concernedBy(ctx context.Context, crd *metav1.PartialObjectMetadata) []reconcile.Request {
 	var definitions krov1alpha1.ResourceGraphDefinitionList
 	if err := r.Client.List(ctx, &definitions, client.UnsafeDisableDeepCopy); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing definitions")
+		ctrl.LoggerFrom(ctx).Error(err, "Listing definitions failed")
 		return nil
 	}
 	var requests []reconcile.Request

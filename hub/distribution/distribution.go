@@ -109,7 +109,7 @@ func (r *Reconciler) of(ctx context.Context, kind schema.GroupKind, opts ...clie
 func (r *Reconciler) those(ctx context.Context, concerned func(*kronvoyv1alpha1.Distribution) bool, opts ...client.ListOption) []reconcile.Request {
 	var list kronvoyv1alpha1.DistributionList
 	if err := r.Client.List(ctx, &list, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing distributions")
+		ctrl.LoggerFrom(ctx).Error(err, "Listing distributions failed")
 		return nil
 	}
 	var requests []reconcile.Request

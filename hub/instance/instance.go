@@ -124,7 +124,7 @@ func (r *Reconciler) list(ctx context.Context, gvk schema.GroupVersionKind, opts
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
 	if err := r.Client.List(ctx, list, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing instances", "kind", gvk.String())
+		ctrl.LoggerFrom(ctx).Error(err, "Listing instances failed", "kind", gvk.String())
 		return nil
 	}
 	requests := make([]kinds.Request, 0, len(list.Items))

@@ -69,7 +69,7 @@ func (r *Requests) SetupWithManager(mgr ctrl.Manager) error {
 func (r *Requests) ofCluster(ctx context.Context, obj client.Object) []reconcile.Request {
 	pending, err := r.pending(ctx, obj.GetName())
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing requests", "cluster", obj.GetName())
+		ctrl.LoggerFrom(ctx).Error(err, "Listing requests failed", "cluster", obj.GetName())
 	}
 	requests := make([]reconcile.Request, 0, len(pending))
 	for i := range pending {
@@ -279,7 +279,7 @@ func (r *Requests) decide(ctx context.Context, in csr.Input, v csr.Verdict, deci
 		kind = events.CertificateDenied
 	}
 	r.Events.Tell(regarding, nil, kind, "request %s of %s: %s", request.Name, request.Spec.Username, v.Message)
-	ctrl.LoggerFrom(ctx).Info("decided about a certificate request", "cluster", csr.Cluster(request), "requester", request.Spec.Username,
+	ctrl.LoggerFrom(ctx).Info("Decided about a certificate request", "cluster", csr.Cluster(request), "requester", request.Spec.Username,
 		"decision", string(decision), "reason", v.Reason, "message", v.Message)
 	return nil
 }

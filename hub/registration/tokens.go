@@ -61,7 +61,7 @@ func (r *Tokens) reconcile(ctx context.Context, req reconcile.Request) (reconcil
 	t, err := token.Parse(account)
 	if err != nil {
 		// Requests with it are denied, and say so; its token ends by itself.
-		ctrl.LoggerFrom(ctx).Info("a token for joining cannot be read", "cluster", account.Name, "reason", err.Error())
+		ctrl.LoggerFrom(ctx).Info("A token for joining cannot be read", "cluster", account.Name, "reason", err.Error())
 		return reconcile.Result{}, nil
 	}
 	seen, err := r.seen(ctx, account.Name, t)

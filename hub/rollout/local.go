@@ -98,7 +98,7 @@ func OnMembership(c client.Reader) func(context.Context, *clusterv1.ManagedClust
 	return func(ctx context.Context, _ *clusterv1.ManagedCluster) []kinds.Request {
 		var revisions appsv1.ControllerRevisionList
 		if err := c.List(ctx, &revisions, client.UnsafeDisableDeepCopy); err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "listing revisions")
+			ctrl.LoggerFrom(ctx).Error(err, "Listing revisions failed")
 			return nil
 		}
 		return owners(revisions.Items)

@@ -47,7 +47,7 @@ func OnDistribution(c client.Reader) func(context.Context, *kronvoyv1alpha1.Dist
 func ofNamespace(ctx context.Context, c client.Reader, namespace string) []kinds.Request {
 	var revisions appsv1.ControllerRevisionList
 	if err := c.List(ctx, &revisions, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing revisions", "namespace", namespace)
+		ctrl.LoggerFrom(ctx).Error(err, "Listing revisions failed", "namespace", namespace)
 		return nil
 	}
 	return owners(revisions.Items)

@@ -112,7 +112,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, k *kinds.Kinds) error {
 func (r *Reconciler) onCluster(ctx context.Context, c *clusterv1.ManagedCluster) []kinds.Request {
 	var targets kronvoyv1alpha1.TargetList
 	if err := r.Client.List(ctx, &targets, client.InNamespace(c.Name), client.UnsafeDisableDeepCopy); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing targets", "cluster", c.Name)
+		ctrl.LoggerFrom(ctx).Error(err, "Listing targets failed", "cluster", c.Name)
 		return nil
 	}
 	requests := make([]kinds.Request, 0, len(targets.Items))

@@ -57,7 +57,7 @@ func units(ctx context.Context, c client.Reader, instances []kinds.Request) []Un
 		asked[instance.Namespace] = true
 		var distributions kronvoyv1alpha1.DistributionList
 		if err := c.List(ctx, &distributions, client.InNamespace(instance.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "listing distributions", "namespace", instance.Namespace)
+			ctrl.LoggerFrom(ctx).Error(err, "Listing distributions failed", "namespace", instance.Namespace)
 			continue
 		}
 		for i := range distributions.Items {

@@ -128,7 +128,7 @@ func (m *Mover) onNamespace(ctx context.Context, n *corev1.Namespace) []Unit {
 func (m *Mover) rolling(ctx context.Context, opts ...client.ListOption) []Unit {
 	var targets kronvoyv1alpha1.TargetList
 	if err := m.Client.List(ctx, &targets, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing targets")
+		ctrl.LoggerFrom(ctx).Error(err, "Listing targets failed")
 		return nil
 	}
 	found := map[Unit]bool{}

@@ -85,7 +85,7 @@ func (r *Reconciler) ofNamespace(ctx context.Context, obj client.Object) []recon
 func (r *Reconciler) requests(ctx context.Context, keep func(*clusterv1beta1.Placement) bool, opts ...client.ListOption) []reconcile.Request {
 	var placements clusterv1beta1.PlacementList
 	if err := r.Client.List(ctx, &placements, opts...); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing placements")
+		ctrl.LoggerFrom(ctx).Error(err, "Listing placements failed")
 		return nil
 	}
 	requests := make([]reconcile.Request, 0, len(placements.Items))

@@ -183,7 +183,7 @@ func (r *Reconciler) listNested(ctx context.Context, keep func(*kronvoyv1alpha1.
 func (r *Reconciler) list(ctx context.Context, keep func(*kronvoyv1alpha1.Target) bool, opts ...client.ListOption) []mcreconcile.Request {
 	var targets kronvoyv1alpha1.TargetList
 	if err := r.Client.List(ctx, &targets, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing targets")
+		ctrl.LoggerFrom(ctx).Error(err, "Listing targets failed")
 		return nil
 	}
 	var out []mcreconcile.Request

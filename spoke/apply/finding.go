@@ -130,11 +130,11 @@ func (r *run) corrected(
 	st.fight.corrected(r.now)
 	r.st.corrections++
 	r.note(item, st, kronvoyv1alpha1.FindingCorrected, details, missing, was)
-	keysAndValues := []any{"manifest", item.String(), "reason", string(kronvoyv1alpha1.FindingCorrected), "missing", missing}
-	for _, detail := range details[:min(len(details), 3)] {
-		keysAndValues = append(keysAndValues, "path", detail.Path, "manager", detail.Manager)
+	log := r.log
+	if len(details) > 0 {
+		log = log.WithValues("path", details[0].Path, "manager", details[0].Manager)
 	}
-	r.log.Info("Drift corrected", keysAndValues...)
+	log.Info("Drift corrected", "manifest", item.String(), "reason", string(kronvoyv1alpha1.FindingCorrected), "missing", missing, "fields", len(details))
 }
 
 // mutated reports once what the cluster's own admission made of a manifest.

@@ -2,6 +2,7 @@ package join
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"sync"
@@ -82,7 +83,8 @@ type Joiner struct {
 	hub       *Hub
 	joined    chan struct{} // closed when hub is set
 	bootstrap *corev1.Secret
-	looked    bool // whether bootstrap was looked for
+	looked    bool              // whether bootstrap was looked for
+	leaf      *x509.Certificate // of identity
 
 	// What follows is Run's own.
 	secret   *corev1.Secret // as stored; nil to read it again
@@ -351,6 +353,16 @@ func (j *Joiner) save(ctx context.Context) error {
 	return nil
 }
 
+// Certificate gives from when until when the agent's certificate is good.
+func (j *Joiner) Certificate() (from, until time.Time, known bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.leaf == nil {
+		return time.Time{}, time.Time{}, false
+	}
+	return j.leaf.NotBefore, j.leaf.NotAfter, true
+}
+
 // adopt makes clients of the hub use an identity from now on.
 func (j *Joiner) adopt(id *identity) error {
 	if id == nil || j.identity != nil && j.identity.certificate.Leaf.Equal(id.certificate.Leaf) && j.identity.sameHub(id) {
@@ -365,7 +377,7 @@ func (j *Joiner) adopt(id *identity) error {
 		if err := j.hub.transport.use(server, id.certificate, max(0, min(maxDrain, left/2))); err != nil {
 			return fmt.Errorf("using a new certificate: %w", err)
 		}
-		j.identity = id
+		j.identity, j.leaf = id, id.certificate.Leaf
 		return nil
 	}
 	t := newTransport(j.options.Clock, j.hurry)
@@ -374,7 +386,7 @@ func (j *Joiner) adopt(id *identity) error {
 	}
 	before := j.hub
 	j.hub = &Hub{ClusterName: id.cluster, Config: t.reaching(server), transport: t, moved: make(chan struct{})}
-	j.identity, j.told = id, nil
+	j.identity, j.told, j.leaf = id, nil, id.certificate.Leaf
 	if before == nil {
 		close(j.joined)
 	} else {

@@ -122,12 +122,16 @@ type Source struct {
 	// Hub is the reason in which the agent says how the hub answered last; empty
 	// before it was asked.
 	Hub func() string
+	// Certificate gives from when until when the agent's certificate is good, if it
+	// has one of its own; nil for an agent that looks after none.
+	Certificate func() (from, until time.Time, known bool)
 }
 
 // State counts how the agents of a process are.
 type State struct {
 	set                         meter.Set
 	watches, objects, works, to *prometheus.Desc
+	ends, lifetime              *prometheus.Desc
 
 	mu      sync.Mutex
 	sources map[*Source]bool
@@ -142,6 +146,9 @@ func NewState(registry prometheus.Registerer) *State {
 	s.works = s.set.Collected("kronvoy_agent_works", "Works that the agent looks after.")
 	s.to = s.set.Collected("kronvoy_agent_hub_connection",
 		"One for how the hub answered last: HubAnswers, HubRefuses, HubRefusesCertificate, HubUnreachable, or none before it was asked.", "state")
+	s.ends = s.set.Collected("kronvoy_agent_certificate_expiration_timestamp_seconds",
+		"When the certificate ends by which the hub knows the agent, in seconds since 1970; not of an agent that is given a kubeconfig.")
+	s.lifetime = s.set.Collected("kronvoy_agent_certificate_lifetime_seconds", "How long that certificate is good in all; it is renewed when a quarter or a fifth of that is left.")
 	return meter.Register(registry, s)
 }
 
@@ -158,7 +165,7 @@ func (s *State) Serve(ctx context.Context, source *Source) {
 
 // Describe implements prometheus.Collector.
 func (s *State) Describe(to chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{s.watches, s.objects, s.works, s.to} {
+	for _, desc := range []*prometheus.Desc{s.watches, s.objects, s.works, s.to, s.ends, s.lifetime} {
 		to <- desc
 	}
 }
@@ -170,6 +177,7 @@ func (s *State) Collect(to chan<- prometheus.Metric) {
 	s.mu.Unlock()
 	var watches, objects, works int
 	hubs := map[string]int{}
+	var from, until time.Time // of the certificate that ends first
 	for _, source := range sources {
 		w, o := source.Watches()
 		watches, objects, works = watches+w, objects+o, works+source.Works()
@@ -178,6 +186,12 @@ func (s *State) Collect(to chan<- prometheus.Metric) {
 			state = "none"
 		}
 		hubs[state]++
+		if source.Certificate == nil {
+			continue
+		}
+		if f, u, known := source.Certificate(); known && (until.IsZero() || u.Before(until)) {
+			from, until = f, u
+		}
 	}
 	gauge := func(desc *prometheus.Desc, n int, labels ...string) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), labels...)
@@ -187,6 +201,10 @@ func (s *State) Collect(to chan<- prometheus.Metric) {
 	gauge(s.works, works)
 	for state, n := range hubs {
 		gauge(s.to, n, state)
+	}
+	if !until.IsZero() {
+		gauge(s.ends, int(until.Unix()))
+		gauge(s.lifetime, int(until.Sub(from).Seconds()))
 	}
 }
 

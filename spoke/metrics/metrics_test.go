@@ -15,7 +15,8 @@ func TestAgentsOfOneProcessCountTogether(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan struct{})
-	for _, hub := range []string{"HubAnswers", ""} {
+	made := time.Unix(1_800_000_000, 0)
+	for i, hub := range []string{"HubAnswers", ""} {
 		m, state := New(registry), NewState(registry)
 		m.Applied(time.Millisecond, false, false)
 		m.Object("Created")
@@ -24,6 +25,7 @@ func TestAgentsOfOneProcessCountTogether(t *testing.T) {
 		m.Corrected(time.Second)
 		source := &Source{
 			Watches: func() (int, int) { return 2, 30 }, Works: func() int { return 4 }, Hub: func() string { return hub },
+			Certificate: func() (time.Time, time.Time, bool) { return made, made.Add(time.Duration(2-i) * time.Hour), true },
 		}
 		state.mu.Lock()
 		state.sources[source] = true // as Serve does, which does not return
@@ -34,6 +36,12 @@ func TestAgentsOfOneProcessCountTogether(t *testing.T) {
 		}()
 	}
 	want := `
+# HELP kronvoy_agent_certificate_expiration_timestamp_seconds When the certificate ends by which the hub knows the agent, in seconds since 1970; not of an agent that is given a kubeconfig.
+# TYPE kronvoy_agent_certificate_expiration_timestamp_seconds gauge
+kronvoy_agent_certificate_expiration_timestamp_seconds 1.8000036e+09
+# HELP kronvoy_agent_certificate_lifetime_seconds How long that certificate is good in all; it is renewed when a quarter or a fifth of that is left.
+# TYPE kronvoy_agent_certificate_lifetime_seconds gauge
+kronvoy_agent_certificate_lifetime_seconds 3600
 # HELP kronvoy_agent_hub_connection One for how the hub answered last: HubAnswers, HubRefuses, HubRefusesCertificate, HubUnreachable, or none before it was asked.
 # TYPE kronvoy_agent_hub_connection gauge
 kronvoy_agent_hub_connection{state="HubAnswers"} 1
@@ -46,6 +54,7 @@ kronvoy_agent_objects_watched 60
 kronvoy_agent_objects_total{action="Created"} 2
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want),
+		"kronvoy_agent_certificate_expiration_timestamp_seconds", "kronvoy_agent_certificate_lifetime_seconds",
 		"kronvoy_agent_hub_connection", "kronvoy_agent_objects_watched", "kronvoy_agent_objects_total"); err != nil {
 		t.Error(err)
 	}

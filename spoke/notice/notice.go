@@ -81,7 +81,7 @@ func (b *Board) Tell(ctx context.Context, topic Topic, n Notice) {
 	if before == n {
 		return
 	}
-	b.Log.Info(n.Message, "topic", topic, "reason", n.Reason)
+	b.Log.Info("The agent's state changed", "topic", topic, "reason", n.Reason, "message", n.Message)
 	if before.Reason == n.Reason || b.Client == nil {
 		return
 	}

@@ -64,6 +64,7 @@ func start() (*world, error) {
 		Labels:       map[string]map[string]string{euWest: {"size": "large"}, usEast: {"size": "medium"}, apSouth: {"size": "small"}},
 		LeaseSeconds: leaseSeconds,
 		HubArgs:      []string{"--allow-agent-identity=auto"}, // what counts when nobody says anything
+		Metrics:      true,
 		Progress:     os.Stderr,
 	})
 	if err != nil {

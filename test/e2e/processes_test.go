@@ -44,6 +44,7 @@ func TestASpokeWithoutItsAgentHoldsUpNobodyKeepsItsObjectsAndCatchesUp(t *testin
 	}
 	// It takes five leases until the hub says so.
 	s.state(apSouth, "Deserted", "one", "Unreachable")
+	s.eventOf("default", "ManagedCluster", apSouth, "Unreachable")
 	probe.Eventually(t, "the instance to count it", func() error {
 		if n := s.instance("Deserted", "one").Int("status.fleet.unreachable"); n != 1 {
 			return fmt.Errorf("%d are unreachable", n)

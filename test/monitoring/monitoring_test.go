@@ -189,6 +189,10 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 		"KronvoyDrift":            {one(`kronvoy_drifted_objects{kind="A.kro.run"}`, always(1)), one(`kronvoy_drifted_objects{kind="A.kro.run"}`, always(0))},
 		"KronvoyDriftFight":       {one(`kronvoy_drift_corrections_total{kind="A.kro.run"}`, growing(30)), one(`kronvoy_drift_corrections_total{kind="A.kro.run"}`, growing(1))},
 		"KronvoyAgentWithoutHub":  {one(`kronvoy_agent_hub_connection{state="HubUnreachable"}`, always(1)), one(`kronvoy_agent_hub_connection{state="HubAnswers"}`, always(1))},
+		"KronvoyAgentCertificateEnds": {
+			[]series{{"kronvoy_agent_certificate_expiration_timestamp_seconds", always(3600)}, {"kronvoy_agent_certificate_lifetime_seconds", always(12000)}},
+			[]series{{"kronvoy_agent_certificate_expiration_timestamp_seconds", always(7200)}, {"kronvoy_agent_certificate_lifetime_seconds", always(12000)}},
+		},
 		"KronvoyAgentApplyErrors": {one(`kronvoy_agent_applies_total{result="error"}`, growing(6)), one(`kronvoy_agent_applies_total{result="success"}`, growing(600))},
 	}
 	for name, r := range rules(t) {

@@ -44,6 +44,8 @@ type Options struct {
 	HubArgs, AgentArgs []string
 	// Dashboard serves the hub's dashboard, see DashboardURL.
 	Dashboard bool
+	// Metrics serves those of hub and agents, see MetricsURLs.
+	Metrics bool
 	// LeaseSeconds is how often agents renew their leases; OCM's 60 when 0.
 	LeaseSeconds int
 	// Local makes the hub's own cluster a spoke too, as config/local does.
@@ -69,6 +71,9 @@ type Stack struct {
 	Hub *fleet.Process
 	// DashboardURL is where the dashboard is, if there is one.
 	DashboardURL string
+	// MetricsURLs are where metrics are, by the name of the cluster whose hub or agent
+	// it is.
+	MetricsURLs map[string]string
 	// Agents by cluster.
 	Agents map[string]*fleet.Process
 
@@ -132,7 +137,7 @@ func newStack(root string, options Options) *Stack {
 	if options.Reroute == nil {
 		options.Reroute = func(string) error { return nil }
 	}
-	return &Stack{root: root, options: options, Agents: map[string]*fleet.Process{}}
+	return &Stack{root: root, options: options, Agents: map[string]*fleet.Process{}, MetricsURLs: map[string]string{}}
 }
 
 // Stop ends everything, and leaves nothing.
@@ -304,7 +309,11 @@ func (s *Stack) StartHub(ctx context.Context, more ...string) error {
 		s.DashboardURL = "http://" + address(dashboard)
 		args = append(args, "--dashboard-address", address(dashboard))
 	}
-	args = append(append(args, s.options.HubArgs...), more...)
+	metrics, err := s.metrics(fleet.HubName)
+	if err != nil {
+		return err
+	}
+	args = slices.Concat(args, metrics, s.options.HubArgs, more)
 	s.Hub, err = s.Fleet.Run(fleet.Command{Name: "kronvoy-hub", Path: filepath.Join(s.bin(), "kronvoy-hub"), Args: args})
 	if err != nil {
 		return fmt.Errorf("starting the hub: %w", err)
@@ -362,8 +371,12 @@ func (s *Stack) runAgent(ctx context.Context, spoke *fleet.Cluster, extra []stri
 	if s.options.LeaseSeconds > 0 {
 		args = append(args, "--lease-duration", (time.Duration(s.options.LeaseSeconds) * time.Second).String())
 	}
+	metrics, err := s.metrics(spoke.Name)
+	if err != nil {
+		return nil, 0, err
+	}
 	agent, err = s.Fleet.Run(fleet.Command{
-		Name: "kronvoy-spoke-" + spoke.Name, Path: filepath.Join(s.bin(), "kronvoy-spoke"), Args: slices.Concat(args, s.options.AgentArgs, extra),
+		Name: "kronvoy-spoke-" + spoke.Name, Path: filepath.Join(s.bin(), "kronvoy-spoke"), Args: slices.Concat(args, metrics, s.options.AgentArgs, extra),
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("starting the agent of %s: %w", spoke.Name, err)
@@ -372,6 +385,21 @@ func (s *Stack) runAgent(ctx context.Context, spoke *fleet.Cluster, extra []stri
 	s.Agents[spoke.Name] = agent
 	s.mu.Unlock()
 	return agent, port, nil
+}
+
+// metrics is the flag that has the process of a cluster serve them, if it is to.
+func (s *Stack) metrics(cluster string) ([]string, error) {
+	if !s.options.Metrics {
+		return nil, nil
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.MetricsURLs[cluster] = "http://" + address(port) + "/metrics"
+	s.mu.Unlock()
+	return []string{"--metrics-bind-address", address(port)}, nil
 }
 
 // waitReady polls /readyz until it answers, the process ends or ctx does.
