@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -15,6 +16,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -24,6 +26,7 @@ import (
 	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
 	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
 
+	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/kinds"
@@ -78,6 +81,7 @@ func (r *Reconciler) SetupWithManager(mgr mcmanager.Manager, k *kinds.Kinds) err
 			index.IgnoreStatus[*kronvoyv1alpha1.Distribution]()),
 		source.TypedKind(cache, &clusterv1.ManagedCluster{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofCluster),
 			clusterChanged()),
+		source.TypedKind(cache, &krov1alpha1.ResourceGraphDefinition{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofDefinition), gone()),
 	} {
 		if err := c.Watch(src); err != nil {
 			return err
@@ -156,6 +160,31 @@ func (r *Reconciler) ofDistribution(ctx context.Context, d *kronvoyv1alpha1.Dist
 	return r.listNested(ctx, func(t *kronvoyv1alpha1.Target) bool {
 		return t.Spec.Instance.Namespace == d.Namespace && t.Spec.Distribution == d.Name
 	})
+}
+
+// ofDefinition are the Targets that made instances of a definition's kind, or read
+// some. The watch of the kind ends with its last instance, and may not have told
+// that this one is gone.
+func (r *Reconciler) ofDefinition(ctx context.Context, rgd *krov1alpha1.ResourceGraphDefinition) []mcreconcile.Request {
+	s := rgd.Spec.Schema
+	if s == nil {
+		return nil
+	}
+	kind := schema.GroupKind{Group: s.Group, Kind: s.Kind}
+	return r.list(ctx, func(t *kronvoyv1alpha1.Target) bool {
+		return slices.ContainsFunc(t.Status.Children, func(child kronvoyv1alpha1.ChildReference) bool {
+			return work.IdentityOf(child.Reference()).GroupKind() == kind
+		})
+	})
+}
+
+// gone lets through the end of a definition alone.
+func gone() predicate.TypedPredicate[*krov1alpha1.ResourceGraphDefinition] {
+	return predicate.TypedFuncs[*krov1alpha1.ResourceGraphDefinition]{
+		CreateFunc:  func(event.TypedCreateEvent[*krov1alpha1.ResourceGraphDefinition]) bool { return false },
+		UpdateFunc:  func(event.TypedUpdateEvent[*krov1alpha1.ResourceGraphDefinition]) bool { return false },
+		GenericFunc: func(event.TypedGenericEvent[*krov1alpha1.ResourceGraphDefinition]) bool { return false },
+	}
 }
 
 // listNested are Targets, and those of the instances that were made for them,

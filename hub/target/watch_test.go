@@ -4,9 +4,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
+	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
 
@@ -39,5 +41,31 @@ func TestATargetIsEvaluatedAnewOnlyForWhatAnEvaluationGoesBy(t *testing.T) {
 				t.Errorf("it is evaluated anew: %v, want %v", got, tc.want)
 			}
 		})
+	}
+}
+
+// The watch of a kind ends with its definition, and may have kept from a Target
+// that waits for an instance of it that this is gone.
+func TestTheEndOfADefinitionIsTheBusinessOfWhoMadeInstancesOfIt(t *testing.T) {
+	target := func(name string, children ...kronvoyv1alpha1.ChildReference) *kronvoyv1alpha1.Target {
+		return &kronvoyv1alpha1.Target{ObjectMeta: metav1.ObjectMeta{Namespace: "eu-west", Name: name}, Status: kronvoyv1alpha1.TargetStatus{Children: children}}
+	}
+	part := kronvoyv1alpha1.ChildReference{APIVersion: "kro.run/v1alpha1", Kind: "Part", Name: "one"}
+	foreign := kronvoyv1alpha1.ChildReference{APIVersion: "example.com/v1", Kind: "Part", Name: "one"}
+	other := kronvoyv1alpha1.ChildReference{APIVersion: "kro.run/v1alpha1", Kind: "Other", Name: "one"}
+	made := target("made", other, part)
+	r := &Reconciler{Client: hubWith(t, made, target("foreign", foreign), target("other", other), target("none"))}
+	rgd := &krov1alpha1.ResourceGraphDefinition{Spec: krov1alpha1.ResourceGraphDefinitionSpec{Schema: &krov1alpha1.Schema{Group: "kro.run", Kind: "Part"}}}
+	if diff := cmp.Diff(requests(made), r.ofDefinition(t.Context(), rgd)); diff != "" {
+		t.Errorf("it concerns (-want +got):\n%s", diff)
+	}
+	if got := r.ofDefinition(t.Context(), &krov1alpha1.ResourceGraphDefinition{}); got != nil {
+		t.Errorf("one without a kind concerns %v", got)
+	}
+	ends := gone()
+	if !ends.Delete(event.TypedDeleteEvent[*krov1alpha1.ResourceGraphDefinition]{Object: rgd}) ||
+		ends.Create(event.TypedCreateEvent[*krov1alpha1.ResourceGraphDefinition]{Object: rgd}) ||
+		ends.Update(event.TypedUpdateEvent[*krov1alpha1.ResourceGraphDefinition]{ObjectOld: rgd, ObjectNew: rgd}) {
+		t.Error("another event than the end of the definition counts")
 	}
 }
