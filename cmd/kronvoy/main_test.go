@@ -37,6 +37,25 @@ func TestEveryCommandHasAnExampleAndSaysWhatItIsFor(t *testing.T) {
 	}
 }
 
+func TestEveryExampleHasFlagsThatExist(t *testing.T) {
+	for path, described := range commands(newCommand()) {
+		for line := range strings.Lines(described.Example) {
+			line, _, _ = strings.Cut(line, " | ")
+			words := strings.Fields(line)
+			if len(words) == 0 || words[0] != "kronvoy" {
+				continue
+			}
+			cmd, rest, err := newCommand().Find(words[1:])
+			if err == nil {
+				err = cmd.ParseFlags(rest)
+			}
+			if err != nil {
+				t.Errorf("an example of %s, %q: %v", path, strings.TrimSpace(line), err)
+			}
+		}
+	}
+}
+
 func TestAllThatSpeakToAHubHaveTheSameFlags(t *testing.T) {
 	for path, cmd := range commands(newCommand()) {
 		if kubeconfig := cmd.Flags().Lookup("kubeconfig"); kubeconfig == nil || !strings.HasPrefix(kubeconfig.Usage, "kubeconfig of the hub") {

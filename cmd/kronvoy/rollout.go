@@ -113,6 +113,7 @@ goes when it is settled, or when another one takes its place.`,
 	}
 	flags := cmd.Flags()
 	opts.add(cmd)
+	opts.BindAllNamespaces(flags)
 	flags.BoolVar(&opts.exitCode, "exit-code", false, "exit with 2 if a question has no answer")
 	exit.Says(cmd, exit.No, "with --exit-code: a question has no answer")
 	return cmd

@@ -64,6 +64,7 @@ clusters that have not passed.`,
 	}
 	flags := cmd.Flags()
 	opts.add(cmd)
+	opts.BindAllNamespaces(flags)
 	flags.BoolVar(&opts.exitCode, "exit-code", false, "exit with 2 if a rollout has not succeeded")
 	flags.BoolVar(&opts.wait, "wait", false, "wait until the rollout has succeeded, or needs somebody")
 	flags.DurationVar(&opts.timeout, "timeout", time.Hour, "how long to wait")

@@ -69,6 +69,11 @@ func (h *Hub) BindNamespace(flags *pflag.FlagSet, of string) {
 // BindNamespaces adds the flags for one namespace, or all.
 func (h *Hub) BindNamespaces(flags *pflag.FlagSet, of string) {
 	h.BindNamespace(flags, of)
+	h.BindAllNamespaces(flags)
+}
+
+// BindAllNamespaces adds the flag for all namespaces to that for one.
+func (h *Hub) BindAllNamespaces(flags *pflag.FlagSet) {
 	flags.BoolVarP(&h.AllNamespaces, "all-namespaces", "A", false, "all namespaces")
 }
 
