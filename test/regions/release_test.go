@@ -15,6 +15,19 @@ import (
 	"github.com/kronvoy/kronvoy/test/probe"
 )
 
+// released is staged with an instance of another kind in it.
+const released = staged + `
+- id: part
+  template: {apiVersion: kro.run/v1alpha1, kind: Part, metadata: {name: "${schema.metadata.name}-part"}, spec: {text: "${settings.data.text}"}}`
+
+// part is a definition's spec of what is a part of others.
+const part = `
+schema:
+  spec: {text: string}
+resources:
+- id: part
+  template: {apiVersion: v1, kind: ConfigMap, metadata: {name: "${schema.metadata.name}"}, data: {text: "${schema.spec.text}"}}`
+
 // free is a definition's spec whose instances no strategy moves.
 const free = `
 schema:
@@ -30,7 +43,8 @@ func TestAReleaseMovesClustersUnderTheirStrategy(t *testing.T) {
 	s := begin(t, "released")
 	defer s.end()
 	newer := s.release("v2")
-	s.define("Released", staged)
+	s.define("Part", part)
+	s.define("Released", released)
 	s.define("Free", free)
 	s.strategy("Released", "maxConcurrency: 100%")
 	s.place("everywhere", "{matchExpressions: [{key: region, operator: Exists}]}")
@@ -53,6 +67,7 @@ func TestAReleaseMovesClustersUnderTheirStrategy(t *testing.T) {
 	s.phase("WaitingForApproval", usEast)
 	s.rendered("free", "v2/ v2/ v2/ v2/ v2/ v2/")
 	s.rendered("one", "v2/one v2/one v1/one v1/one v1/one v1/one")
+	s.rendered("one-part", "v2/one v2/one v1/one v1/one v1/one v1/one")
 	s.rendered("two", "v2/one v2/one v1/one v1/one v1/one v1/one")
 	s.keeps("one", rest...)
 	kept()
@@ -60,11 +75,13 @@ func TestAReleaseMovesClustersUnderTheirStrategy(t *testing.T) {
 	// What is wanted of a cluster that is kept may change meanwhile, and end.
 	s.create("Released", "one", "", "text: two")
 	s.rendered("one", "v2/two v2/two v1/one v1/one v1/one v1/one")
+	s.rendered("one-part", "v2/two v2/two v1/one v1/one v1/one v1/one")
 	s.phase("WaitingForApproval", usEast)
 	kept()
 	s.hub.Delete(t, resource("Released"), s.ns+"/two")
 	for _, cluster := range everywhere {
 		s.goes(cluster, "configmaps", "two")
+		s.goes(cluster, "configmaps", "two-part")
 	}
 	s.keeps("one", rest...)
 	kept()
@@ -85,9 +102,11 @@ func TestAReleaseMovesClustersUnderTheirStrategy(t *testing.T) {
 	p.steers("resume", "calm").want(s, 0)
 	s.phase("WaitingForApproval", usEast)
 	s.rendered("one", "v1/two v1/two v1/one v1/one v1/one v1/one")
+	s.rendered("one-part", "v1/two v1/two v1/one v1/one v1/one v1/one")
 	p.answers("approve", s.question(2).GetName()).want(s, 0)
 	s.phase("Succeeded", "all groups have passed")
 	s.rendered("one", "v1/two v1/two v1/two v1/two v1/two v1/two")
+	s.rendered("one-part", "v1/two v1/two v1/two v1/two v1/two v1/two")
 	s.orderly(moves, "Released", first, second)
 	s.has(third)
 
@@ -97,11 +116,13 @@ func TestAReleaseMovesClustersUnderTheirStrategy(t *testing.T) {
 	newer()
 	s.phase("WaitingForApproval", usEast)
 	s.rendered("one", "v2/two v2/two v1/two v1/two v1/two v1/two")
+	s.rendered("one-part", "v2/two v2/two v1/two v1/two v1/two v1/two")
 	s.keeps("one", rest...)
 	kept()
 	p.answers("approve", s.question(2).GetName()).want(s, 0)
 	s.phase("Succeeded", "all groups have passed")
 	s.rendered("one", "v2/two v2/two v2/two v2/two v2/two v2/two")
+	s.rendered("one-part", "v2/two v2/two v2/two v2/two v2/two v2/two")
 	s.orderly(moves, "Released", third)
 	s.has(second)
 	if got := s.there("one", everywhere...); !maps.Equal(got, begun) {
@@ -213,8 +234,10 @@ func (s *scene) untouched(clusters ...string) (still func()) {
 		s.Helper()
 		found := map[string]string{}
 		for _, cluster := range clusters {
-			obj := s.on(cluster, "configmaps", "one")
-			found["the object on "+cluster] = fmt.Sprint(obj.GetUID(), obj.GetResourceVersion())
+			for _, name := range []string{"one", "one-part"} {
+				obj := s.on(cluster, "configmaps", name)
+				found[name+" on "+cluster] = fmt.Sprint(obj.GetUID(), obj.GetResourceVersion())
+			}
 			for _, w := range s.works(cluster, "Released", "one") {
 				found["work "+cluster+"/"+w.GetName()] = fmt.Sprint(w.GetUID(), w.GetGeneration(), w.GetLabels(), w.GetAnnotations())
 			}
@@ -222,7 +245,7 @@ func (s *scene) untouched(clusters ...string) (still func()) {
 		return found
 	}
 	before := look()
-	if len(before) != 2*len(clusters) {
+	if len(before) != 3*len(clusters) {
 		s.Fatalf("there are %v", before)
 	}
 	return func() {

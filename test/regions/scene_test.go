@@ -328,6 +328,12 @@ func (s *scene) end() {
 	s.Helper()
 	if s.Failed() {
 		s.logs()
+	} else {
+		defer func() {
+			if s.Failed() {
+				s.logs()
+			}
+		}()
 	}
 	for _, undo := range slices.Backward(s.undo) {
 		undo()
@@ -344,7 +350,7 @@ func (s *scene) end() {
 	probe.Eventually(s, "everything of namespace "+s.ns+" to be gone from the hub", func() error {
 		for _, kind := range s.kinds {
 			if rgd := s.hub.Get(s, definitions, strings.ToLower(kind)); rgd != nil {
-				return fmt.Errorf("definition %s is there: %v", kind, rgd.Condition("Ready"))
+				return fmt.Errorf("definition %s is there: %v; %v", kind, rgd.Condition("Ready"), s.leftovers())
 			}
 		}
 		return s.leftovers()
