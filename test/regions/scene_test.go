@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/go-multierror"
+
 	"github.com/kronvoy/kronvoy/test/fleet"
 	"github.com/kronvoy/kronvoy/test/probe"
 )
@@ -350,7 +352,7 @@ func (s *scene) end() {
 	probe.Eventually(s, "everything of namespace "+s.ns+" to be gone from the hub", func() error {
 		for _, kind := range s.kinds {
 			if rgd := s.hub.Get(s, definitions, strings.ToLower(kind)); rgd != nil {
-				return fmt.Errorf("definition %s is there: %v; %v", kind, rgd.Condition("Ready"), s.leftovers())
+				return multierror.Append(s.leftovers(), fmt.Errorf("definition %s is there: %v", kind, rgd.Condition("Ready")))
 			}
 		}
 		return s.leftovers()
