@@ -60,6 +60,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/schemas"
 	"github.com/kronvoy/kronvoy/hub/target"
 	"github.com/kronvoy/kronvoy/internal/compact"
+	"github.com/kronvoy/kronvoy/internal/trace"
 )
 
 // Options of the hub. The zero value of a field means what its comment says.
@@ -79,6 +80,8 @@ type Options struct {
 	// Registry takes the metrics; controller-runtime's when nil, which
 	// MetricsAddress serves.
 	Registry ctrlmetrics.RegistererGatherer
+	// Tracer follows changes; nil follows none.
+	Tracer *trace.Tracer
 	// Version of the hub, for metrics.
 	Version string
 	// LocalCluster registers the hub's own cluster as a spoke; whoever sets it
@@ -166,7 +169,7 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		}).SetupWithManager(local),
 		(&instance.Reconciler{
 			Client: c, Reader: reader, Store: store, Namespace: opts.Namespace, Clock: opts.Clock,
-			Events: recorder, Placer: placer, Metrics: counts,
+			Events: recorder, Placer: placer, Metrics: counts, Tracer: opts.Tracer,
 		}).SetupWithManager(local, watched),
 		(&rollout.Reconciler{
 			Client: c, Reader: reader, Namespace: opts.Namespace, Placer: placer, Store: store, Clock: opts.Clock, Events: recorder,
@@ -178,7 +181,7 @@ func New(ctx context.Context, opts Options) (*Hub, error) {
 		}).SetupWithManager(local, watched),
 		(&target.Reconciler{
 			Gatherer: gatherer(opts, local, reader, store),
-			Client:   c, Clock: opts.Clock, Metrics: counts,
+			Client:   c, Clock: opts.Clock, Metrics: counts, Tracer: opts.Tracer,
 		}).SetupWithManager(mgr, watched),
 		(&distribution.Reconciler{Client: c, Store: store, Clock: opts.Clock, Placer: placer}).SetupWithManager(local, watched),
 		(&target.Orphans{Client: c, Reader: reader, Clock: opts.Clock}).SetupWithManager(local, watched),

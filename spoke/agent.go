@@ -90,7 +90,7 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 	evaluator := feedback.NewEvaluator()
 	r := &reconciler{
 		hub: theHub, plans: newPlans(mapper, o.Namespace), observer: report.NewObserver(evaluator), met: newFirsts(), restored: newFirsts(),
-		grace: o.EvictionGracePeriod, log: o.Logger, clock: o.Clock, metrics: counts, noticed: queue.noticed,
+		grace: o.EvictionGracePeriod, log: o.Logger, clock: o.Clock, metrics: counts, tracer: o.Tracer, noticed: queue.noticed,
 	}
 	watches := live.New(objects, o.Logger.WithName("live"), func(event live.Event) {
 		for _, work := range r.applier.Works(event) {
@@ -103,7 +103,7 @@ func assemble(o *Options, mgr mcmanager.Manager, theHub *hub) error {
 		Elsewhere: r.elsewhere,
 	})
 	r.keeper = keep.New(local.GetClient(), local.GetAPIReader(), o.Namespace, o.HubHash, o.FlushDelay, o.Clock, o.Logger.WithName("keep"))
-	r.writer = report.NewWriter(theHub, o.ClusterName, o.Clock, o.Logger.WithName("report")).Measured(counts)
+	r.writer = report.NewWriter(theHub, o.ClusterName, o.Clock, o.Logger.WithName("report")).Measured(counts).Traced(o.Tracer)
 	source := &metrics.Source{Watches: watches.Size, Works: r.applier.Size, Hub: func() string { return o.Board.Notice(hubTopic).Reason }, Certificate: o.Certificate}
 	state := metrics.NewState(o.Registry)
 	if err := watch(mgr, r, queue, theHub, controller.TypedOptions[mcreconcile.Request]{

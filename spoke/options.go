@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/kronvoy/kronvoy/internal/trace"
 	"github.com/kronvoy/kronvoy/spoke/notice"
 )
 
@@ -35,6 +36,8 @@ type Options struct {
 	// Registry takes the metrics; controller-runtime's when nil, which
 	// MetricsBindAddress serves.
 	Registry ctrlmetrics.RegistererGatherer
+	// Tracer follows what the hub traces; nil does not.
+	Tracer *trace.Tracer
 	// Board shows people how the agent gets on; it only logs by default.
 	Board *notice.Board
 	// Certificate gives from when until when the agent's certificate is good, for

@@ -17,6 +17,7 @@ import (
 	mcreconcile "sigs.k8s.io/multicluster-runtime/pkg/reconcile"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/internal/trace"
 	"github.com/kronvoy/kronvoy/spoke/apply"
 	"github.com/kronvoy/kronvoy/spoke/keep"
 	"github.com/kronvoy/kronvoy/spoke/metrics"
@@ -44,6 +45,7 @@ type reconciler struct {
 	log      logr.Logger
 	clock    clock.PassiveClock
 	metrics  *metrics.Metrics
+	tracer   *trace.Tracer
 	// noticed takes when a change of a work's objects was seen.
 	noticed func(work string) time.Time
 	// met are the works of which an earlier process's word was taken over,
@@ -118,13 +120,14 @@ func (r *reconciler) apply(ctx context.Context, work *workv1.ManifestWork, notic
 	}
 	began := r.clock.Now()
 	changes, err := r.applier.Apply(ctx, planned)
+	traceparent := r.trace(work, began, changes, err)
 	if err != nil {
 		r.metrics.Applied(r.clock.Since(began), true, false)
 		return reconcile.Result{}, err
 	}
 	r.measure(changes, began, noticed)
 	obs := r.observer.Observe(changes)
-	obs.Noticed = noticed
+	obs.Noticed, obs.Traceparent = noticed, traceparent
 	if !changes.Hold {
 		r.writer.Report(obs)
 	}

@@ -36,6 +36,10 @@ const (
 	// AnnotationHash on a work is the hash of its spec and annotations, on a
 	// manifest the hash of that manifest, with the hash version in front.
 	AnnotationHash = "kronvoy.io/hash"
+	// AnnotationTraceparent on an instance's revision, and on a work that is shipped
+	// because of it, is what spans about it go under: a traceparent of W3C's Trace
+	// Context. Nothing is decided by it, and it is no part of a hash.
+	AnnotationTraceparent = "kronvoy.io/traceparent"
 	// AnnotationManifestPolicies on a work holds one ManifestPolicy per
 	// manifest, in order, as compact JSON.
 	AnnotationManifestPolicies = "kronvoy.io/manifest-policies"

@@ -9,6 +9,7 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/hub"
+	"github.com/kronvoy/kronvoy/internal/trace"
 	"github.com/kronvoy/kronvoy/spoke"
 )
 
@@ -22,7 +23,7 @@ const (
 
 // addLocalAgent runs the agent of the hub's own cluster beside the hub. It keeps
 // nothing for a time without a hub: both are one API server.
-func addLocalAgent(h *hub.Hub, config *rest.Config) error {
+func addLocalAgent(h *hub.Hub, config *rest.Config, tracer *trace.Tracer) error {
 	agent, err := spoke.New(spoke.Options{
 		ClusterName: kronvoyv1alpha1.LocalCluster,
 		Hub: as(config, rest.ImpersonationConfig{
@@ -30,6 +31,7 @@ func addLocalAgent(h *hub.Hub, config *rest.Config) error {
 			Groups:   []string{kronvoyv1alpha1.AgentGroup(kronvoyv1alpha1.LocalCluster)},
 		}),
 		Spoke:  as(config, rest.ImpersonationConfig{UserName: localAgentOnSpoke}),
+		Tracer: tracer,
 		Logger: ctrl.Log.WithName("local-cluster"),
 	})
 	if err != nil {

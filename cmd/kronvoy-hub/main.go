@@ -15,6 +15,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/internal/memory"
+	"github.com/kronvoy/kronvoy/internal/trace"
 )
 
 const (
@@ -68,12 +69,14 @@ func newCommand() *cobra.Command {
 			if opts.AgentIdentity, err = policy.ParseAgentIdentity(agentIdentity); err != nil {
 				return fmt.Errorf("reading --allow-agent-identity: %w", err)
 			}
+			opts.Tracer = trace.FromEnvironment(cmd.Context(), "kronvoy-hub", version, ctrl.Log.WithName("trace"))
+			defer opts.Tracer.Stop()
 			h, err := hub.New(cmd.Context(), opts)
 			if err != nil {
 				return err
 			}
 			if opts.LocalCluster {
-				if err := addLocalAgent(h, config); err != nil {
+				if err := addLocalAgent(h, config, opts.Tracer); err != nil {
 					return err
 				}
 			}

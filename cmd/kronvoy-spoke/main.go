@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/kronvoy/kronvoy/internal/trace"
 )
 
 // gcPercent trades a little processor time for memory: an agent has little to
@@ -49,6 +51,8 @@ func run() error {
 	}
 	group, ctx := errgroup.WithContext(ctrl.SetupSignalHandler())
 	go staySmall(ctx)
+	c.agent.Tracer = trace.FromEnvironment(ctx, "kronvoy-spoke", version, c.agent.Logger.WithName("trace"))
+	defer c.agent.Tracer.Stop()
 	group.Go(func() error { return c.probes(ctx) })
 	group.Go(func() error { return c.serve(ctx) })
 	return group.Wait()

@@ -32,6 +32,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
+	"github.com/kronvoy/kronvoy/internal/trace"
 )
 
 // Reconciler handles one instance at a time.
@@ -46,6 +47,8 @@ type Reconciler struct {
 	Placer    rollout.Placer
 	// Metrics count what is done; nil counts nothing.
 	Metrics *metrics.Metrics
+	// Tracer begins a trace with each revision; nil does not.
+	Tracer *trace.Tracer
 
 	pace      pace.Pace[kinds.Request]
 	numbers   numbers

@@ -21,6 +21,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
+	"github.com/kronvoy/kronvoy/internal/trace"
 )
 
 // errStaleCache asks for another look at revisions that the cache does not show.
@@ -85,13 +86,18 @@ func (r *Reconciler) overridesOf(s *scope) ([]kronvoyv1alpha1.Override, error) {
 	return overrides, err
 }
 
-func (r *Reconciler) store(ctx context.Context, s *scope, namespace string, wanted revision.Instance, restated *appsv1.ControllerRevision, existing []appsv1.ControllerRevision) (*appsv1.ControllerRevision, error) {
+func (r *Reconciler) store(ctx context.Context, s *scope, namespace string, wanted revision.Instance, restated *appsv1.ControllerRevision, existing []appsv1.ControllerRevision) (_ *appsv1.ControllerRevision, err error) {
+	span := r.Tracer.Root(trace.Revise, r.Clock.Now())
+	defer func() { span.End(r.Clock.Now(), err) }()
+	span.Set(trace.Instance, s.identity.String())
+	span.Set(trace.Revision, revision.InstanceName(s.identity, wanted.Hash()))
 	number := r.numbers.next(s.identity, s.newest)
 	i := slices.IndexFunc(existing, func(c appsv1.ControllerRevision) bool { return revision.Hash(&c) == wanted.Hash() })
 	if i >= 0 {
 		before := existing[i].DeepCopy()
 		revision.Renew(&existing[i], number, ownerOf(s.instance))
 		revision.Inherit(&existing[i], restated)
+		span.Mark(&existing[i])
 		if err := r.Client.Patch(ctx, &existing[i], client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 			return nil, fmt.Errorf("renumbering revision %s: %w", existing[i].Name, err)
 		}
@@ -103,6 +109,7 @@ func (r *Reconciler) store(ctx context.Context, s *scope, namespace string, want
 		return nil, err
 	}
 	revision.Inherit(stored, restated)
+	span.Mark(stored)
 	if err := r.Client.Create(ctx, stored, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub)); err != nil {
 		return nil, fmt.Errorf("storing revision %s of %s: %w", stored.Name, s.identity, err)
 	}

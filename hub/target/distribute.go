@@ -54,7 +54,7 @@ func (r *Reconciler) distribute(ctx context.Context, s *scope) error {
 func (r *Reconciler) writeAll(ctx context.Context, s *scope, works []*workv1.ManifestWork, live map[string]*workv1.ManifestWork) error {
 	var errs *multierror.Error
 	for _, w := range works {
-		if err := r.write(ctx, w, live[w.Name]); err != nil {
+		if err := r.write(ctx, s, w, live[w.Name]); err != nil {
 			errs = multierror.Append(errs, fmt.Errorf("writing work %s/%s: %w", w.Namespace, w.Name, err))
 		}
 		if err := r.ensureReport(ctx, s, w, live[w.Name]); err != nil {
@@ -65,9 +65,11 @@ func (r *Reconciler) writeAll(ctx context.Context, s *scope, works []*workv1.Man
 }
 
 // write creates or updates one work; w ends up as the server has it.
-func (r *Reconciler) write(ctx context.Context, w, live *workv1.ManifestWork) error {
+func (r *Reconciler) write(ctx context.Context, s *scope, w, live *workv1.ManifestWork) error {
 	if live == nil {
+		span := r.shipping(s, w)
 		err := r.Client.Create(ctx, w, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+		span.End(r.Clock.Now(), err)
 		r.Metrics.WorkWritten(metrics.Create, err)
 		if apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("the cache does not show it yet: %w", err)
@@ -96,7 +98,9 @@ func (r *Reconciler) write(ctx context.Context, w, live *workv1.ManifestWork) er
 		}
 	}
 	// The version that was decided on must be the one that is replaced.
+	span := r.shipping(s, updated)
 	err := r.Client.Update(ctx, updated, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+	span.End(r.Clock.Now(), err)
 	r.Metrics.WorkWritten(metrics.Update, err)
 	return err
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/revision"
 	"github.com/kronvoy/kronvoy/hub/rollout"
 	"github.com/kronvoy/kronvoy/hub/work"
+	"github.com/kronvoy/kronvoy/internal/trace"
 )
 
 // Gatherer reads all that hub/plan has to know. It writes nothing.
@@ -122,6 +123,7 @@ func (g *Gatherer) load(ctx context.Context, s *scope) (wait bool, err error) {
 	if s.kept = !revision.OfThisRelease(stored); s.kept {
 		return false, g.loadFacts(ctx, s)
 	}
+	s.traceparent = trace.Carried(stored)
 	if s.in.Revision, err = revision.ParseInstance(stored); s.blockedBy(err) {
 		return false, nil
 	}

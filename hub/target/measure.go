@@ -8,15 +8,20 @@ import (
 
 	"github.com/kronvoy/kronvoy/graph"
 	"github.com/kronvoy/kronvoy/hub/metrics"
+	"github.com/kronvoy/kronvoy/internal/trace"
 )
 
-// measure counts an evaluation; nothing is evaluated while an instance is
+// measure counts an evaluation that is over; nothing is evaluated while an instance is
 // suspended.
-func (r *Reconciler) measure(s *scope, took time.Duration) {
+func (r *Reconciler) measure(s *scope, began time.Time) {
 	if s.in.Suspended {
 		return
 	}
-	r.Metrics.Evaluated(s.in.Identity.GroupKind(), outcome(s), s.plan.Evaluation.Cost, took)
+	result, ended := outcome(s), r.Clock.Now()
+	r.Metrics.Evaluated(s.in.Identity.GroupKind(), result, s.plan.Evaluation.Cost, ended.Sub(began))
+	span := r.step(s, trace.Evaluate, began)
+	span.Set(trace.Result, result)
+	span.End(ended, nil)
 }
 
 func outcome(s *scope) string {

@@ -20,6 +20,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/index"
 	"github.com/kronvoy/kronvoy/hub/metrics"
+	"github.com/kronvoy/kronvoy/internal/trace"
 )
 
 const (
@@ -48,8 +49,11 @@ func (r *Reconciler) writeStatus(ctx context.Context, req mcreconcile.Request, s
 		r.Metrics.Held(metrics.Target, metrics.Pace)
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
+	span := r.step(s, trace.Status, now)
+	span.Set(trace.Result, string(s.target.Status.State))
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	err := r.Client.Status().Patch(ctx, s.target, patch, client.FieldOwner(kronvoyv1alpha1.FieldManagerHub))
+	span.End(r.Clock.Now(), client.IgnoreNotFound(err))
 	if client.IgnoreNotFound(err) != nil {
 		return reconcile.Result{}, fmt.Errorf("writing status of target %s/%s: %w", s.target.Namespace, s.target.Name, err)
 	}

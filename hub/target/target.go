@@ -24,6 +24,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/pace"
 	"github.com/kronvoy/kronvoy/hub/plan"
 	"github.com/kronvoy/kronvoy/hub/work"
+	"github.com/kronvoy/kronvoy/internal/trace"
 )
 
 // Reconciler handles one Target at a time.
@@ -33,6 +34,8 @@ type Reconciler struct {
 	Clock  clock.Clock
 	// Metrics count what is done; nil counts nothing.
 	Metrics *metrics.Metrics
+	// Tracer follows what is assigned, see step; nil does not.
+	Tracer *trace.Tracer
 
 	answers answers
 	halves  halves
@@ -60,6 +63,8 @@ type scope struct {
 	// kept is true while the cluster is to have what another release of Kronvoy
 	// rendered: see keep.
 	kept bool
+	// traceparent is what spans go under; empty where there are to be none.
+	traceparent string
 	// waiting says what must happen on the cluster before the works are shipped.
 	waiting string
 	// retry is when to look again without an event; 0 for never.
@@ -97,6 +102,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 		return r.keep(ctx, req, s)
 	}
 	began := r.Clock.Now()
+	s.follow(began)
 	if s.plan.Blocked == "" {
 		s.plan = plan.Evaluate(s.in)
 	}
@@ -110,7 +116,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req mcreconcile.Request) (re
 	if s.plan.Blocked == "" || s.in.Suspended {
 		s.plan.Build(s.in)
 	}
-	r.measure(s, r.Clock.Now().Sub(began))
+	r.measure(s, began)
 	if s.plan.Blocked == "" || s.in.Suspended {
 		if err := r.ship(ctx, s); err != nil {
 			return reconcile.Result{}, err

@@ -63,6 +63,8 @@ type Observation struct {
 	// Noticed is when the first change was seen that this tells of; zero where none
 	// was.
 	Noticed time.Time
+	// Traceparent is what the report's span goes under; empty for none.
+	Traceparent string
 }
 
 // Observer makes observations of ChangeSets.

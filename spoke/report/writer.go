@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/internal/trace"
 	"github.com/kronvoy/kronvoy/spoke/metrics"
 )
 
@@ -56,6 +58,7 @@ type Writer struct {
 	clock     clock.Clock
 	log       logr.Logger
 	metrics   *metrics.Metrics
+	tracer    *trace.Tracer
 	queue     workqueue.TypedRateLimitingInterface[string]
 
 	mu      sync.Mutex
@@ -91,11 +94,20 @@ func (w *Writer) Measured(m *metrics.Metrics) *Writer {
 	return w
 }
 
+// Traced makes w tell of its writes in traces, and returns w.
+func (w *Writer) Traced(t *trace.Tracer) *Writer {
+	w.tracer = t
+	return w
+}
+
 // Report queues an observation, in place of an older one of the same work.
 func (w *Writer) Report(obs *Observation) {
 	w.mu.Lock()
-	if older := w.pending[obs.Work]; older != nil && !older.Noticed.IsZero() {
-		obs.Noticed = older.Noticed
+	if older := w.pending[obs.Work]; older != nil {
+		if !older.Noticed.IsZero() {
+			obs.Noticed = older.Noticed
+		}
+		obs.Traceparent = cmp.Or(obs.Traceparent, older.Traceparent)
 	}
 	w.pending[obs.Work] = obs
 	w.mu.Unlock()
@@ -152,12 +164,19 @@ func (w *Writer) next(ctx context.Context) bool {
 		return true
 	}
 	bounded, cancel := context.WithTimeout(ctx, writeTimeout)
+	began := w.clock.Now()
 	wrote, err := w.write(bounded, obs)
 	cancel()
 	if err != nil && ctx.Err() == nil {
 		w.log.Info("Reporting failed", "work", work, "reason", err.Error())
 		w.queue.AddRateLimited(work)
 		return true
+	}
+	if wrote {
+		span := w.tracer.Start(obs.Traceparent, trace.Report, began)
+		span.Set(trace.Cluster, w.namespace)
+		span.Set(trace.Work, work)
+		span.End(w.clock.Now(), nil)
 	}
 	if wrote && !obs.Noticed.IsZero() {
 		w.metrics.Told(w.clock.Since(obs.Noticed))
