@@ -72,6 +72,13 @@ func (m *memory) put(obj client.Object) error {
 	return nil
 }
 
+// has says whether an object is there.
+func (m *memory) has(gvk schema.GroupVersionKind, key client.ObjectKey) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.objects[gvk][key.Namespace][key.Name] != nil
+}
+
 // drop takes objects away.
 func (m *memory) drop(gvk schema.GroupVersionKind, namespace string, which func(client.Object) bool) {
 	m.mu.Lock()

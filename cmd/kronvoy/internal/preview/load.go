@@ -107,6 +107,9 @@ func (s *simulation) load(list client.ObjectList, opts ...client.ListOption) err
 			obj, _ := item.DeepCopyObject().(client.Object)
 			obj.GetObjectKind().SetGroupVersionKind(gvk)
 			s.read++
+			if s.memory.has(gvk, client.ObjectKeyFromObject(obj)) {
+				return nil
+			}
 			return s.memory.put(obj)
 		})
 		if err != nil {
