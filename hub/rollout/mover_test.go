@@ -544,6 +544,25 @@ func TestAClusterJoinsWithTheRevisionThatIsWantedThen(t *testing.T) {
 	}
 }
 
+func TestARolloutDoesNotSucceedWhileItIsNotKnownWhereToRun(t *testing.T) {
+	s := newStage(t, kronvoyv1alpha1.ScopeDistribution, asking)
+	s.instance("web", "one")
+	s.run()
+	s.is("WaitingForApproval", "us-1=one us-2=one")
+	decided := page("all", "all", 0, 0, "", "eu-1", "eu-2", "us-1", "us-2")
+	if err := s.c.Delete(t.Context(), decided); err != nil {
+		t.Fatal(err)
+	}
+	s.run()
+	s.is("Progressing", "us-1=one us-2=one")
+	if got := s.rollout().Status.Message; !strings.Contains(got, "Placement all has no decision yet") {
+		t.Errorf("its message is %q", got)
+	}
+	s.put(decided)
+	s.run()
+	s.is("WaitingForApproval", "us-1=one us-2=one")
+}
+
 func TestPeoplePauseAndUndo(t *testing.T) {
 	s := newStage(t, kronvoyv1alpha1.ScopeDistribution)
 	s.instance("web", "one")

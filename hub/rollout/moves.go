@@ -159,6 +159,9 @@ func (f *fleet) input(s rollout.Strategy, gate kronvoyv1alpha1.RolloutGate, reco
 	for i := range f.members {
 		m := &f.members[i]
 		in.Instances = append(in.Instances, m.wanted(o.undo))
+		if !m.decision.Decided && in.Undecided == "" {
+			in.Undecided = cmp.Or(m.decision.Message, "it is not decided where "+m.identity.String()+" runs")
+		}
 		for _, name := range m.clusters() {
 			c, known := placed[name]
 			if !known {

@@ -151,8 +151,9 @@ func (p *planner) advance(rec *Record) int {
 			return at
 		}
 	}
-	// Nothing has been learnt while no cluster was reached.
-	rec.Succeeded = reached > 0
+	// Nothing has been learnt while no cluster was reached, and not all while others
+	// may come.
+	rec.Succeeded = reached > 0 && p.Undecided == ""
 	return at
 }
 

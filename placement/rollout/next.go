@@ -16,6 +16,9 @@ type Input struct {
 	// Clusters that the instances are placed on, each once. While the placement is
 	// undecided these are the ones with Targets.
 	Clusters []Cluster
+	// Undecided says why it is not known of an instance which clusters it is placed
+	// on; empty if it is known of all. The rollout goes on, and has not succeeded.
+	Undecided string
 	// Targets that exist. Those of clusters or instances that are not here are
 	// leaving, which is no matter of a rollout.
 	Targets []Target

@@ -165,6 +165,9 @@ func (p *planner) phase() {
 		p.step.Phase, p.step.Message = Failed, fmt.Sprintf("all %d clusters failed", fore[failed])
 	case back[failed] > 0:
 		p.step.Phase, p.step.Message = Failed, fmt.Sprintf("%d of %d clusters are not ready with what they went back to", back[failed], len(p.units)-back[absent])
+	case p.Undecided != "" && !p.step.Record.Succeeded:
+		p.step.Phase = Progressing
+		p.step.Message = fmt.Sprintf("all %d clusters that have it have what is wanted; %s", len(p.units)-fore[absent], p.Undecided)
 	case slices.ContainsFunc(p.instances, func(w wanted) bool { return w.back }):
 		p.step.Phase, p.step.Message = RolledBack, listed("all clusters are back", counted(back[skipped], "skipped"))
 	default:

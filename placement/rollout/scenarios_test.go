@@ -118,6 +118,7 @@ func duration(t *testing.T, s string) time.Duration {
 //	freeze|upgrade CLUSTER WHY...
 //	relabel CLUSTER REGION      inputs CLUSTER VALUE
 //	decided CLUSTER GROUP INDEX its decision group
+//	undecided WHY..., placed    it is not known where it is to be, and is again
 //	place CLUSTER INSTANCES...  only these are placed there
 //	teardown|gone CLUSTER       what was there is taken down, and is
 //	approve, reject, pause WHY, go on, retry, pin REVISION [INSTANCE], unpin
@@ -242,6 +243,10 @@ func (w *world) command(o *oracle, words []string) {
 			t.Fatal(err)
 		}
 		at().Group = GroupID{Name: strings.Trim(args[1], "-"), Index: index}
+	case "undecided":
+		w.undecided = strings.Join(words[1:], " ")
+	case "placed":
+		w.undecided = ""
 	case "inputs":
 		at().Inputs = args[1]
 	case "approve":

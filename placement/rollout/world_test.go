@@ -24,9 +24,10 @@ type world struct {
 	record    Record
 	approvals map[string]Approval
 	// question that is put now.
-	question *Question
-	paused   string
-	retry    time.Time
+	question  *Question
+	paused    string
+	undecided string
+	retry     time.Time
 	// lose makes the caller die after so many more writes; negative is never.
 	lose int
 	// behaves says what a revision does, by "<revision>" or "<revision> <cluster>".
@@ -136,8 +137,9 @@ func (w *world) input() Input {
 	for _, i := range sortedValues(w.instances) {
 		in.Instances = append(in.Instances, *i)
 	}
+	in.Undecided = w.undecided
 	for _, c := range sortedValues(w.clusters) {
-		if !c.gone {
+		if !c.gone && (w.undecided == "" || w.has(c.Name)) {
 			in.Clusters = append(in.Clusters, c.Cluster)
 		}
 	}
@@ -148,6 +150,16 @@ func (w *world) input() Input {
 	}
 	in.Approvals = sortedValues(w.approvals)
 	return in
+}
+
+// has says whether a cluster has anything.
+func (w *world) has(cluster string) bool {
+	for k := range w.targets {
+		if k.Cluster == cluster {
+			return true
+		}
+	}
+	return false
 }
 
 func sortedValues[V any](m map[string]V) []V {
