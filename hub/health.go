@@ -8,8 +8,11 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-multierror"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
@@ -44,10 +47,20 @@ func addChecks(opts Options, local manager.Manager, keeper *admission.Keeper) er
 	if opts.Webhook.Port != 0 {
 		started := local.GetWebhookServer().StartedChecker()
 		errs = multierror.Append(errs, local.AddReadyzCheck("webhook", func(req *http.Request) error {
-			if opts.Webhook.CertDir == "" {
-				if _, err := keeper.GetCertificate(nil); err != nil {
-					return err
-				}
+			if opts.Webhook.CertDir != "" {
+				return started(req)
+			}
+			ctx, cancel := context.WithTimeout(req.Context(), checkTimeout)
+			defer cancel()
+			err := local.GetClient().Get(ctx, client.ObjectKey{Name: admission.ConfigurationName}, &admissionregistrationv1.ValidatingWebhookConfiguration{})
+			if apierrors.IsNotFound(err) {
+				return nil // nobody calls it
+			}
+			if err != nil {
+				return fmt.Errorf("reading ValidatingWebhookConfiguration %s: %w", admission.ConfigurationName, err)
+			}
+			if _, err := keeper.GetCertificate(nil); err != nil {
+				return err
 			}
 			return started(req)
 		}))
