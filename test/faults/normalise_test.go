@@ -21,6 +21,9 @@ var passing = map[string]bool{
 	"assignedAt": true, "passedAt": true, "time": true, "startedAt": true,
 	"lastUpdateTime": true, "kronvoy.io/hash": true, "observedHash": true, "hash": true,
 	"kronvoy.io/shrunk": true, "clusterIP": true, "lastAppliedTime": true,
+	// Whether an agent wrote a report and a status side by side depends on what
+	// it had told before it was ended.
+	"workStatusFollows": true,
 }
 
 // dated are fields with a time, which is different in every life; that there is one
