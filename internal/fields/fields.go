@@ -90,7 +90,7 @@ func walk(path string, old, changed Side, into *[]Field) {
 	case !wasList || !isList:
 	case named(oldList) != nil && named(newList) != nil:
 		// Where only the order changed, that is the difference.
-		if count := len(*into); walkNamed(path, old, changed, into) || len(*into) > count {
+		if walkNamed(path, old, changed, into) {
 			return
 		}
 	case len(oldList) == len(newList) && structured(oldList) && structured(newList):
