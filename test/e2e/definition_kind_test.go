@@ -19,7 +19,7 @@ const (
 
 func (s *scene) crd(kind string) *probe.Object {
 	s.Helper()
-	return s.hub.Get(s, crds, resource(kind))
+	return s.hub.Get(s, crds, probe.Resource(kind))
 }
 
 // judged waits until a condition of a definition, as it is now, has a status
@@ -58,7 +58,7 @@ resources:
     apiVersion: v1
     kind: ConfigMap
     metadata: {name: "${schema.metadata.name}"}
-    data: {text: "${string(schema.metadata.name)}"}`, declaration, indent(more, 2))
+    data: {text: "${string(schema.metadata.name)}"}`, declaration, probe.Indent(more, 2))
 }
 
 func TestABreakingChangeWaitsUntilItsAuthorAllowsIt(t *testing.T) {
@@ -192,7 +192,7 @@ func TestMetadataThatADefinitionGivesItsCRDComesChangesAndGoes(t *testing.T) {
 	}
 	s.define("Marked", field("string", `metadata: {labels: {team: web, tier: gold}, annotations: {about: one}}`))
 	holds("labels and annotations", map[string]string{"team": "web", "tier": "gold"}, map[string]string{"about": "one"})
-	s.hub.Patch(t, crds, resource("Marked"), `metadata: {labels: {cost: high, team: shop}, annotations: {reviewed: by me}}`)
+	s.hub.Patch(t, crds, probe.Resource("Marked"), `metadata: {labels: {cost: high, team: shop}, annotations: {reviewed: by me}}`)
 	holds("ours to be put right and what was added to stay", map[string]string{"team": "web", "tier": "gold", "cost": "high"}, map[string]string{"about": "one", "reviewed": "by me"})
 	s.define("Marked", field("string", `metadata: {labels: {team: web2}}`))
 	holds("what is gone from the definition to go", map[string]string{"team": "web2", "cost": "high"}, map[string]string{"reviewed": "by me"})
@@ -214,7 +214,7 @@ func TestACRDThatIsEditedIsPutRight(t *testing.T) {
 	}
 	for what, edit := range edits {
 		t.Run(what, func(t *testing.T) {
-			edited := s.hub.Patch(t, crds, resource("Tampered"), edit)
+			edited := s.hub.Patch(t, crds, probe.Resource("Tampered"), edit)
 			probe.Eventually(t, "the CRD to be as the definition says", func() error {
 				crd := s.crd("Tampered")
 				if diff := cmp.Diff(want, crd.At("spec")); diff != "" || crd.GetGeneration() == edited.GetGeneration() {
@@ -226,7 +226,7 @@ func TestACRDThatIsEditedIsPutRight(t *testing.T) {
 		})
 	}
 	t.Run("but not where that may break instances", func(t *testing.T) {
-		s.hub.Patch(t, crds, resource("Tampered"), `spec: {versions: [{name: v1alpha1, served: true, storage: true, subresources: {status: {}}, schema: {openAPIV3Schema: {type: object, properties: {
+		s.hub.Patch(t, crds, probe.Resource("Tampered"), `spec: {versions: [{name: v1alpha1, served: true, storage: true, subresources: {status: {}}, schema: {openAPIV3Schema: {type: object, properties: {
   spec: {type: object, properties: {field: {type: string}, added: {type: string}}}, status: {type: object, x-kubernetes-preserve-unknown-fields: true}}}}}]}`)
 		if message := s.judged("Tampered", "KindReady", "False", "Failed").Message; !strings.Contains(message, "spec.added") {
 			t.Errorf("the message is %q", message)
@@ -250,7 +250,7 @@ func TestACRDThatIsDeletedComesBack(t *testing.T) {
 	s.create("Returning", "one", euWest, "")
 	s.ready("Returning", "one", 1)
 	before := s.crd("Returning").GetUID()
-	s.hub.Delete(t, crds, resource("Returning"))
+	s.hub.Delete(t, crds, probe.Resource("Returning"))
 	s.goes(euWest, "configmaps", "one")
 	probe.Eventually(t, "a new CRD", func() error {
 		crd := s.crd("Returning")
@@ -260,7 +260,7 @@ func TestACRDThatIsDeletedComesBack(t *testing.T) {
 		return nil
 	})
 	s.judged("Returning", "Ready", "True", "Ready")
-	if left := s.instances("Returning"); len(left) > 0 {
+	if left := s.hub.Instances(s, "Returning", s.ns); len(left) > 0 {
 		t.Errorf("instances outlived their kind: %v", left)
 	}
 	// The watches are those of the new kind.
@@ -294,8 +294,7 @@ spec:
 	})
 	t.Run("one of another definition", func(t *testing.T) {
 		s.define("Twin", field("string", ""))
-		s.hub.Apply(t, "apiVersion: kro.run/v1alpha1\nkind: ResourceGraphDefinition\nmetadata: {name: usurper}\nspec:\n"+
-			indent(strings.Replace(field("integer", ""), "schema:", "schema:\n  apiVersion: v1alpha1\n  kind: Twin", 1), 2))
+		s.hub.Apply(t, probe.Definition("usurper", "Twin", field("integer", "")))
 		if message := s.judged("usurper", "KindReady", "False", "Failed").Message; !strings.Contains(message, "definition twin") {
 			t.Errorf("the message is %q", message)
 		}
@@ -322,7 +321,7 @@ spec:
 			}
 			return nil
 		})
-		s.hub.Patch(t, crds, resource("Heir"), `metadata: {labels: {kro.run/resource-graph-definition-id: 11111111-2222-3333-4444-555555555555}}`)
+		s.hub.Patch(t, crds, probe.Resource("Heir"), `metadata: {labels: {kro.run/resource-graph-definition-id: 11111111-2222-3333-4444-555555555555}}`)
 		s.define("Heir", field("string", `metadata: {labels: {generation: second}}`))
 		if crd := s.crd("Heir"); crd.GetUID() != uid || crd.GetLabels()["generation"] != "second" {
 			t.Errorf("the CRD is %v", crd.Object["metadata"])
@@ -417,7 +416,7 @@ func TestADefinitionUnderDeletionNamesTheInstancesItWaitsFor(t *testing.T) {
 		}
 	}
 	for i := range 11 {
-		s.hub.Delete(t, resource("Lingering"), fmt.Sprintf("lingering/app-%02d", i))
+		s.hub.Delete(t, probe.Resource("Lingering"), fmt.Sprintf("lingering/app-%02d", i))
 	}
 	probe.Eventually(t, "the definition to wait for the last one", func() error {
 		if got := s.definition("Lingering").Condition("Ready"); !strings.Contains(got.Message, "gone: lingering/app-11.") {
@@ -425,7 +424,7 @@ func TestADefinitionUnderDeletionNamesTheInstancesItWaitsFor(t *testing.T) {
 		}
 		return nil
 	})
-	s.hub.Delete(t, resource("Lingering"), "lingering/app-11")
+	s.hub.Delete(t, probe.Resource("Lingering"), "lingering/app-11")
 	probe.Eventually(t, "the definition to go", func() error {
 		if rgd := s.definition("Lingering"); rgd != nil {
 			return fmt.Errorf("Ready is %v", rgd.Condition("Ready"))

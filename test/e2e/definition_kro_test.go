@@ -99,7 +99,7 @@ func TestTheHubYieldsToALiveKroAndTakesOverWhenItHasGone(t *testing.T) {
 		s.ready("Yielding", "one", 1)
 	})
 	t.Run("a definition is deleted when kro has gone", func(t *testing.T) {
-		s.hub.Delete(t, resource("Yielding"), s.ns+"/one")
+		s.hub.Delete(t, probe.Resource("Yielding"), s.ns+"/one")
 		s.goes(euWest, "configmaps", "one")
 	})
 }

@@ -146,7 +146,7 @@ spec: {instances: {apiVersion: kro.run/v1alpha1, kind: Tenancy}, serviceAccountN
 	}
 
 	// Teardown goes on in the name that the works have, and says what it lacks.
-	if out, err := s.hub.Kubectl(t, "delete", resource("Tenancy"), "one", "-n", s.ns, "--wait=false"); err != nil {
+	if out, err := s.hub.Kubectl(t, "delete", probe.Resource("Tenancy"), "one", "-n", s.ns, "--wait=false"); err != nil {
 		t.Fatal(err, out)
 	}
 	probe.Eventually(t, "the Target to say who may not delete", func() error {
@@ -183,7 +183,7 @@ resources:
     spec: {}`)
 	s.create("Outer", "one", usEast, "namespace: outer-trusted")
 	s.blames(usEast, "Outer", "one", "may have instances on the hub in its own namespace only")
-	if made := s.hub.List(t, resource("Inner"), "outer-trusted"); len(made) > 0 {
+	if made := s.hub.List(t, probe.Resource("Inner"), "outer-trusted"); len(made) > 0 {
 		t.Errorf("%s is in the other namespace", made[0].GetName())
 	}
 	s.create("Outer", "one", usEast, "namespace: outer")

@@ -94,7 +94,7 @@ func TestAFrozenClusterIsNotWrittenTo(t *testing.T) {
 		return nil
 	})
 
-	s.hub.Delete(t, resource("Froze"), s.ns+"/one")
+	s.hub.Delete(t, probe.Resource("Froze"), s.ns+"/one")
 	s.goes(euWest, "configmaps", "one")
 	s.state(usEast, "Froze", "one", "Deleting")
 	s.quiet("the frozen cluster", since, usEast)

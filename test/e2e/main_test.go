@@ -47,7 +47,7 @@ func start() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir, spokes: map[string]*probe.Cluster{}}
+	w := &world{dir: dir}
 	if w.audit.Log, err = audit.New(dir); err != nil {
 		return nil, errors.Join(err, w.stop())
 	}
@@ -70,19 +70,10 @@ func start() (*world, error) {
 	if err != nil {
 		return nil, errors.Join(err, w.stop())
 	}
-	if w.hub, err = w.open(w.stack.Fleet.Hub()); err != nil {
+	if w.hub, w.spokes, err = probe.OpenAll(w.stack.Fleet); err != nil {
 		return nil, errors.Join(err, w.stop())
 	}
-	for _, spoke := range w.stack.Fleet.Spokes() {
-		if w.spokes[spoke.Name], err = w.open(spoke); err != nil {
-			return nil, errors.Join(err, w.stop())
-		}
-	}
 	return w, nil
-}
-
-func (w *world) open(c *fleet.Cluster) (*probe.Cluster, error) {
-	return probe.Open(c.Name, c.Kubeconfig(), w.stack.Fleet.Kubectl())
 }
 
 func (w *world) stop() error {

@@ -139,7 +139,7 @@ resources:
 	if err := s.stack.Join(t.Context(), spoke); err != nil {
 		t.Fatal(err)
 	}
-	if s.spokes[late], err = s.open(spoke); err != nil {
+	if s.spokes[late], err = probe.OpenIn(s.stack.Fleet, late); err != nil {
 		t.Fatal(err)
 	}
 	s.holds(late, "configmaps", "settings", "data.region", late)

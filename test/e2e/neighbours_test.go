@@ -67,7 +67,7 @@ func TestTwoInstancesNeverStripOneAnother(t *testing.T) {
 	s.ready("Neighbour", "left", 1)
 
 	// What the second one never got it does not take with it.
-	s.hub.Delete(t, resource("Neighbour"), s.ns+"/right")
+	s.hub.Delete(t, probe.Resource("Neighbour"), s.ns+"/right")
 	s.goes(euWest, "configmaps", "right-own")
 	probe.Eventually(t, "the second instance to go", func() error {
 		if instance := s.instance("Neighbour", "right"); instance != nil {
@@ -89,7 +89,7 @@ func TestAnObjectThatIsFreeAgainIsTaken(t *testing.T) {
 	s.create("Freed", "right", euWest, `{object: common, key: right}`)
 	s.state(euWest, "Freed", "right", "Failed")
 
-	s.hub.Delete(t, resource("Freed"), s.ns+"/left")
+	s.hub.Delete(t, probe.Resource("Freed"), s.ns+"/left")
 	s.ready("Freed", "right", 1)
 	if got := s.on(euWest, "configmaps", "common").Text("data.key"); got != "right" {
 		t.Errorf("the key is %q", got)

@@ -59,7 +59,7 @@ resources:
 func (s *scene) made(kind string) map[string]*probe.Object {
 	s.Helper()
 	found := map[string]*probe.Object{}
-	for _, instance := range s.instances(kind) {
+	for _, instance := range s.hub.Instances(s, kind, s.ns) {
 		cluster := instance.GetLabels()["kronvoy.io/cluster"]
 		if other := found[cluster]; other != nil {
 			s.Fatalf("%s and %s are both for cluster %q", other.GetName(), instance.GetName(), cluster)
@@ -140,11 +140,11 @@ func TestNestedInstancesAreDeletedInOrderOnEachCluster(t *testing.T) {
 	s.create("Ordered", "one", everywhere, "")
 	s.ready("Ordered", "one", 3)
 	made := s.awaitMade("OrderedStore", euWest, usEast, apSouth)
-	onHub := s.hub.Record(t, s.ns, resource("OrderedStore"))
+	onHub := s.hub.Record(t, s.ns, probe.Resource("OrderedStore"))
 	onSpoke := s.spokes[usEast].Record(t, s.ns, "configmaps")
 	hold := s.on(usEast, "configmaps", "one-store-settings")
 	s.spokes[usEast].Patch(t, "configmaps", s.ns+"/"+hold.GetName(), `{metadata: {finalizers: ["example.com/hold"]}}`)
-	s.hub.Delete(t, resource("Ordered"), s.ns+"/one")
+	s.hub.Delete(t, probe.Resource("Ordered"), s.ns+"/one")
 
 	s.goes(euWest, "configmaps", "one-before")
 	name := made[usEast].GetName()
@@ -183,7 +183,7 @@ func TestAHubThatIsKilledAgainAndAgainLosesAndLeavesNoNestedInstance(t *testing.
 			t.Fatal(err)
 		}
 	}
-	stores := s.hub.Record(t, s.ns, resource("KilledStore"))
+	stores := s.hub.Record(t, s.ns, probe.Resource("KilledStore"))
 	added := func(n int) func() error {
 		return func() error {
 			seen := 0
@@ -216,7 +216,7 @@ func TestAHubThatIsKilledAgainAndAgainLosesAndLeavesNoNestedInstance(t *testing.
 		s.holds(cluster, "configmaps", "one-after", "data.address", "one-store."+cluster+"/large")
 	}
 
-	s.hub.Delete(t, resource("Killed"), s.ns+"/one")
+	s.hub.Delete(t, probe.Resource("Killed"), s.ns+"/one")
 	s.goes(euWest, "configmaps", "one-after")
 	kill()
 	s.goes(euWest, "configmaps", "one-store-settings")
@@ -286,7 +286,7 @@ resources:
 	s.holds(usEast, "configmaps", "copy", "data.address", "shared.eu-west/small")
 	s.create("SharedStore", "shared", euWest, "size: large")
 	s.holds(usEast, "configmaps", "copy", "data.address", "shared.eu-west/large")
-	s.hub.Delete(t, resource("Reader"), s.ns+"/one")
+	s.hub.Delete(t, probe.Resource("Reader"), s.ns+"/one")
 	s.goes(usEast, "configmaps", "copy")
 	if shared := s.instance("SharedStore", "shared"); shared == nil || shared.GetDeletionTimestamp() != nil {
 		t.Errorf("what was only read is %v", shared)

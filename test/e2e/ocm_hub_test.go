@@ -67,7 +67,7 @@ func TestKronvoysAgentServesAnOCMHub(t *testing.T) {
 	defer s.leave(spoke)
 	s.hub.Apply(t, guestRights)
 	s.hub.Apply(t, guestWork)
-	cluster, err := s.open(spoke)
+	cluster, err := probe.OpenIn(s.stack.Fleet, name)
 	if err != nil {
 		t.Fatal(err)
 	}

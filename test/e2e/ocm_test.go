@@ -35,7 +35,7 @@ func (s *scene) klusterletJoins() (*fleet.Cluster, *fleet.Process) {
 		s.Fatal(err)
 	}
 	s.hub.Patch(s, "managedclusters.cluster.open-cluster-management.io", klusterlet, `{metadata: {labels: {size: small}}}`)
-	if s.spokes[klusterlet], err = s.open(spoke); err != nil {
+	if s.spokes[klusterlet], err = probe.OpenIn(s.stack.Fleet, klusterlet); err != nil {
 		s.Fatal(err)
 	}
 	agent, err := ocm.Start(s.Context(), s.stack.Fleet, spoke, onHub, s.stack.Config("ocm", "spoke"), os.Stderr)
@@ -153,7 +153,7 @@ func (s *scene) described() {
 	}
 	s.describe()
 	s.readyWithin("Waiting", "one", 1)
-	s.hub.Delete(s, resource("Waiting"), s.ns+"/one")
+	s.hub.Delete(s, probe.Resource("Waiting"), s.ns+"/one")
 	s.gone("Waiting", "one")
 }
 
@@ -204,7 +204,7 @@ func (s *scene) application() {
 	}
 
 	begin := time.Now()
-	s.hub.Delete(s, resource("WebApp"), s.ns+"/shop")
+	s.hub.Delete(s, probe.Resource("WebApp"), s.ns+"/shop")
 	s.gone("WebApp", "shop")
 	want := []string{"configmaps/shop-address", "services/shop", "deployments/shop", "configmaps/shop-settings"}
 	for _, cluster := range []string{klusterlet, euWest} {
@@ -262,7 +262,7 @@ resources:
 			s.Errorf("%s was replaced", name)
 		}
 	}
-	s.hub.Delete(s, resource("Pruned"), s.ns+"/one")
+	s.hub.Delete(s, probe.Resource("Pruned"), s.ns+"/one")
 	s.gone("Pruned", "one")
 }
 
@@ -297,7 +297,7 @@ resources:
 	if got := s.on(klusterlet, "configmaps", "behind").Text("data.text"); got != long {
 		s.Errorf("a text of %d bytes came back as %d", len(long), len(got))
 	}
-	s.hub.Delete(s, resource("Judged"), s.ns+"/one")
+	s.hub.Delete(s, probe.Resource("Judged"), s.ns+"/one")
 	s.gone("Judged", "one")
 }
 
@@ -326,7 +326,7 @@ spec: {instances: {apiVersion: kro.run/v1alpha1, kind: Confined}, serviceAccount
 	s.create("Confined", "one", klusterlet, "withLast: false")
 	s.goes(klusterlet, "configmaps", "one-last")
 	s.readyWithin("Confined", "one", 1)
-	s.hub.Delete(s, resource("Confined"), s.ns+"/one")
+	s.hub.Delete(s, probe.Resource("Confined"), s.ns+"/one")
 	s.gone("Confined", "one")
 	if got, want := s.deletions(klusterlet, begin), []string{"configmaps/one-last", "configmaps/one-second", "configmaps/one-first"}; !slices.Equal(got, want) {
 		s.Errorf("deleted %q, want %q", got, want)
@@ -363,7 +363,7 @@ resources:
 	if got := s.on(euWest, "configmaps", "reader").Text("data.protocol"); got != "TCP" {
 		s.Errorf("the other cluster read %q", got)
 	}
-	s.hub.Delete(s, resource("Lacking"), s.ns+"/one")
+	s.hub.Delete(s, probe.Resource("Lacking"), s.ns+"/one")
 	s.gone("Lacking", "one")
 }
 
@@ -412,7 +412,7 @@ func (s *scene) changesItsAgent(spoke *fleet.Cluster, agent *fleet.Process) {
 		return nil
 	})
 	// What came with OCM's agent goes with Kronvoy's, and may come again.
-	s.hub.Delete(s, resource("Changing"), s.ns+"/three")
+	s.hub.Delete(s, probe.Resource("Changing"), s.ns+"/three")
 	s.gone("Changing", "three")
 	if got, want := s.deletions(klusterlet, begin), []string{"configmaps/three-last", "configmaps/three-second", "configmaps/three-first"}; !slices.Equal(got, want) {
 		s.Errorf("deleted %q, want %q", got, want)
@@ -452,7 +452,7 @@ func (s *scene) changesItsAgent(spoke *fleet.Cluster, agent *fleet.Process) {
 	check()
 	for _, name := range []string{"one", "two", "three"} {
 		begin := time.Now()
-		s.hub.Delete(s, resource("Changing"), s.ns+"/"+name)
+		s.hub.Delete(s, probe.Resource("Changing"), s.ns+"/"+name)
 		s.gone("Changing", name)
 		want := []string{"configmaps/" + name + "-last", "configmaps/" + name + "-second", "configmaps/" + name + "-first"}
 		if got := s.deletions(klusterlet, begin); !slices.Equal(got, want) {

@@ -143,7 +143,7 @@ func TestDeletionGoesInReverseOrderAndWaitsForEachWave(t *testing.T) {
 	for _, name := range []string{"one-last", "one-second"} {
 		s.spokes[euWest].Patch(t, "configmaps", s.ns+"/"+name, hold)
 	}
-	s.hub.Delete(t, resource("Reverse"), s.ns+"/one")
+	s.hub.Delete(t, probe.Resource("Reverse"), s.ns+"/one")
 
 	waits := []string{"one-last", "one-second"}
 	stays := [][]string{{"one-second", "one-first"}, {"one-first"}}

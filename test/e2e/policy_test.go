@@ -112,7 +112,7 @@ spec: {instances: {apiVersion: kro.run/v1alpha1, kind: Governed}, policies: %s}`
 
 	// Whatever is to stay stays, also when all goes.
 	s.distribute("calm", "Governed", `[{nodes: [settings], deletion: Orphan}]`)
-	s.hub.Delete(t, resource("Governed"), s.ns+"/one")
+	s.hub.Delete(t, probe.Resource("Governed"), s.ns+"/one")
 	s.goes(usEast, "deployments.apps", "one")
 	probe.Eventually(t, "the Target to be gone", func() error {
 		if left := s.target(usEast, "Governed", "one"); left != nil {

@@ -133,7 +133,7 @@ func TestADefinitionUnderDeletionServesItsInstancesToTheEnd(t *testing.T) {
 	s.create("Dying", "one", euWest, "text: two")
 	s.holds(euWest, "configmaps", "one-last", "data.text", "two")
 
-	s.hub.Delete(t, resource("Dying"), s.ns+"/one")
+	s.hub.Delete(t, probe.Resource("Dying"), s.ns+"/one")
 	s.goes(euWest, "configmaps", "one-first")
 	probe.Eventually(t, "the definition to go", func() error {
 		if rgd := s.definition("Dying"); rgd != nil {

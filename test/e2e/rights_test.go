@@ -15,11 +15,7 @@ import (
 // agentOf sees a cluster with the identity that its agent has there.
 func (s *scene) agentOf(on *probe.Cluster, kubeconfig string) *probe.Cluster {
 	s.Helper()
-	agent, err := probe.Open(on.Name, filepath.Join(s.stack.Fleet.Dir(), kubeconfig), s.stack.Fleet.Kubectl())
-	if err != nil {
-		s.Fatal(err)
-	}
-	return agent
+	return on.As(s, filepath.Join(s.stack.Fleet.Dir(), kubeconfig))
 }
 
 // identityOf opens the hub as a cluster's agent does, with what it keeps in its
@@ -30,11 +26,7 @@ func (s *scene) identityOf(cluster string) *probe.Cluster {
 	if err != nil {
 		s.Fatal(err)
 	}
-	agent, err := probe.Open(s.hub.Name, path, s.stack.Fleet.Kubectl())
-	if err != nil {
-		s.Fatal(err)
-	}
-	return agent
+	return s.hub.As(s, path)
 }
 
 // may asks the API server; the answer is the last line.
@@ -79,7 +71,7 @@ func TestAnAgentsIdentityOnTheHubReachesItsOwnClusterOnly(t *testing.T) {
 		{"patch", clusters + "/" + usEast, "--subresource=status"},
 		{"patch", "leases.coordination.k8s.io/another", "-n", euWest}, {"list", "leases.coordination.k8s.io", "-n", usEast},
 		{"get", "secrets", "-n", euWest}, {"list", "secrets", "-A"}, {"get", "configmaps", "-n", "kronvoy-system"},
-		{"list", "resourcegraphdefinitions.kro.run"}, {"list", resource("Righteous"), "-n", s.ns}, {"list", "controllerrevisions.apps", "-n", s.ns},
+		{"list", "resourcegraphdefinitions.kro.run"}, {"list", probe.Resource("Righteous"), "-n", s.ns}, {"list", "controllerrevisions.apps", "-n", s.ns},
 		{"create", "rolebindings.rbac.authorization.k8s.io", "-n", euWest}, {"create", "pods", "-n", euWest}, {"create", "serviceaccounts", "--subresource=token", "-n", "kronvoy-system"},
 		{"list", "placements.cluster.open-cluster-management.io", "-A"}, {"list", "namespaces"}, {"impersonate", "users"},
 	}

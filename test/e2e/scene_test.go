@@ -89,12 +89,7 @@ func (s *scene) submit(kind, spec string) {
 	if !slices.Contains(s.kinds, kind) {
 		s.kinds = append(s.kinds, kind)
 	}
-	s.hub.Apply(s, fmt.Sprintf(`
-apiVersion: kro.run/v1alpha1
-kind: ResourceGraphDefinition
-metadata: {name: %s}
-spec:
-%s`, strings.ToLower(kind), indent(strings.Replace(spec, "schema:", "schema:\n  apiVersion: v1alpha1\n  kind: "+kind, 1), 2)))
+	s.hub.Define(s, kind, spec)
 }
 
 func (s *scene) await(kind, spec, accepted string) *probe.Object {
@@ -128,24 +123,12 @@ apiVersion: kro.run/v1alpha1
 kind: %s
 metadata: {name: %s, namespace: %s, labels: {kronvoy.io/placement: %s}}
 spec:
-%s`, kind, name, s.ns, placement, indent(spec, 2)))
-}
-
-// resource is the name of a generated kind, as kubectl takes it.
-func resource(kind string) string {
-	name := strings.ToLower(kind)
-	switch {
-	case strings.HasSuffix(name, "y"):
-		name = strings.TrimSuffix(name, "y") + "ie"
-	case strings.HasSuffix(name, "s"):
-		name += "e"
-	}
-	return name + "s.kro.run"
+%s`, kind, name, s.ns, placement, probe.Indent(spec, 2)))
 }
 
 func (s *scene) instance(kind, name string) *probe.Object {
 	s.Helper()
-	return s.hub.Get(s, resource(kind), s.ns+"/"+name)
+	return s.hub.Get(s, probe.Resource(kind), s.ns+"/"+name)
 }
 
 // ready waits until an instance is ready on that many clusters, as its spec is
@@ -210,13 +193,7 @@ func (s *scene) state(cluster, kind, name, state string) *probe.Object {
 // works are an instance's ManifestWorks on a cluster.
 func (s *scene) works(cluster, kind, name string) []*probe.Object {
 	s.Helper()
-	var found []*probe.Object
-	for _, w := range s.hub.List(s, "manifestworks.work.open-cluster-management.io", cluster) {
-		if w.GetAnnotations()["kronvoy.io/instance"] == kind+".kro.run/"+s.ns+"/"+name {
-			found = append(found, w)
-		}
-	}
-	return found
+	return s.hub.Works(s, cluster, kind, s.ns, name)
 }
 
 // report is the first WorkReport of an instance on a cluster.
@@ -250,23 +227,13 @@ func (s *scene) appears(cluster, resource, name string) *probe.Object {
 // goes waits until an object of the scene's namespace is not on a spoke.
 func (s *scene) goes(cluster, resource, name string) {
 	s.Helper()
-	probe.Eventually(s, resource+" "+name+" to leave "+cluster, func() error {
-		if obj := s.on(cluster, resource, name); obj != nil {
-			return fmt.Errorf("it is there")
-		}
-		return nil
-	})
+	s.spokes[cluster].Goes(s, resource, s.ns+"/"+name)
 }
 
 // holds waits until a field of an object on a spoke has a value.
 func (s *scene) holds(cluster, resource, name, path string, want any) {
 	s.Helper()
-	probe.Eventually(s, fmt.Sprintf("%s %s on %s to have %s %v", resource, name, cluster, path, want), func() error {
-		if got := s.on(cluster, resource, name).At(path); got != want {
-			return fmt.Errorf("it is %v", got)
-		}
-		return nil
-	})
+	s.spokes[cluster].Holds(s, resource, s.ns+"/"+name, path, want)
 }
 
 // end deletes all instances and definitions of the scene; nothing of them may
@@ -278,43 +245,11 @@ func (s *scene) end() {
 		return
 	}
 	for _, kind := range s.kinds {
-		for _, instance := range s.instances(kind) {
-			s.hub.Delete(s, resource(kind), s.ns+"/"+instance.GetName())
-		}
-		s.hub.Delete(s, "resourcegraphdefinitions.kro.run", strings.ToLower(kind))
+		s.hub.Undefine(s, kind, s.ns)
 	}
 	probe.Eventually(s, "everything of namespace "+s.ns+" to be gone from the hub", func() error {
-		for _, kind := range s.kinds {
-			if rgd := s.definition(kind); rgd != nil {
-				return fmt.Errorf("definition %s is there: %v", kind, rgd.Condition("Ready"))
-			}
-		}
-		return s.leftovers()
+		return s.hub.Leftovers(s, s.ns, s.kinds...)
 	})
-}
-
-// instances are those of a kind; none when the hub does not serve it.
-func (s *scene) instances(kind string) []*probe.Object {
-	instances, err := s.hub.TryList(s.Context(), resource(kind), s.ns)
-	if err != nil {
-		return nil
-	}
-	return instances
-}
-
-// leftovers names what the hub still has of the scene's instances.
-func (s *scene) leftovers() error {
-	for _, t := range s.hub.List(s, "targets.kronvoy.io", "") {
-		if t.Text("spec.instance.namespace") == s.ns {
-			return fmt.Errorf("target %s/%s is there: %v", t.GetNamespace(), t.GetName(), t.At("status"))
-		}
-	}
-	for _, w := range s.hub.List(s, "manifestworks.work.open-cluster-management.io", "") {
-		if w.GetName() == "namespace-"+s.ns || strings.Contains(w.GetAnnotations()["kronvoy.io/instance"], "/"+s.ns+"/") {
-			return fmt.Errorf("work %s/%s is there", w.GetNamespace(), w.GetName())
-		}
-	}
-	return nil
 }
 
 // logs shows the ends of the processes' logs.
@@ -324,9 +259,4 @@ func (s *scene) logs() {
 	for name, agent := range s.stack.Agents {
 		s.Logf("the log of %s's agent ends with:\n%s", name, probe.Tail(agent.Log(), 15))
 	}
-}
-
-func indent(text string, by int) string {
-	margin := strings.Repeat(" ", by)
-	return margin + strings.ReplaceAll(strings.Trim(text, "\n"), "\n", "\n"+margin)
 }

@@ -56,7 +56,7 @@ func TestThreeThousandSmallObjectsComeAndGo(t *testing.T) {
 	if n := len(s.spokes[usEast].List(t, "configmaps", s.ns)); n != 3001 { // and kube-root-ca.crt
 		t.Errorf("%d ConfigMaps are there", n)
 	}
-	s.hub.Delete(t, resource("Many"), s.ns+"/one")
+	s.hub.Delete(t, probe.Resource("Many"), s.ns+"/one")
 	probe.Within(t, long, "all to be gone", func() error {
 		if instance := s.instance("Many", "one"); instance != nil {
 			return fmt.Errorf("%v, %d ConfigMaps", instance.Condition("ResourcesReady"), len(s.spokes[usEast].List(t, "configmaps", s.ns)))

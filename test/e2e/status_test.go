@@ -117,7 +117,7 @@ func TestReadyDoesNotFlap(t *testing.T) {
 	s.ready("Steady", "one", 3)
 
 	t.Run("while drift is put right", func(t *testing.T) {
-		seen := s.hub.Record(t, s.ns, resource("Steady"))
+		seen := s.hub.Record(t, s.ns, probe.Resource("Steady"))
 		s.spokes[usEast].Patch(t, "configmaps", s.ns+"/first", `{data: {text: mine}}`)
 		s.holds(usEast, "configmaps", "first", "data.text", "one")
 		probe.Eventually(t, "the instance to tell of it", func() error {
@@ -132,7 +132,7 @@ func TestReadyDoesNotFlap(t *testing.T) {
 		}
 	})
 	t.Run("while a new spec rolls out", func(t *testing.T) {
-		seen := s.hub.Record(t, s.ns, resource("Steady"))
+		seen := s.hub.Record(t, s.ns, probe.Resource("Steady"))
 		s.create("Steady", "one", everywhere, "text: two")
 		s.ready("Steady", "one", 3)
 		ready, writes := told(t, seen, "one")
@@ -197,7 +197,7 @@ func TestTheAuthorsConditionsStandInThePlaceOfTheBuiltInOnes(t *testing.T) {
 			t.Errorf("the state of %s is %s", name, state)
 		}
 	}
-	out, err := s.hub.Kubectl(t, "-n", s.ns, "get", resource("Conditioned"), "here", "--no-headers")
+	out, err := s.hub.Kubectl(t, "-n", s.ns, "get", probe.Resource("Conditioned"), "here", "--no-headers")
 	if fields := strings.Fields(out); err != nil || len(fields) < 3 || fields[1] != "ACTIVE" || fields[2] != "True" {
 		t.Errorf("kubectl get prints %q: %v", out, err)
 	}
@@ -220,7 +220,7 @@ func TestTheAuthorsConditionsStandInThePlaceOfTheBuiltInOnes(t *testing.T) {
 	s.shows("here", map[string]string{"Ready": "True AllResourcesReady", "Colored": "False Seen it is green", "Large": "True", "Tinted": "True"})
 
 	// The built-in ones that an author reads know of a suspension, too.
-	s.hub.Patch(t, resource("Conditioned"), s.ns+"/here", `{metadata: {annotations: {kro.run/reconcile: suspended}}}`)
+	s.hub.Patch(t, probe.Resource("Conditioned"), s.ns+"/here", `{metadata: {annotations: {kro.run/reconcile: suspended}}}`)
 	s.shows("here", map[string]string{"Ready": "False ReconciliationSuspended", "Colored": "False Seen it is green", "Large": "True", "Tinted": "True"})
 }
 

@@ -46,7 +46,7 @@ resources:
 // suspend annotates an instance, and waits until its works on a cluster say so.
 func (s *scene) suspend(cluster, kind, name, word string) {
 	s.Helper()
-	s.hub.Patch(s, resource(kind), s.ns+"/"+name, `{metadata: {annotations: {kro.run/reconcile: `+word+`}}}`)
+	s.hub.Patch(s, probe.Resource(kind), s.ns+"/"+name, `{metadata: {annotations: {kro.run/reconcile: `+word+`}}}`)
 	probe.Eventually(s, name+" to be suspended", func() error {
 		instance := s.instance(kind, name)
 		if c := instance.Condition("ResourcesReady"); c.Status != "False" || c.Reason != "ReconciliationSuspended" {
@@ -66,7 +66,7 @@ func (s *scene) suspend(cluster, kind, name, word string) {
 
 func (s *scene) resume(kind, name string) {
 	s.Helper()
-	s.hub.Patch(s, resource(kind), s.ns+"/"+name, `{metadata: {annotations: {kro.run/reconcile: null}}}`)
+	s.hub.Patch(s, probe.Resource(kind), s.ns+"/"+name, `{metadata: {annotations: {kro.run/reconcile: null}}}`)
 }
 
 func TestASuspendedInstanceStaysAsItIsOnEveryClusterUntilItGoesOn(t *testing.T) {
@@ -156,7 +156,7 @@ func TestASuspendedInstanceCanBeDeleted(t *testing.T) {
 	s.create("Deletable", "one", usEast, "")
 	s.ready("Deletable", "one", 1)
 	s.suspend(usEast, "Deletable", "one", "disabled")
-	s.hub.Delete(t, resource("Deletable"), s.ns+"/one")
+	s.hub.Delete(t, probe.Resource("Deletable"), s.ns+"/one")
 	for _, name := range []string{"one-settings", "one-spare"} {
 		s.goes(usEast, "configmaps", name)
 	}

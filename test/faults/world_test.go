@@ -41,7 +41,7 @@ type world struct {
 // ends processes where a plan says so.
 func start(t *testing.T, s story) *world {
 	t.Helper()
-	w := &world{story: s, dir: t.TempDir(), spokes: map[string]*probe.Cluster{}, songs: map[string]string{}, read: map[*fleet.Process]int{}}
+	w := &world{story: s, dir: t.TempDir(), songs: map[string]string{}, read: map[*fleet.Process]int{}}
 	var err error
 	if w.proxy, err = proxy.New(w.dir); err != nil {
 		t.Fatal(err)
@@ -75,18 +75,12 @@ func start(t *testing.T, s story) *world {
 			t.Error(err)
 		}
 	})
-	open := func(c *fleet.Cluster) *probe.Cluster {
-		cluster, err := probe.Open(c.Name, c.Kubeconfig(), w.stack.Fleet.Kubectl())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return cluster
+	if w.hub, w.spokes, err = probe.OpenAll(w.stack.Fleet); err != nil {
+		t.Fatal(err)
 	}
-	w.hub = open(w.stack.Fleet.Hub())
-	for _, spoke := range w.stack.Fleet.Spokes() {
-		w.spokes[spoke.Name] = open(spoke)
+	for _, spoke := range w.spokes {
 		// The namespace outlives every life; its watches begin with the first.
-		w.spokes[spoke.Name].Apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: "+namespace+"}}")
+		spoke.Apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: "+namespace+"}}")
 	}
 	w.hub.Apply(t, definition)
 	w.hub.Apply(t, canary)

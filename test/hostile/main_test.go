@@ -71,12 +71,10 @@ func (w *world) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hub := w.stack.Fleet.Hub()
-	if w.hub, err = probe.Open(hub.Name, hub.Kubeconfig(), w.stack.Fleet.Kubectl()); err != nil {
+	if w.hub, err = probe.OpenIn(w.stack.Fleet, fleet.HubName); err != nil {
 		return err
 	}
-	spoke := w.stack.Fleet.Spokes()[0]
-	if w.spoke, err = probe.Open(spoke.Name, spoke.Kubeconfig(), w.stack.Fleet.Kubectl()); err != nil {
+	if w.spoke, err = probe.OpenIn(w.stack.Fleet, good); err != nil {
 		return err
 	}
 	if err := w.hub.TryApply(ctx, victims); err != nil {

@@ -70,7 +70,7 @@ func start(t *testing.T) *world {
 
 func (w *world) open(cluster string) *probe.Cluster {
 	w.Helper()
-	c, err := probe.Open(cluster, w.stack.Fleet.Cluster(cluster).Kubeconfig(), w.stack.Fleet.Kubectl())
+	c, err := probe.OpenIn(w.stack.Fleet, cluster)
 	if err != nil {
 		w.Fatal(err)
 	}

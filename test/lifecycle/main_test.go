@@ -62,8 +62,7 @@ func start() (*world, error) {
 	if err != nil {
 		return nil, errors.Join(err, w.stop())
 	}
-	hub := w.stack.Fleet.Hub()
-	if w.cluster, err = probe.Open(hub.Name, hub.Kubeconfig(), w.stack.Fleet.Kubectl()); err != nil {
+	if w.cluster, err = probe.OpenIn(w.stack.Fleet, fleet.HubName); err != nil {
 		return nil, errors.Join(err, w.stop())
 	}
 	return w, nil

@@ -139,11 +139,10 @@ func begin(t *testing.T) *place {
 			t.Error(err)
 		}
 	})
-	hub := p.fleet.Hub()
-	if p.cluster, err = probe.Open(hub.Name, hub.Kubeconfig(), p.fleet.Kubectl()); err != nil {
+	if p.cluster, err = probe.OpenIn(p.fleet, fleet.HubName); err != nil {
 		t.Fatal(err)
 	}
-	if p.kro, err = kro.Install(t.Context(), p.fleet, hub, root); err != nil {
+	if p.kro, err = kro.Install(t.Context(), p.fleet, p.fleet.Hub(), root); err != nil {
 		t.Fatal(err)
 	}
 	return p

@@ -6,6 +6,7 @@ package probe
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -67,6 +68,16 @@ func open(name, kubeconfig, kubectl string, config *rest.Config) (*Cluster, erro
 		Name: name, Kubeconfig: kubeconfig, kubectl: kubectl, dynamic: objects,
 		mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(kinds)),
 	}, nil
+}
+
+// As is the cluster as somebody else sees it, who has another kubeconfig.
+func (c *Cluster) As(t testing.TB, kubeconfig string) *Cluster {
+	t.Helper()
+	other, err := Open(c.Name, kubeconfig, c.kubectl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return other
 }
 
 // Apply applies all documents of a YAML text as Author, or ends the test.
@@ -165,6 +176,28 @@ func (c *Cluster) TryList(ctx context.Context, resource, namespace string) ([]*O
 		objects = append(objects, &Object{&list.Items[i]})
 	}
 	return objects, nil
+}
+
+// Goes waits until an object is not there.
+func (c *Cluster) Goes(t testing.TB, resource, name string) {
+	t.Helper()
+	Eventually(t, resource+" "+name+" to leave "+c.Name, func() error {
+		if c.Get(t, resource, name) != nil {
+			return errors.New("it is there")
+		}
+		return nil
+	})
+}
+
+// Holds waits until a field of an object has a value.
+func (c *Cluster) Holds(t testing.TB, resource, name, path string, want any) {
+	t.Helper()
+	Eventually(t, fmt.Sprintf("%s %s on %s to have %s %v", resource, name, c.Name, path, want), func() error {
+		if got := c.Get(t, resource, name).At(path); got != want {
+			return fmt.Errorf("it is %v", got)
+		}
+		return nil
+	})
 }
 
 // Patch merges JSON or YAML into an object as Editor, and returns the outcome.

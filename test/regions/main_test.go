@@ -78,7 +78,7 @@ func start() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir, spokes: map[string]*probe.Cluster{}}
+	w := &world{dir: dir}
 	var spokes []fleet.ClusterOptions
 	labels := map[string]map[string]string{}
 	for _, region := range []string{euWest, usEast, apSouth} {
@@ -109,19 +109,10 @@ func start() (*world, error) {
 	if err != nil {
 		return nil, errors.Join(err, w.stop())
 	}
-	if w.hub, err = w.open(w.stack.Fleet.Hub()); err != nil {
+	if w.hub, w.spokes, err = probe.OpenAll(w.stack.Fleet); err != nil {
 		return nil, errors.Join(err, w.stop())
 	}
-	for _, spoke := range w.stack.Fleet.Spokes() {
-		if w.spokes[spoke.Name], err = w.open(spoke); err != nil {
-			return nil, errors.Join(err, w.stop())
-		}
-	}
 	return w, nil
-}
-
-func (w *world) open(c *fleet.Cluster) (*probe.Cluster, error) {
-	return probe.Open(c.Name, c.Kubeconfig(), w.stack.Fleet.Kubectl())
 }
 
 func (w *world) stop() error {

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kronvoy/kronvoy/test/probe"
 )
 
 // However a region is lost, by its agent or by its API server, it keeps what it
@@ -33,7 +35,7 @@ func TestARegionThatIsLostKeepsWhatItHasAndCatchesUp(t *testing.T) {
 	s.create("Lost", "west", "west", "text: two")
 	s.holds(usEast2, "configmaps", "far", "data.text", "two")
 	s.restartHub()
-	s.hub.Delete(t, resource("Lost"), s.ns+"/far")
+	s.hub.Delete(t, probe.Resource("Lost"), s.ns+"/far")
 	s.goes(usEast2, "configmaps", "far")
 	if got := s.on(euWest1, "configmaps", "west").Text("data.text"); got != "one" {
 		t.Errorf("without its agent it got the text %q", got)

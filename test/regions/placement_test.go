@@ -60,7 +60,7 @@ func TestADistributionsPlacementComesBeforeTheLabel(t *testing.T) {
 	s.distribute("shop", "Before", refs("ours"))
 	s.ready("Before", "one", usEast1, usEast2)
 	s.goes(euWest1, "configmaps", "one")
-	shadowed := s.condition(resource("Before"), "one", "PlacementShadowed", "True", "DistributionPlaces")
+	shadowed := s.condition(probe.Resource("Before"), "one", "PlacementShadowed", "True", "DistributionPlaces")
 	for _, name := range []string{"Placement label", "Distribution shop"} {
 		if !strings.Contains(shadowed.Message, name) {
 			t.Errorf("PlacementShadowed does not name %s: %s", name, shadowed.Message)
@@ -73,7 +73,7 @@ func TestADistributionsPlacementComesBeforeTheLabel(t *testing.T) {
 	if want := "spec.placement.refs[1] of Distribution shop: there is no Placement later in namespace before-label"; !strings.HasPrefix(resolved.Message, want) {
 		t.Errorf("Resolved says %q", resolved.Message)
 	}
-	placed := s.condition(resource("Before"), "one", "Placed", "False", "PlacementNotFound")
+	placed := s.condition(probe.Resource("Before"), "one", "Placed", "False", "PlacementNotFound")
 	if !strings.Contains(placed.Message, "the instance is kept where it is") {
 		t.Errorf("Placed says %q", placed.Message)
 	}
@@ -117,7 +117,7 @@ func TestAnInstanceIsHandedOverWithItsObjects(t *testing.T) {
 		t.Errorf("the object on a cluster of both was replaced")
 	}
 
-	s.hub.Patch(t, resource("Handover"), s.ns+"/one", `{"metadata":{"labels":{"owner":"b"}}}`)
+	s.hub.Patch(t, probe.Resource("Handover"), s.ns+"/one", `{"metadata":{"labels":{"owner":"b"}}}`)
 	s.stays("Handover", "one", euWest1, usEast1, apSouth1)
 	s.hub.Delete(t, distributions, s.ns+"/a")
 	s.ready("Handover", "one", euWest1, euWest2)
@@ -173,7 +173,7 @@ func TestADistributionFollowsTheLabelsOfClusters(t *testing.T) {
 	s.place(kept[0].GetName(), "{matchLabels: {region: ap-south}}")
 	s.hub.Patch(t, distributions, s.ns+"/"+name, `{"spec":{"placement":{"refs":null,"clusterSelector":{"matchLabels":{"follows":"yes"}}}}}`)
 	s.condition(distributions, name, "Resolved", "False", "PlacementTaken")
-	s.condition(resource("Follow"), "one", "Placed", "False", "PlacementTaken")
+	s.condition(probe.Resource("Follow"), "one", "Placed", "False", "PlacementTaken")
 	s.stays("Follow", "one", euWest1, euWest2)
 	s.hub.Delete(t, placements, placement)
 	s.ready("Follow", "one", usEast1)
@@ -191,14 +191,14 @@ func TestAPlacementThatGoesOrEmptiesTakesNothingAway(t *testing.T) {
 	s.ready("Vacate", "one", euWest1, euWest2)
 
 	s.hub.Delete(t, placements, s.ns+"/west")
-	s.condition(resource("Vacate"), "one", "Placed", "False", "PlacementNotFound")
+	s.condition(probe.Resource("Vacate"), "one", "Placed", "False", "PlacementNotFound")
 	s.stays("Vacate", "one", euWest1, euWest2)
 	s.place("west", "{matchLabels: {tier: gold}}")
 	s.ready("Vacate", "one", euWest1, usEast1, apSouth1)
 
 	s.place("west", "{matchLabels: {region: nowhere}}")
 	s.condition(distributions, "shop", "Resolved", "False", "NoClusters")
-	s.condition(resource("Vacate"), "one", "RemovalHeld", "True", "NeedsApproval")
+	s.condition(probe.Resource("Vacate"), "one", "RemovalHeld", "True", "NeedsApproval")
 	s.stays("Vacate", "one", euWest1, usEast1, apSouth1)
 
 	s.hub.Delete(t, "managedclustersetbindings.cluster.open-cluster-management.io", s.ns+"/global")

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/kronvoy/kronvoy/test/probe"
 )
 
 // previewed is what `kronvoy preview` says of one cluster, as far as the test
@@ -108,12 +110,7 @@ func TestWhatPreviewSaysIsWhatHappens(t *testing.T) {
 	s.holds(usEast1, "configmaps", "web", "data.cluster", usEast1)
 
 	changed := strings.Replace(settings, "cluster: \"${cluster.name}\"", "region: \"${cluster.labels.region}\"", 1)
-	s.says("a definition", s.preview(fmt.Sprintf(`
-apiVersion: kro.run/v1alpha1
-kind: ResourceGraphDefinition
-metadata: {name: foreseen}
-spec:
-%s`, indent(strings.Replace(changed, "schema:", "schema:\n  apiVersion: v1alpha1\n  kind: Foreseen", 1), 2))),
+	s.says("a definition", s.preview(probe.Definition("foreseen", "Foreseen", changed)),
 		"eu-west-1 changed ConfigMap web data.cluster eu-west-1 <nil> data.region <nil> eu-west",
 		"us-east-1 changed ConfigMap web data.cluster us-east-1 <nil> data.region <nil> us-east")
 	s.define("Foreseen", changed)

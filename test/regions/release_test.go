@@ -78,7 +78,7 @@ func TestAReleaseMovesClustersUnderTheirStrategy(t *testing.T) {
 	s.rendered("one-part", "v2/two v2/two v1/one v1/one v1/one v1/one")
 	s.phase("WaitingForApproval", usEast)
 	kept()
-	s.hub.Delete(t, resource("Released"), s.ns+"/two")
+	s.hub.Delete(t, probe.Resource("Released"), s.ns+"/two")
 	for _, cluster := range everywhere {
 		s.goes(cluster, "configmaps", "two")
 		s.goes(cluster, "configmaps", "two-part")

@@ -100,7 +100,7 @@ func TestAnEmptiedPlacementIsHeldUntilItIsApprovedAndGoesWithinTheBudget(t *test
 	before := s.uids()
 
 	s.place("drawn", "{matchLabels: {typo: darwn}}")
-	held := s.condition(resource("Mistyped"), "one", "RemovalHeld", "True", "NeedsApproval")
+	held := s.condition(probe.Resource("Mistyped"), "one", "RemovalHeld", "True", "NeedsApproval")
 	request := s.question(6)
 	if want := "kronvoy rollout approve " + request.GetName() + " -n typo"; !strings.Contains(held.Message, want) || !strings.Contains(held.Message, "6 clusters") {
 		t.Errorf("the condition says %q, and not %q", held.Message, want)
@@ -125,7 +125,7 @@ func TestAnEmptiedPlacementIsHeldUntilItIsApprovedAndGoesWithinTheBudget(t *test
 		s.goes(cluster, "configmaps", "one")
 	}
 	s.settled("Mistyped")
-	s.condition(resource("Mistyped"), "one", "Placed", "False", "NoClusters")
+	s.condition(probe.Resource("Mistyped"), "one", "Placed", "False", "NoClusters")
 	if at, most := s.atOnce(seen, "Mistyped"); most > 2 || most == 0 {
 		t.Errorf("%d clusters were taken down at a time: %s", most, at)
 	}
@@ -166,12 +166,12 @@ func TestAnAnswerCountsForItsQuestionAlone(t *testing.T) {
 	second := s.question(3)
 	s.kronvoy(boss, "rollout", "approve", first.GetName(), "-n", s.ns).want(s, 1, "another one may have taken its place")
 	s.kronvoy(boss, "rollout", "reject", second.GetName(), "-n", s.ns).want(s, 0)
-	s.condition(resource("Asked"), "one", "RemovalHeld", "True", "ApprovalRejected")
+	s.condition(probe.Resource("Asked"), "one", "RemovalHeld", "True", "ApprovalRejected")
 	s.leaving("Asked", "rejected its removal", euWest1, euWest2, usEast1)
 	s.restartHub()
 	// Who has changed his mind is asked again.
 	s.hub.Delete(t, approvalRequests, s.ns+"/"+second.GetName())
-	s.condition(resource("Asked"), "one", "RemovalHeld", "True", "NeedsApproval")
+	s.condition(probe.Resource("Asked"), "one", "RemovalHeld", "True", "NeedsApproval")
 	if again := s.question(3); again.GetName() != second.GetName() || again.GetUID() == second.GetUID() {
 		t.Errorf("the same question is %s, and was %s", again.GetName(), second.GetName())
 	}
@@ -180,7 +180,7 @@ func TestAnAnswerCountsForItsQuestionAlone(t *testing.T) {
 	// none.
 	s.label(euWest1, s.ns, "drawn")
 	s.question(2)
-	s.condition(resource("Asked"), "one", "RemovalHeld", "True", "NeedsApproval")
+	s.condition(probe.Resource("Asked"), "one", "RemovalHeld", "True", "NeedsApproval")
 	s.label(euWest2, s.ns, "drawn")
 	s.label(usEast1, s.ns, "drawn")
 	s.settled("Asked")
@@ -304,7 +304,7 @@ resources:
 
 	s.place("east", "{matchLabels: {region: us-east, tier: silver}}")
 	s.ready("Outer", "one", usEast2)
-	if left := s.instances("Inner"); len(left) != 1 {
+	if left := s.hub.Instances(s, "Inner", s.ns); len(left) != 1 {
 		t.Errorf("%d instances are left on the hub", len(left))
 	}
 	if obj := s.on(usEast1, "configmaps", "one-inner"); obj == nil || obj.GetUID() != before {

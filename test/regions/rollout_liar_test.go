@@ -167,11 +167,7 @@ func (s *scene) agent(cluster string) *probe.Cluster {
 	if err != nil {
 		s.Fatal(err)
 	}
-	agent, err := probe.Open(s.hub.Name, path, s.stack.Fleet.Kubectl())
-	if err != nil {
-		s.Fatal(err)
-	}
-	return agent
+	return s.hub.As(s, path)
 }
 
 // alive renews the lease of a cluster, as its agent does.

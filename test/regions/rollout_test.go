@@ -60,7 +60,7 @@ func (s *scene) strategy(kind, rollout string) {
 	s.distribute("calm", kind, "placement: {clusterSelector: "+where+`}
 rollout:
   groupBy: {label: region, order: [eu-west, us-east, ap-south]}
-`+indent(rollout, 2))
+`+probe.Indent(rollout, 2))
 	s.condition(distributions, "calm", "Accepted", "True", "")
 }
 

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hashicorp/go-multierror"
-
 	"github.com/kronvoy/kronvoy/test/fleet"
 	"github.com/kronvoy/kronvoy/test/probe"
 )
@@ -83,12 +81,7 @@ func (s *scene) define(kind, spec string) {
 	if !slices.Contains(s.kinds, kind) {
 		s.kinds = append(s.kinds, kind)
 	}
-	s.hub.Apply(s, fmt.Sprintf(`
-apiVersion: kro.run/v1alpha1
-kind: ResourceGraphDefinition
-metadata: {name: %s}
-spec:
-%s`, strings.ToLower(kind), indent(strings.Replace(spec, "schema:", "schema:\n  apiVersion: v1alpha1\n  kind: "+kind, 1), 2)))
+	s.hub.Define(s, kind, spec)
 	s.condition(definitions, strings.ToLower(kind), "Ready", "True", "")
 }
 
@@ -115,7 +108,7 @@ kind: Distribution
 metadata: {name: %s}
 spec:
   instances: {apiVersion: kro.run/v1alpha1, kind: %s}
-%s`, name, kind, indent(spec, 2)))
+%s`, name, kind, probe.Indent(spec, 2)))
 }
 
 // create makes or changes an instance, without the label of a placement where
@@ -134,15 +127,12 @@ apiVersion: kro.run/v1alpha1
 kind: %s
 metadata: {name: %s, labels: %s}
 spec:
-%s`, kind, name, labels, indent(spec, 2)))
+%s`, kind, name, labels, probe.Indent(spec, 2)))
 }
-
-// resource is the name of a generated kind, as kubectl takes it.
-func resource(kind string) string { return strings.ToLower(kind) + "s.kro.run" }
 
 func (s *scene) instance(kind, name string) *probe.Object {
 	s.Helper()
-	return s.hub.Get(s, resource(kind), s.ns+"/"+name)
+	return s.hub.Get(s, probe.Resource(kind), s.ns+"/"+name)
 }
 
 // ready waits until an instance is ready as its spec is now, on these clusters
@@ -201,13 +191,7 @@ func (s *scene) targets(kind, name string) map[string]*probe.Object {
 // works are an instance's ManifestWorks on a cluster.
 func (s *scene) works(cluster, kind, name string) []*probe.Object {
 	s.Helper()
-	var found []*probe.Object
-	for _, w := range s.hub.List(s, manifestWorks, cluster) {
-		if w.GetAnnotations()["kronvoy.io/instance"] == kind+".kro.run/"+s.ns+"/"+name {
-			found = append(found, w)
-		}
-	}
-	return found
+	return s.hub.Works(s, cluster, kind, s.ns, name)
 }
 
 // on reads an object of the scene's namespace on a spoke; nil if it is absent.
@@ -219,23 +203,13 @@ func (s *scene) on(cluster, resource, name string) *probe.Object {
 // goes waits until an object of the scene's namespace is not on a spoke.
 func (s *scene) goes(cluster, resource, name string) {
 	s.Helper()
-	probe.Eventually(s, resource+" "+name+" to leave "+cluster, func() error {
-		if obj := s.on(cluster, resource, name); obj != nil {
-			return fmt.Errorf("it is there")
-		}
-		return nil
-	})
+	s.spokes[cluster].Goes(s, resource, s.ns+"/"+name)
 }
 
 // holds waits until a field of an object on a spoke has a value.
 func (s *scene) holds(cluster, resource, name, path string, want any) {
 	s.Helper()
-	probe.Eventually(s, fmt.Sprintf("%s %s on %s to have %s %v", resource, name, cluster, path, want), func() error {
-		if got := s.on(cluster, resource, name).At(path); got != want {
-			return fmt.Errorf("it is %v", got)
-		}
-		return nil
-	})
+	s.spokes[cluster].Holds(s, resource, s.ns+"/"+name, path, want)
 }
 
 // label gives a cluster a label, as its administrator on the hub does; an empty
@@ -341,46 +315,14 @@ func (s *scene) end() {
 		undo()
 	}
 	for _, kind := range s.kinds {
-		for _, instance := range s.instances(kind) {
-			s.hub.Delete(s, resource(kind), s.ns+"/"+instance.GetName())
-		}
-		s.hub.Delete(s, definitions, strings.ToLower(kind))
+		s.hub.Undefine(s, kind, s.ns)
 	}
 	if s.Failed() {
 		return
 	}
 	probe.Eventually(s, "everything of namespace "+s.ns+" to be gone from the hub", func() error {
-		for _, kind := range s.kinds {
-			if rgd := s.hub.Get(s, definitions, strings.ToLower(kind)); rgd != nil {
-				return multierror.Append(s.leftovers(), fmt.Errorf("definition %s is there: %v", kind, rgd.Condition("Ready")))
-			}
-		}
-		return s.leftovers()
+		return s.hub.Leftovers(s, s.ns, s.kinds...)
 	})
-}
-
-// instances are those of a kind; none when the hub does not serve it.
-func (s *scene) instances(kind string) []*probe.Object {
-	instances, err := s.hub.TryList(s.Context(), resource(kind), s.ns)
-	if err != nil {
-		return nil
-	}
-	return instances
-}
-
-// leftovers names what the hub still has of the scene's instances.
-func (s *scene) leftovers() error {
-	for _, t := range s.hub.List(s, targets, "") {
-		if t.Text("spec.instance.namespace") == s.ns {
-			return fmt.Errorf("target %s/%s is there: %v", t.GetNamespace(), t.GetName(), t.At("status"))
-		}
-	}
-	for _, w := range s.hub.List(s, manifestWorks, "") {
-		if w.GetName() == "namespace-"+s.ns || strings.Contains(w.GetAnnotations()["kronvoy.io/instance"], "/"+s.ns+"/") {
-			return fmt.Errorf("work %s/%s is there", w.GetNamespace(), w.GetName())
-		}
-	}
-	return nil
 }
 
 // logs shows the ends of the processes' logs.
@@ -390,9 +332,4 @@ func (s *scene) logs() {
 	for _, name := range slices.Sorted(maps.Keys(s.stack.Agents)) {
 		s.Logf("the log of %s's agent ends with:\n%s", name, probe.Tail(s.stack.Agents[name].Log(), 5))
 	}
-}
-
-func indent(text string, by int) string {
-	margin := strings.Repeat(" ", by)
-	return margin + strings.ReplaceAll(strings.Trim(text, "\n"), "\n", "\n"+margin)
 }

@@ -154,7 +154,7 @@ func TestAnOverrideThatFailsOnOneClusterStopsThatClusterAlone(t *testing.T) {
 	})
 
 	// A suspended instance is suspended on clusters, too, that have nothing new.
-	s.hub.Patch(t, resource(kind), s.ns+"/one", `{metadata: {annotations: {kro.run/reconcile: suspended}}}`)
+	s.hub.Patch(t, probe.Resource(kind), s.ns+"/one", `{metadata: {annotations: {kro.run/reconcile: suspended}}}`)
 	s.target(kind, apSouth1, "suspended", invalid(true))
 	s.target(kind, apSouth2, "suspended", invalid(true))
 	for _, cluster := range everywhere {
@@ -175,7 +175,7 @@ func TestAnOverrideThatFailsOnOneClusterStopsThatClusterAlone(t *testing.T) {
 		})
 		s.holds(cluster, "configmaps", "one", "data.size", "1")
 	}
-	s.hub.Patch(t, resource(kind), s.ns+"/one", `{metadata: {annotations: {kro.run/reconcile: null}}}`)
+	s.hub.Patch(t, probe.Resource(kind), s.ns+"/one", `{metadata: {annotations: {kro.run/reconcile: null}}}`)
 	s.ready(kind, "one", everywhere...)
 	s.holds(apSouth1, "configmaps", "one", "data.size", "5")
 	s.holds(apSouth2, "configmaps", "one", "data.size", "6")
@@ -203,9 +203,9 @@ func TestOverridesThatDoNotFitTheKindShipNothing(t *testing.T) {
 	if !strings.HasPrefix(accepted.Message, "spec.overrides[1].expressions.text:1:14: ") || !strings.Contains(accepted.Message, "stays as it is") {
 		t.Errorf("Accepted says %q", accepted.Message)
 	}
-	s.condition(resource(kind), "one", "Placed", "False", "InvalidDistribution")
+	s.condition(probe.Resource(kind), "one", "Placed", "False", "InvalidDistribution")
 	s.create(kind, "one", "", "note: changed")
-	s.condition(resource(kind), "one", "Placed", "False", "InvalidDistribution")
+	s.condition(probe.Resource(kind), "one", "Placed", "False", "InvalidDistribution")
 	s.unchanged(kind, before)
 	s.stays(kind, "one", everywhere...)
 

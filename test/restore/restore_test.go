@@ -85,17 +85,9 @@ func start(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{stack: s, spokes: map[string]*probe.Cluster{}}
-	open := func(c *fleet.Cluster) *probe.Cluster {
-		cluster, err := probe.Open(c.Name, c.Kubeconfig(), s.Fleet.Kubectl())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return cluster
-	}
-	w.hub = open(s.Fleet.Hub())
-	for _, c := range s.Fleet.Spokes() {
-		w.spokes[c.Name] = open(c)
+	w := &world{stack: s}
+	if w.hub, w.spokes, err = probe.OpenAll(s.Fleet); err != nil {
+		t.Fatal(err)
 	}
 	w.hub.Apply(t, setting)
 	return w
