@@ -408,11 +408,24 @@ type Clocks struct {
 	// HealthSince is when Health last changed.
 	// +optional
 	HealthSince *metav1.Time `json:"healthSince,omitempty"`
+	// DriftSince is since when, without a break, drift.objects has not been zero: when
+	// the hub first saw what differs now. It is absent while nothing differs.
+	// +optional
+	DriftSince *metav1.Time `json:"driftSince,omitempty"`
 	// WritableSince is since when, without a break, the cluster could be reached,
 	// nothing was suspended there, and nobody was at work on it. It is absent while
 	// that does not hold.
 	// +optional
 	WritableSince *metav1.Time `json:"writableSince,omitempty"`
+}
+
+// Since is since when the Target is as it is, by the hub's clock: what is ready, and
+// not as it was applied, since that; all else since its state has lasted.
+func (s *TargetStatus) Since() *metav1.Time {
+	if s.State == TargetReady && s.Clocks.DriftSince != nil {
+		return s.Clocks.DriftSince
+	}
+	return s.Clocks.StateSince
 }
 
 // TargetList is a list of Targets.

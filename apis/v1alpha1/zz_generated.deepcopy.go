@@ -148,6 +148,10 @@ func (in *Clocks) DeepCopyInto(out *Clocks) {
 		in, out := &in.HealthSince, &out.HealthSince
 		*out = (*in).DeepCopy()
 	}
+	if in.DriftSince != nil {
+		in, out := &in.DriftSince, &out.DriftSince
+		*out = (*in).DeepCopy()
+	}
 	if in.WritableSince != nil {
 		in, out := &in.WritableSince, &out.WritableSince
 		*out = (*in).DeepCopy()

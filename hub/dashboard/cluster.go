@@ -40,11 +40,11 @@ func (s *Server) showCluster(r *http.Request, v *session) (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	targets, reports, err := s.fleet.on(ctx, name)
+	targets, err := s.fleet.on(ctx, name)
 	if err != nil {
 		return content{}, err
 	}
-	tile := view.NewTile(&c, targets, reports)
+	tile := view.NewTile(&c, targets)
 	if !whole {
 		tile, targets = tile.Bare(), nil
 	}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -77,8 +78,12 @@ func (s *Server) showDrift(r *http.Request, v *session) (content, error) {
 	key := func(f drift.Finding) string {
 		return strings.Join([]string{f.Cluster, f.Namespace, f.Kind, f.Name, f.ID}, "/")
 	}
-	slices.SortFunc(all.Findings, func(a, b drift.Finding) int { return strings.Compare(key(a), key(b)) })
-	page := driftPage{listPage: paginate(r, all.Findings, key), Accepted: all.Accepted(), May: map[string]bool{}, Open: all.Open(), CSRF: v.CSRF()}
+	// What is open comes first, and what has been for longest of that.
+	place := func(f drift.Finding) string {
+		return fmt.Sprintf("%t %s %s", !f.Open, f.Since.UTC().Format(time.RFC3339), key(f))
+	}
+	slices.SortFunc(all.Findings, func(a, b drift.Finding) int { return strings.Compare(place(a), place(b)) })
+	page := driftPage{listPage: paginateBy(r, all.Findings, key, place), Accepted: all.Accepted(), May: map[string]bool{}, Open: all.Open(), CSRF: v.CSRF()}
 	for cluster, allowed := range visible {
 		if !allowed {
 			continue

@@ -72,24 +72,21 @@ func (f *fleet) look(ctx context.Context, name string) (*view.Tile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading cluster %s: %w", name, err)
 	}
-	targets, reports, err := f.on(ctx, name)
+	targets, err := f.on(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	tile := view.NewTile(&cluster, targets, reports)
+	tile := view.NewTile(&cluster, targets)
 	return &tile, nil
 }
 
 // on is what runs on a cluster. It is shared with the cache: read-only.
-func (f *fleet) on(ctx context.Context, cluster string) ([]kronvoyv1alpha1.Target, []kronvoyv1alpha1.WorkReport, error) {
+func (f *fleet) on(ctx context.Context, cluster string) ([]kronvoyv1alpha1.Target, error) {
 	var targets kronvoyv1alpha1.TargetList
-	var reports kronvoyv1alpha1.WorkReportList
-	for _, list := range []client.ObjectList{&targets, &reports} {
-		if err := f.reader.List(ctx, list, client.InNamespace(cluster), client.UnsafeDisableDeepCopy); err != nil {
-			return nil, nil, fmt.Errorf("listing what is on cluster %s: %w", cluster, err)
-		}
+	if err := f.reader.List(ctx, &targets, client.InNamespace(cluster), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing what is on cluster %s: %w", cluster, err)
 	}
-	return targets.Items, reports.Items, nil
+	return targets.Items, nil
 }
 
 func (f *fleet) all() []view.Tile {
@@ -229,7 +226,7 @@ type audience struct {
 
 func (s *Server) fleetSubject(v *session, f view.Filter) subject {
 	a := &audience{server: s, viewer: v, filter: f}
-	return subject{topics: []string{topicClusters, topicTargets, topicDrift}, open: a.open, tell: a.tell, holds: a.holds}
+	return subject{topics: []string{topicClusters, topicTargets}, open: a.open, tell: a.tell, holds: a.holds}
 }
 
 func (a *audience) anyState() view.Filter {

@@ -141,7 +141,7 @@ func (l *live) changed(o any) {
 	case *kronvoyv1alpha1.Target:
 		l.mark(o.Namespace, mayList("targets", o.Namespace), topicTargets, topicCluster(o.Namespace), topicInstance(o.Labels[kronvoyv1alpha1.LabelInstance]), topicDrift)
 	case *kronvoyv1alpha1.WorkReport:
-		l.mark(o.Namespace, mayList("workreports", o.Namespace), topicCluster(o.Namespace), topicInstance(o.Labels[kronvoyv1alpha1.LabelInstance]), topicDrift)
+		l.mark("", mayList("workreports", o.Namespace), topicCluster(o.Namespace), topicInstance(o.Labels[kronvoyv1alpha1.LabelInstance]), topicDrift)
 	case *krov1alpha1.ResourceGraphDefinition:
 		l.mark("", mayDefinition(o.Name), topicDefinitions, topicDefinition(o.Name))
 	case *clusterv1beta1.Placement:

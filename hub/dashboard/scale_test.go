@@ -26,7 +26,7 @@ func large(t testing.TB) *fleet {
 		for n := range 10 {
 			targets = append(targets, *targetOn(c.Name, fmt.Sprint(n), states[(i+i/7*n)%len(states)]))
 		}
-		f.tiles[c.Name] = view.NewTile(c, targets, nil)
+		f.tiles[c.Name] = view.NewTile(c, targets)
 	}
 	return f
 }

@@ -324,7 +324,7 @@ func row(t *kronvoyv1alpha1.Target, region string) map[string]any {
 	if message := cmp.Or(t.Status.Message, sickness(t)); message != "" {
 		r["message"] = message
 	}
-	if since := t.Status.Clocks.StateSince; since != nil {
+	if since := t.Status.Since(); since != nil {
 		r["since"] = since.UTC().Format("2006-01-02T15:04:05Z")
 	}
 	if removal := t.Spec.Removal; removal != nil {

@@ -259,6 +259,20 @@ func TestARowSaysSinceWhenAClusterIsLeavingAndWhyItIsNot(t *testing.T) {
 	}
 }
 
+func TestARowSaysSinceWhenAClusterDiffers(t *testing.T) {
+	hourAgo := metav1.NewTime(noon.Add(-time.Hour))
+	differs := target("a", ready, "")
+	differs.Status.Drift.Objects, differs.Status.Clocks = 1, kronvoyv1alpha1.Clocks{StateSince: &hourAgo, DriftSince: &noon}
+	failed := *differs.DeepCopy()
+	failed.Namespace, failed.Status.State = "b", kronvoyv1alpha1.TargetFailed
+	rows := Summarize(input(differs, failed))["fleet"].(map[string]any)["clusters"].([]any)
+	for i, want := range []metav1.Time{noon, hourAgo} {
+		if r := rows[i].(map[string]any); r["since"] != want.UTC().Format("2006-01-02T15:04:05Z") {
+			t.Errorf("the row says %v", r)
+		}
+	}
+}
+
 func TestAnInstanceNamesItsRollout(t *testing.T) {
 	in := input(target("a", ready, ""))
 	in.Rollout = &kronvoyv1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Name: "calm"}, Status: kronvoyv1alpha1.RolloutStatus{Phase: kronvoyv1alpha1.RolloutPaused, Group: "eu"}}

@@ -122,6 +122,12 @@ func decideStatus(s *scope, now metav1.Time) kronvoyv1alpha1.TargetStatus {
 	}
 	status.Clocks.HealthySince = healthySince(s.target, status, now)
 	switch {
+	case status.Drift.Objects == 0:
+		status.Clocks.DriftSince = nil
+	case status.Clocks.DriftSince == nil:
+		status.Clocks.DriftSince = &now
+	}
+	switch {
 	case s.unreachable || status.Suspended != "" || s.in.Cluster != nil && clusters.Maintenance(s.in.Cluster) != "":
 		status.Clocks.WritableSince = nil
 	case status.Clocks.WritableSince == nil:

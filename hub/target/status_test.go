@@ -2,6 +2,7 @@ package target
 
 import (
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	workv1 "open-cluster-management.io/api/work/v1"
@@ -102,5 +103,44 @@ func TestASuspendedTargetHasTheRevisionThatItHad(t *testing.T) {
 	s.in.Suspended = false
 	if got := decideStatus(s, metav1.Time{}).Revision; got != "r2" {
 		t.Errorf("it says that it has %s", got)
+	}
+}
+
+func TestDriftHasATimeFromItsBeginningToItsEnd(t *testing.T) {
+	s := judged(t, mirror)
+	start := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	at := func(minute int) metav1.Time { return metav1.NewTime(start.Add(time.Duration(minute) * time.Minute)) }
+	steps := []struct {
+		why     string
+		objects int32
+		change  func()
+		want    int // minute; -1 for none
+	}{
+		{why: "nothing differs", want: -1},
+		{why: "it begins", objects: 1, want: 1},
+		{why: "more differs", objects: 3, want: 1},
+		{why: "the cluster is silent", objects: 3, change: func() { s.unreachable = true }, want: 1},
+		{why: "a revision that is missing: what was known stays", change: func() { s.unreachable, s.plan.Blocked = false, "no revision" }, want: 1},
+		{why: "a hub that has only what is stored", objects: 2, change: func() {
+			s.plan.Blocked = ""
+			s.target = &kronvoyv1alpha1.Target{Status: *s.target.Status.DeepCopy()}
+		}, want: 1},
+		{why: "it ends", want: -1},
+		{why: "it returns", objects: 1, want: 7},
+	}
+	for minute, step := range steps {
+		if step.change != nil {
+			step.change()
+		}
+		s.plan.Feedback.Drift = kronvoyv1alpha1.DriftSummary{Objects: step.objects}
+		s.target.Status = decideStatus(s, at(minute))
+		var want *metav1.Time
+		if step.want >= 0 {
+			since := at(step.want)
+			want = &since
+		}
+		if got := s.target.Status.Clocks.DriftSince; !got.Equal(want) {
+			t.Errorf("%s: since %v, want %v", step.why, got, want)
+		}
 	}
 }

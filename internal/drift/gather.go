@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -51,7 +52,11 @@ type Finding struct {
 	Instance *Instance `json:"instance,omitempty"`
 	// Open findings hold until somebody acts; the others are news of what is
 	// over.
-	Open                    bool `json:"open"`
+	Open bool `json:"open"`
+	// Since is when it was first seen: by the cluster's clock, but for what is open no
+	// earlier than the hub, by its own, saw any of what differs there now. A cluster
+	// whose clock is slow does not stand out as the oldest.
+	Since                   metav1.Time `json:"since,omitzero"`
 	kronvoyv1alpha1.Finding `json:",inline"`
 
 	target client.ObjectKey
@@ -235,11 +240,14 @@ func (v *View) addFindings(report *kronvoyv1alpha1.WorkReport, owner *kronvoyv1a
 		}
 		finding := Finding{
 			Cluster: report.Namespace, Finding: f,
-			Open: isOpen(f),
+			Open: isOpen(f), Since: f.FirstSeen,
 		}
 		if owner != nil {
 			instance := instanceOf(owner)
 			finding.Instance, finding.target = &instance, client.ObjectKeyFromObject(owner)
+			if known := owner.Status.Clocks.DriftSince; finding.Open && known != nil && f.FirstSeen.Before(known) {
+				finding.Since = *known
+			}
 		}
 		v.Findings = append(v.Findings, finding)
 	}

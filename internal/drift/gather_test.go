@@ -188,6 +188,27 @@ func TestGatherSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// A cluster whose clock is wrong says what it likes; the hub saw it later.
+func TestAnOpenFindingIsNoOlderThanWhatTheHubSawDifferThere(t *testing.T) {
+	hubs := ago(2 * time.Hour)
+	on := target("us-east", "WebApp", "shop", "shop", "")
+	on.Status.Clocks.DriftSince = &hubs
+	later := scaled
+	later.ID, later.FirstSeen = "later", ago(time.Hour)
+	view, err := Of([]kronvoyv1alpha1.Target{*on}, []kronvoyv1alpha1.WorkReport{*report(on, scaled, later, gone)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]metav1.Time{}
+	for _, f := range view.Findings {
+		got[f.ID] = f.Since
+	}
+	want := map[string]metav1.Time{scaled.ID: hubs, "later": ago(time.Hour), gone.ID: gone.FirstSeen}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("since when (-want +got):\n%s", diff)
+	}
+}
+
 // The API server may hand out pages of any size, and the fake one none.
 func TestGatherReadsPageByPage(t *testing.T) {
 	var asked []string

@@ -24,7 +24,7 @@ func WriteFindings(w io.Writer, findings []Finding, wide bool, now time.Time) er
 		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	header := []string{"ID", "CLUSTER", "INSTANCE", "OBJECT", "NODE", "ACTION", "FIELDS", "BY", "FIRST SEEN", "LAST SEEN", "COUNT"}
+	header := []string{"ID", "CLUSTER", "INSTANCE", "OBJECT", "NODE", "ACTION", "FIELDS", "BY", "SINCE", "LAST SEEN", "COUNT"}
 	if wide {
 		header = append(header, "PATHS")
 	}
@@ -32,7 +32,7 @@ func WriteFindings(w io.Writer, findings []Finding, wide bool, now time.Time) er
 	for _, f := range findings {
 		cells := []string{
 			dash(f.ID), f.Cluster, f.owner(), object(f.ObjectReference), dash(f.Node), string(f.Action),
-			fields(f.Finding), dash(by(f.Finding)), age(f.FirstSeen, now), age(f.LastSeen, now), fmt.Sprint(f.Count),
+			fields(f.Finding), dash(by(f.Finding)), age(f.Since, now), age(f.LastSeen, now), fmt.Sprint(f.Count),
 		}
 		if wide {
 			cells = append(cells, dash(paths(f.Finding)))
@@ -67,6 +67,7 @@ func WriteFinding(w io.Writer, f Finding, now time.Time) error {
 	row(head, "  ID", id)
 	row(head, "  Instance", f.owner())
 	row(head, "  Node", dash(f.Node))
+	row(head, "  Since", moment(f.Since, now))
 	row(head, "  First seen", moment(f.FirstSeen, now))
 	row(head, "  Last seen", moment(f.LastSeen, now))
 	row(head, "  Count", fmt.Sprint(f.Count))
@@ -159,7 +160,7 @@ func age(t metav1.Time, now time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return duration.HumanDuration(now.Sub(t.Time))
+	return duration.HumanDuration(max(0, now.Sub(t.Time)))
 }
 
 func moment(t metav1.Time, now time.Time) string {

@@ -105,6 +105,10 @@ spec:
 	if err == nil || !strings.Contains(out, "exit status 2") || !strings.Contains(out, east) || !strings.Contains(out, west) || !strings.Contains(out, "data.color") {
 		t.Errorf("list: %v\n%s", err, out)
 	}
+	since := s.differsSince(euWest, "Decided", "one")
+	if since == "" {
+		t.Error("the hub does not say since when it differs")
+	}
 	if out := s.kronvoy("drift", "show", east); !strings.Contains(out, `"blue"`) || !strings.Contains(out, `"red"`) || !strings.Contains(out, "kubectl-edit") {
 		t.Errorf("show:\n%s", out)
 	}
@@ -137,6 +141,9 @@ spec:
 	s.create("Decided", "one", everywhere, "size: small")
 	s.holds(usEast, "configmaps", "one", "data.size", "small")
 	s.holds(usEast, "configmaps", "one", "data.color", "red")
+	if after := s.differsSince(euWest, "Decided", "one"); after != since {
+		t.Errorf("it differs since %s, and for a hub that starts anew since %q", since, after)
+	}
 
 	// Put right on the other one, once.
 	if out, err := s.tryKronvoy(operator, "drift", "correct", west); err != nil {
@@ -169,4 +176,26 @@ spec:
 		}
 	}
 	s.ready("Decided", "one", 3)
+	probe.Eventually(t, "an end of what differed", func() error {
+		if left := s.target(euWest, "Decided", "one").Text("status.clocks.driftSince"); left != "" {
+			return fmt.Errorf("it still differs since %s", left)
+		}
+		return nil
+	})
+}
+
+// differsSince waits until the hub says that something differs, and gives since
+// when it does by the hub's clock.
+func (s *scene) differsSince(cluster, kind, name string) string {
+	s.Helper()
+	since := ""
+	probe.Eventually(s, "the hub to know of drift on "+cluster, func() error {
+		target := s.target(cluster, kind, name)
+		if target.Int("status.drift.objects") == 0 {
+			return fmt.Errorf("the Target says %v", target.At("status.drift"))
+		}
+		since = target.Text("status.clocks.driftSince")
+		return nil
+	})
+	return since
 }

@@ -142,11 +142,8 @@ func InstanceRows(targets []kronvoyv1alpha1.Target) []InstanceRow {
 		ref := t.Spec.Instance
 		row := InstanceRow{
 			Address: Address(ref), Namespace: ref.Namespace, Kind: ref.Kind, Name: ref.Name, State: ofTarget(t),
-			Revision: t.Status.Revision, Message: cmp.Or(t.Status.Message, t.Status.Suspended), Drift: t.Status.Drift.Objects,
+			Since: sinceOf(t), Revision: t.Status.Revision, Message: cmp.Or(t.Status.Message, t.Status.Suspended), Drift: t.Status.Drift.Objects,
 			Distribution: t.Spec.Distribution,
-		}
-		if t.Status.Clocks.StateSince != nil {
-			row.Since = t.Status.Clocks.StateSince.Time
 		}
 		if t.Spec.Removal != nil {
 			row.Removal = cmp.Or(t.Spec.Removal.Held, "leaving since "+t.Spec.Removal.Since.UTC().Format(time.RFC3339))

@@ -26,16 +26,16 @@ type Tile struct {
 	State State
 	// Instances and Troubled count Targets, and those of them that are not ready.
 	Instances, Troubled int
-	// DriftedObjects differ now, the oldest of them since DriftSince by the
-	// cluster's clock.
+	// DriftedObjects differ now, the oldest of them since DriftSince by the hub's
+	// clock.
 	DriftedObjects int
 	DriftSince     time.Time
 	// own is the state of the cluster without its instances.
 	own State
 }
 
-// NewTile sums a cluster up with the Targets and reports of its namespace.
-func NewTile(c *clusterv1.ManagedCluster, targets []kronvoyv1alpha1.Target, reports []kronvoyv1alpha1.WorkReport) Tile {
+// NewTile sums a cluster up with the Targets of its namespace.
+func NewTile(c *clusterv1.ManagedCluster, targets []kronvoyv1alpha1.Target) Tile {
 	t := Tile{Name: c.Name, Labels: c.Labels, Claims: convert.Claims(c), own: ofCluster(c), Instances: len(targets)}
 	t.State = t.own
 	for i := range targets {
@@ -44,24 +44,15 @@ func NewTile(c *clusterv1.ManagedCluster, targets []kronvoyv1alpha1.Target, repo
 			t.Troubled++
 		}
 		t.DriftedObjects += int(targets[i].Status.Drift.Objects)
+		if since := targets[i].Status.Clocks.DriftSince; since != nil && (t.DriftSince.IsZero() || since.Time.Before(t.DriftSince)) {
+			t.DriftSince = since.Time
+		}
 		// An agent that is silent says nothing about the instances, either.
 		if t.own == Idle || t.own == Ready {
 			t.State = worst(t.State, state)
 		}
 	}
-	for i := range reports {
-		for _, f := range reports[i].Status.Findings {
-			if Open(f) && (t.DriftSince.IsZero() || f.FirstSeen.Time.Before(t.DriftSince)) {
-				t.DriftSince = f.FirstSeen.Time
-			}
-		}
-	}
 	return t
-}
-
-// Open findings wait for somebody's decision, or for a correction to work.
-func Open(f kronvoyv1alpha1.Finding) bool {
-	return f.Action == kronvoyv1alpha1.FindingReported || f.Action == kronvoyv1alpha1.FindingConflict || f.NextCorrection != nil
 }
 
 // ofCluster is the state of a cluster by itself.

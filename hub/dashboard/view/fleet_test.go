@@ -30,17 +30,16 @@ func target(state kronvoyv1alpha1.TargetState, drift int32) kronvoyv1alpha1.Targ
 	return kronvoyv1alpha1.Target{Status: kronvoyv1alpha1.TargetStatus{State: state, Drift: kronvoyv1alpha1.DriftSummary{Objects: drift}}}
 }
 
-func report(action kronvoyv1alpha1.FindingAction, since time.Time) kronvoyv1alpha1.WorkReport {
-	return kronvoyv1alpha1.WorkReport{Status: kronvoyv1alpha1.WorkReportStatus{
-		Findings: []kronvoyv1alpha1.Finding{{Action: action, FirstSeen: metav1.NewTime(since)}},
-	}}
+func driftedSince(since time.Time) kronvoyv1alpha1.Target {
+	t, at := target(kronvoyv1alpha1.TargetReady, 1), metav1.NewTime(since)
+	t.Status.Clocks.DriftSince = &at
+	return t
 }
 
 func TestATileShowsTheWorstOfItsCluster(t *testing.T) {
 	for name, test := range map[string]struct {
 		cluster *clusterv1.ManagedCluster
 		targets []kronvoyv1alpha1.Target
-		reports []kronvoyv1alpha1.WorkReport
 		want    view.Tile
 	}{
 		"nothing runs there": {
@@ -61,14 +60,10 @@ func TestATileShowsTheWorstOfItsCluster(t *testing.T) {
 			cluster: cluster("a", "eu", ""),
 			want:    view.Tile{State: view.Joining},
 		},
-		"drift counts from its oldest finding, and what was corrected does not count": {
+		"drift counts from where it has lasted for longest": {
 			cluster: cluster("a", "eu", metav1.ConditionTrue),
-			targets: []kronvoyv1alpha1.Target{target(kronvoyv1alpha1.TargetReady, 2)},
-			reports: []kronvoyv1alpha1.WorkReport{
-				report(kronvoyv1alpha1.FindingCorrected, noon.Add(-2*time.Hour)), report(kronvoyv1alpha1.FindingReported, noon),
-				report(kronvoyv1alpha1.FindingConflict, noon.Add(-time.Hour)),
-			},
-			want: view.Tile{State: view.Drifted, Instances: 1, Troubled: 1, DriftedObjects: 2, DriftSince: noon.Add(-time.Hour)},
+			targets: []kronvoyv1alpha1.Target{target(kronvoyv1alpha1.TargetReady, 0), driftedSince(noon), driftedSince(noon.Add(-time.Hour))},
+			want:    view.Tile{State: view.Drifted, Instances: 3, Troubled: 2, DriftedObjects: 2, DriftSince: noon.Add(-time.Hour)},
 		},
 		"an instance that is not shipped yet": {
 			cluster: cluster("a", "eu", metav1.ConditionTrue),
@@ -79,7 +74,7 @@ func TestATileShowsTheWorstOfItsCluster(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			test.want.Name, test.want.Labels = "a", map[string]string{"region": "eu"}
 			test.want.Claims = map[string]string{"version.talos.dev": "v1.12.4"}
-			got := view.NewTile(test.cluster, test.targets, test.reports)
+			got := view.NewTile(test.cluster, test.targets)
 			if diff := cmp.Diff(test.want, got, cmpopts.IgnoreUnexported(view.Tile{})); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
@@ -88,8 +83,7 @@ func TestATileShowsTheWorstOfItsCluster(t *testing.T) {
 }
 
 func TestABareTileTellsNothingOfWhatRuns(t *testing.T) {
-	tile := view.NewTile(cluster("a", "eu", metav1.ConditionTrue), []kronvoyv1alpha1.Target{target(kronvoyv1alpha1.TargetFailed, 3)},
-		[]kronvoyv1alpha1.WorkReport{report(kronvoyv1alpha1.FindingReported, noon)}).Bare()
+	tile := view.NewTile(cluster("a", "eu", metav1.ConditionTrue), []kronvoyv1alpha1.Target{target(kronvoyv1alpha1.TargetFailed, 3), driftedSince(noon)}).Bare()
 	want := view.Tile{Name: "a", State: view.Unknown, Labels: map[string]string{"region": "eu"}, Claims: map[string]string{"version.talos.dev": "v1.12.4"}}
 	if diff := cmp.Diff(want, tile, cmpopts.IgnoreUnexported(view.Tile{})); diff != "" {
 		t.Errorf("-want +got\n%s", diff)

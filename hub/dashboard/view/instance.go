@@ -176,14 +176,10 @@ func (i *Instance) SetTargets(targets []kronvoyv1alpha1.Target) {
 }
 
 func clusterRow(t *kronvoyv1alpha1.Target) ClusterRow {
-	row := ClusterRow{
-		Name: t.Namespace, Revision: t.Status.Revision, State: ofTarget(t), Health: string(t.Status.Health), Drift: t.Status.Drift.Last,
+	return ClusterRow{
+		Name: t.Namespace, Since: sinceOf(t), Revision: t.Status.Revision, State: ofTarget(t), Health: string(t.Status.Health), Drift: t.Status.Drift.Last,
 		Message: cmp.Or(t.Status.Message, t.Status.Suspended, t.Status.Ineffective),
 	}
-	if t.Status.Clocks.StateSince != nil {
-		row.Since = t.Status.Clocks.StateSince.Time
-	}
-	return row
 }
 
 // NodeStates are the states of all nodes, by node and then by cluster.

@@ -175,7 +175,7 @@ func show(t *testing.T, o objects) models {
 	t.Helper()
 	var m models
 	for _, c := range o.clusters {
-		m.Clusters = append(m.Clusters, view.NewCluster(c, view.NewTile(c, nil, nil)))
+		m.Clusters = append(m.Clusters, view.NewCluster(c, view.NewTile(c, nil)))
 	}
 	m.OnCluster = view.InstanceRows(o.targets)
 	var g *graph.Graph

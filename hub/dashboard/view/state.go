@@ -4,6 +4,7 @@ package view
 
 import (
 	"slices"
+	"time"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
@@ -83,6 +84,19 @@ func ofTarget(t *kronvoyv1alpha1.Target) State {
 		return Progressing
 	}
 	return Pending
+}
+
+// sinceOf is since when an instance on a cluster is in the state that ofTarget
+// gives, by the hub's clock.
+func sinceOf(t *kronvoyv1alpha1.Target) time.Time {
+	since := t.Status.Clocks.StateSince
+	if drifted := t.Status.Clocks.DriftSince; drifted != nil && ofTarget(t) == Drifted {
+		since = drifted
+	}
+	if since == nil {
+		return time.Time{}
+	}
+	return since.Time
 }
 
 // OfNode is the state of a node of a graph on a cluster, from the engine's word

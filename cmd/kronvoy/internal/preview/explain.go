@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
@@ -71,11 +73,15 @@ type ExplainedCluster struct {
 	// Rollout is where it stands in that of the instance.
 	Rollout *ExplainedMove `json:"rollout,omitempty"`
 	// State and StateMessage are the Target's; Suspended says why nothing is written.
-	State        string                       `json:"state,omitempty"`
-	StateMessage string                       `json:"stateMessage,omitempty"`
-	Suspended    string                       `json:"suspended,omitempty"`
-	Nodes        []kronvoyv1alpha1.NodeStatus `json:"nodes,omitempty"`
-	Issues       []string                     `json:"issues,omitempty"`
+	State        string `json:"state,omitempty"`
+	StateMessage string `json:"stateMessage,omitempty"`
+	Suspended    string `json:"suspended,omitempty"`
+	// Drift is what others changed there, and DriftSince when the hub first saw it;
+	// left out while nothing differs.
+	Drift      string                       `json:"drift,omitempty"`
+	DriftSince *metav1.Time                 `json:"driftSince,omitempty"`
+	Nodes      []kronvoyv1alpha1.NodeStatus `json:"nodes,omitempty"`
+	Issues     []string                     `json:"issues,omitempty"`
 	// Overrides are the fields of the spec that have other values there.
 	Overrides []Overridden `json:"overrides,omitempty"`
 }
@@ -313,6 +319,9 @@ func (c *ExplainedCluster) target(t *kronvoyv1alpha1.Target) {
 	c.Revision, c.Wanted = t.Status.Revision, t.Spec.Revision
 	c.State, c.StateMessage, c.Suspended = string(t.Status.State), t.Status.Message, t.Status.Suspended
 	c.Nodes, c.Issues = t.Status.Nodes, t.Status.Issues
+	if since := t.Status.Clocks.DriftSince; since != nil {
+		c.Drift, c.DriftSince = t.Status.Drift.Last, since
+	}
 }
 
 // Write prints one line for each cluster, which override gave which value, and what
@@ -382,7 +391,11 @@ func (c *ExplainedCluster) state() string {
 }
 
 func (c *ExplainedCluster) message() string {
-	parts := slices.DeleteFunc([]string{c.Message, c.Suspended, c.StateMessage}, func(s string) bool { return s == "" })
+	drift := ""
+	if c.DriftSince != nil {
+		drift = fmt.Sprintf("differs since %s: %s", c.DriftSince.UTC().Format(time.RFC3339), c.Drift)
+	}
+	parts := slices.DeleteFunc([]string{c.Message, c.Suspended, c.StateMessage, drift}, func(s string) bool { return s == "" })
 	return plain.Line(strings.Join(append(parts, c.Issues...), "; "))
 }
 

@@ -272,7 +272,7 @@ func (r reader) cluster(ctx context.Context, identity work.Identity, of *kronvoy
 		Name: of.Namespace, State: stateOf(of), Health: string(status.Health), Revision: status.Revision, Wanted: of.Spec.Revision,
 		Leaving: of.Spec.Removal != nil, Drift: status.Drift.Objects, Message: cmp.Or(status.Suspended, status.Message),
 	}
-	if since := status.Clocks.StateSince; since != nil {
+	if since := status.Since(); since != nil {
 		c.Since = *since
 	}
 	if of.Spec.Removal != nil && of.Spec.Removal.Held != "" {

@@ -397,8 +397,8 @@ func ofTarget(t *kronvoyv1alpha1.Target, named Cluster) Cluster {
 		State: string(cmp.Or(s.State, kronvoyv1alpha1.TargetPending)), Revision: s.Revision, Message: cmp.Or(s.Message, named.Message),
 		Drift: s.Drift.Last, Drifted: int64(s.Drift.Objects), Suspended: s.Suspended, Health: string(s.Health),
 	}
-	if s.Clocks.StateSince != nil {
-		row.Since = s.Clocks.StateSince.UTC().Format(time.RFC3339)
+	if since := s.Since(); since != nil {
+		row.Since = since.UTC().Format(time.RFC3339)
 	}
 	if t.Spec.Removal != nil && t.DeletionTimestamp == nil {
 		row.Held = t.Spec.Removal.Held
