@@ -1,20 +1,19 @@
 // Package compact makes objects small that a cache keeps. An object that was
 // decoded from JSON has every text for itself, and slices with room to grow; a
-// hub has tens of thousands that say the same in most fields.
+// hub has tens of thousands that say the same in most fields. What is the same
+// is then there once: texts, labels, and whole manifests.
 package compact
 
 import (
 	"reflect"
-	"unique"
 
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 )
 
-// maxText is the longest text that is shared: longer ones are seldom the same.
-const maxText = 512
-
 // Transform is for informers: it drops who wrote which field, and makes what is
-// left small. The object is nobody else's yet; its value stays the same.
+// left small. The object is nobody else's yet; its value stays the same. Whoever
+// reads it from the cache without a copy must not change it, as ever: now that
+// would change other objects, too.
 func Transform(object any) (any, error) {
 	object, err := cache.TransformStripManagedFields()(object)
 	if err != nil {
@@ -40,7 +39,7 @@ func compact(v reflect.Value) {
 		}
 	case reflect.String:
 		if v.CanSet() {
-			v.SetString(shared(v.String()))
+			v.SetString(texts.same(v.String()))
 		}
 	case reflect.Slice:
 		compactSlice(v)
@@ -53,39 +52,23 @@ func compactSlice(v reflect.Value) {
 	if v.IsNil() || !v.CanSet() {
 		return
 	}
+	if v.Type() == reflect.TypeFor[[]byte]() {
+		v.SetBytes(raws.same(v.Bytes()))
+		return
+	}
 	if v.Cap() > v.Len() {
 		exact := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 		reflect.Copy(exact, v)
 		v.Set(exact)
-	}
-	if v.Type().Elem().Kind() == reflect.Uint8 {
-		return
 	}
 	for i := range v.Len() {
 		compact(v.Index(i))
 	}
 }
 
-// compactMap shares the texts of a map that has nothing else.
+// compactMap is for labels, annotations and the like.
 func compactMap(v reflect.Value) {
-	if v.IsNil() || !v.CanSet() || v.Type().Key().Kind() != reflect.String || v.Type().Elem().Kind() != reflect.String {
-		return
+	if own, is := v.Interface().(map[string]string); is && v.CanSet() {
+		v.Set(reflect.ValueOf(labels.same(own)))
 	}
-	exact := reflect.MakeMapWithSize(v.Type(), v.Len())
-	for entries := v.MapRange(); entries.Next(); {
-		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
-		key.SetString(shared(entries.Key().String()))
-		value.SetString(shared(entries.Value().String()))
-		exact.SetMapIndex(key, value)
-	}
-	v.Set(exact)
-}
-
-// shared is the same text, of which there is one. It is forgotten with the last
-// object that has it.
-func shared(text string) string {
-	if len(text) == 0 || len(text) > maxText {
-		return text
-	}
-	return unique.Make(text).Value()
 }

@@ -3,6 +3,10 @@ package compact
 import (
 	"encoding/json"
 	"reflect"
+	goruntime "runtime"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -97,4 +101,71 @@ func BenchmarkTransform(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// manifest is a work's, as a cache gets it.
+func manifest(t testing.TB, annotations map[string]string) *workv1.ManifestWork {
+	t.Helper()
+	raw := append(make([]byte, 0, 64), `{"kind":"ConfigMap"}`...)
+	return &workv1.ManifestWork{
+		ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
+		Spec:       workv1.ManifestWorkSpec{Workload: workv1.ManifestsTemplate{Manifests: []workv1.Manifest{{RawExtension: runtime.RawExtension{Raw: raw}}}}},
+	}
+}
+
+func TestManifestsAndAnnotationsAreSharedAlsoAfterACollection(t *testing.T) {
+	a, b := manifest(t, map[string]string{"a": "1", "b": "2"}), manifest(t, map[string]string{"b": "2", "a": "1"})
+	for _, work := range []*workv1.ManifestWork{a, b} {
+		if _, err := Transform(work); err != nil {
+			t.Fatal(err)
+		}
+		goruntime.GC()
+		goruntime.GC()
+	}
+	if a, b := raw(a), raw(b); unsafe.SliceData(a) != unsafe.SliceData(b) || cap(a) != len(a) {
+		t.Errorf("a manifest is there twice, or has room to grow: %d of %d bytes", len(a), cap(a))
+	}
+	if reflect.ValueOf(a.Annotations).Pointer() != reflect.ValueOf(b.Annotations).Pointer() {
+		t.Error("annotations are there twice")
+	}
+	other := manifest(t, map[string]string{"a": "2", "b": "1"})
+	if _, err := Transform(other); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"a": "2", "b": "1"}, other.Annotations); diff != "" {
+		t.Errorf("other annotations are taken for the same: %s", diff)
+	}
+}
+
+func raw(w *workv1.ManifestWork) []byte { return w.Spec.Workload.Manifests[0].Raw }
+
+func TestAnotherValueInTheSamePlaceIsNotTakenForTheSame(t *testing.T) {
+	values := recent[string]{
+		hash:  func(string) uint64 { return 1 },
+		equal: texts.equal, size: texts.size, small: texts.small,
+	}
+	for _, text := range []string{"a", "b", "a", "", strings.Repeat("a", maxShared+1)} {
+		if got := values.same(text); got != text {
+			t.Errorf("%.10q becomes %.10q", text, got)
+		}
+	}
+	if values.values[1] != "a" {
+		t.Errorf("%.10q is remembered: it is too long, or nothing", values.values[1])
+	}
+}
+
+func TestTransformsMayRunAtTheSameTime(t *testing.T) {
+	var group sync.WaitGroup
+	for i := range 4 {
+		group.Go(func() {
+			for n := range 1000 {
+				target := decoded(t)
+				target.Labels = map[string]string{"n": strconv.Itoa((n + i) % 10)}
+				if _, err := Transform(target); err != nil || target.Labels["n"] != strconv.Itoa((n+i)%10) {
+					t.Errorf("labels become %v, %v", target.Labels, err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
