@@ -337,6 +337,10 @@ type RolloutStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	Clusters []RolloutCluster `json:"clusters,omitempty"`
+	// NextAt is when a time ends that it waits for, as one that a cluster soaks for,
+	// or a deadline. Without it, and with nothing else happening, it stays as it is.
+	// +optional
+	NextAt *metav1.Time `json:"nextAt,omitempty"`
 	// ApprovalRequest is the name of the one that it waits for.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -20,8 +21,10 @@ import (
 
 	krov1alpha1 "github.com/kronvoy/kronvoy/apis/kro/v1alpha1"
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/hub/clusters"
 	"github.com/kronvoy/kronvoy/hub/work"
 	"github.com/kronvoy/kronvoy/internal/meter"
+	"github.com/kronvoy/kronvoy/placement/rollout"
 )
 
 // fresh is for how long a count is given again: several scrapers cost no more than
@@ -76,7 +79,7 @@ type State struct {
 // descs are what is collected.
 type descs struct {
 	build, definitions, instances, instanceClusters, targets, drifted, driftedObjects, suspended, leaving, held,
-	clusters, joining, rollouts, rolloutAge, stepAge, approvals, approvalAge, graphs, schemas *prometheus.Desc
+	clusters, joining, rollouts, rolloutsStopped, rolloutAge, stepAge, overdue, approvals, approvalAge, graphs, schemas *prometheus.Desc
 }
 
 // Start collects until the context ends. As a manager's runnable that is while this
@@ -99,20 +102,26 @@ func (s *State) describe() {
 		instances:   d("kronvoy_instances", "Instances by the status of their condition Ready.", "kind", "ready"),
 		instanceClusters: d("kronvoy_instance_clusters",
 			"Clusters of an instance by state; only with --metrics-instances, and only those instances that are not ready on the most clusters.", "kind", "namespace", "name", "state"),
-		targets: d("kronvoy_targets", "Instances on clusters, by state and health.", "kind", "state", "health"),
-		drifted: d("kronvoy_targets_drifted", "Instances on clusters with objects that somebody changed and that are not put right.", "kind"),
+		targets: d("kronvoy_targets", "Instances on clusters, by state and health. Quiet is true where that is not to wake anybody: the cluster is in maintenance, or nothing is written there now.",
+			"kind", "state", "health", "quiet"),
+		drifted: d("kronvoy_targets_drifted", "Instances on clusters with objects that somebody changed and that are not put right; quiet as for kronvoy_targets.", "kind", "quiet"),
 		driftedObjects: d("kronvoy_drifted_objects",
-			"Objects that somebody changed and that are not put right.", "kind"),
+			"Objects that somebody changed and that are not put right; quiet as for kronvoy_targets.", "kind", "quiet"),
 		suspended: d("kronvoy_targets_suspended", "Instances on clusters to which nothing is written now: somebody suspended the instance, or froze the cluster or the fleet.", "kind"),
 		leaving:   d("kronvoy_targets_leaving", "Instances on clusters that left their placement.", "kind"),
 		held:      d("kronvoy_targets_removal_held", "Instances on clusters that left their placement, from where they are not removed for a reason.", "kind"),
-		clusters:  d("kronvoy_clusters", "Accepted clusters by availability (True, False, Unknown, or none while nobody has spoken for it) and kind of agent.", "available", "agent"),
+		clusters:  d("kronvoy_clusters", "Accepted clusters by availability (True, False, Unknown, or none while nobody has spoken for it) and kind of agent; quiet is true of those in maintenance.", "available", "agent", "quiet"),
 		joining:   d("kronvoy_clusters_joining", "Clusters that wait to be accepted."),
 		rollouts:  d("kronvoy_rollouts", "Rollouts by phase.", "phase"),
+		rolloutsStopped: d("kronvoy_rollouts_stopped",
+			"Rollouts that are Paused or Failed and that nobody stopped on purpose, by an order to pause or a freeze of all its clusters.", "phase"),
 		rolloutAge: d("kronvoy_rollout_age_seconds",
 			"Time since what is rolled out was first wanted, of the oldest rollout in the phase; not of those that are over.", "phase"),
 		stepAge: d("kronvoy_rollout_step_age_seconds",
 			"Time since a rollout last gave a cluster something or counted one as ready, of the rollout in the phase where that is longest ago; not of those that are over.", "phase"),
+		overdue: d("kronvoy_rollout_overdue_seconds",
+			"Time since a rollout gave a cluster something, counted one as ready, or had a time to wait for, such as minSuccessTime or progressDeadline; of the rollout in the phase where that is longest ago. "+
+				"Not of those that are over, or wait for people, maintenance or the end of a freeze.", "phase"),
 		approvals: d("kronvoy_approvals_waiting", "Questions that wait for somebody's decision.", "action"),
 		approvalAge: d("kronvoy_approval_oldest_age_seconds",
 			"Time that the oldest question has waited for somebody's decision.", "action"),
@@ -126,7 +135,7 @@ func (s *State) Describe(to chan<- *prometheus.Desc) {
 	d := &s.descs
 	for _, desc := range []*prometheus.Desc{
 		d.build, d.definitions, d.instances, d.instanceClusters, d.targets, d.drifted, d.driftedObjects, d.suspended, d.leaving, d.held,
-		d.clusters, d.joining, d.rollouts, d.rolloutAge, d.stepAge, d.approvals, d.approvalAge, d.graphs, d.schemas,
+		d.clusters, d.joining, d.rollouts, d.rolloutsStopped, d.rolloutAge, d.stepAge, d.overdue, d.approvals, d.approvalAge, d.graphs, d.schemas,
 	} {
 		to <- desc
 	}
@@ -155,10 +164,10 @@ func (s *State) count(now time.Time) []prometheus.Metric {
 	t.set(s.descs.joining, 0)
 	s.countDefinitions(t)
 	s.countInstances(t)
-	s.countClusters(t)
+	inMaintenance := s.countClusters(t)
 	s.countApprovals(t, now)
 	rollouts := s.rollouts()
-	s.countTargets(t, rollouts)
+	s.countTargets(t, rollouts, inMaintenance)
 	s.countRollouts(t, rollouts, now)
 	return t.metrics()
 }
@@ -215,7 +224,9 @@ func ready(instance *unstructured.Unstructured) string {
 	return string(metav1.ConditionUnknown)
 }
 
-func (s *State) countClusters(t *tally) {
+// countClusters returns those in maintenance.
+func (s *State) countClusters(t *tally) map[string]bool {
+	inMaintenance := map[string]bool{}
 	each(s, &clusterv1.ManagedCluster{}, func(c *clusterv1.ManagedCluster) {
 		if !c.Spec.HubAcceptsClient {
 			t.add(s.descs.joining, 1)
@@ -227,8 +238,12 @@ func (s *State) countClusters(t *tally) {
 				available = string(condition.Status)
 			}
 		}
-		t.add(s.descs.clusters, 1, available, agentOf(c))
+		if clusters.Maintenance(c) != "" {
+			inMaintenance[c.Name] = true
+		}
+		t.add(s.descs.clusters, 1, available, agentOf(c), strconv.FormatBool(inMaintenance[c.Name]))
 	})
+	return inMaintenance
 }
 
 func agentOf(c *clusterv1.ManagedCluster) string {
@@ -258,7 +273,7 @@ func (s *State) countApprovals(t *tally, now time.Time) {
 }
 
 // countTargets notes when each rollout last moved, by the way.
-func (s *State) countTargets(t *tally, rollouts map[client.ObjectKey]*progress) {
+func (s *State) countTargets(t *tally, rollouts map[client.ObjectKey]*progress, inMaintenance map[string]bool) {
 	var worst map[kronvoyv1alpha1.InstanceReference]*clusterCounts
 	if s.Instances > 0 {
 		worst = map[kronvoyv1alpha1.InstanceReference]*clusterCounts{}
@@ -267,9 +282,10 @@ func (s *State) countTargets(t *tally, rollouts map[client.ObjectKey]*progress) 
 		ref, status := target.Spec.Instance, &target.Status
 		kind := t.kind(ref)
 		state := cmp.Or(string(status.State), none)
-		t.add(s.descs.targets, 1, kind, state, cmp.Or(string(status.Health), none))
-		t.addIf(status.Drift.Objects > 0, s.descs.drifted, 1, kind)
-		t.addIf(status.Drift.Objects > 0, s.descs.driftedObjects, float64(status.Drift.Objects), kind)
+		quiet := strconv.FormatBool(status.Suspended != "" || inMaintenance[target.Namespace])
+		t.add(s.descs.targets, 1, kind, state, cmp.Or(string(status.Health), none), quiet)
+		t.addIf(status.Drift.Objects > 0, s.descs.drifted, 1, kind, quiet)
+		t.addIf(status.Drift.Objects > 0, s.descs.driftedObjects, float64(status.Drift.Objects), kind, quiet)
 		t.addIf(status.Suspended != "", s.descs.suspended, 1, kind)
 		removal := target.Spec.Removal
 		t.addIf(removal != nil, s.descs.leaving, 1, kind)
@@ -320,10 +336,11 @@ func foremost(counts map[kronvoyv1alpha1.InstanceReference]*clusterCounts, limit
 	return refs[:min(len(refs), limit)]
 }
 
-// progress is a rollout, and when it last moved.
+// progress is a rollout, when it last moved, and until when it had a time to wait
+// for.
 type progress struct {
-	phase       kronvoyv1alpha1.RolloutPhase
-	began, last time.Time
+	*kronvoyv1alpha1.Rollout
+	began, last, until time.Time
 }
 
 // moved takes a Target of the rollout into account; there may be no rollout.
@@ -343,14 +360,43 @@ func (p *progress) moved(target *kronvoyv1alpha1.Target) {
 func (s *State) rollouts() map[client.ObjectKey]*progress {
 	found := map[client.ObjectKey]*progress{}
 	each(s, &kronvoyv1alpha1.Rollout{}, func(r *kronvoyv1alpha1.Rollout) {
-		p := &progress{phase: r.Status.Phase, began: r.CreationTimestamp.Time}
+		p := &progress{Rollout: r, began: r.CreationTimestamp.Time}
 		if r.Status.StartedAt != nil {
 			p.began = r.Status.StartedAt.Time
 		}
 		p.last = p.began
+		if r.Status.NextAt != nil {
+			p.until = r.Status.NextAt.Time
+		}
 		found[client.ObjectKeyFromObject(r)] = p
 	})
 	return found
+}
+
+// onPurpose says whether somebody stopped it, and knows.
+func (p *progress) onPurpose() bool {
+	counts := p.Status.Counts
+	return p.Spec.Paused != nil || counts.Skipped > 0 && counts.Skipped == counts.Total
+}
+
+// overdue is for how long nothing has happened, and no time had to pass. Whoever
+// works on a cluster, or has frozen it, knows that what is under way waits for that.
+func (p *progress) overdue(now time.Time) time.Duration {
+	if p.Status.Phase != kronvoyv1alpha1.RolloutProgressing && p.Status.Phase != kronvoyv1alpha1.RolloutRollingBack {
+		return 0
+	}
+	group := rollout.GroupID{Name: p.Status.Group, Index: int(p.Status.GroupIndex)}.String()
+	for _, c := range p.Status.Clusters {
+		waits := c.Reason == string(rollout.ReasonMaintenance) || c.Reason == string(rollout.ReasonSuspended)
+		if waits && c.State != string(rollout.ClusterSkipped) && (c.Group == group || p.Status.Phase == kronvoyv1alpha1.RolloutRollingBack) {
+			return 0
+		}
+	}
+	last := p.last
+	if p.until.After(last) {
+		last = p.until
+	}
+	return max(0, now.Sub(last))
 }
 
 // underWay are the phases in which something is to happen.
@@ -363,9 +409,13 @@ func (s *State) countRollouts(t *tally, rollouts map[client.ObjectKey]*progress,
 		t.set(s.descs.rollouts, 0, string(phase))
 	}
 	for _, p := range rollouts {
-		phase := cmp.Or(string(p.phase), none)
+		phase := cmp.Or(string(p.Status.Phase), none)
 		t.add(s.descs.rollouts, 1, phase)
-		if slices.Contains(underWay, p.phase) {
+		if p.Status.Phase == kronvoyv1alpha1.RolloutPaused || p.Status.Phase == kronvoyv1alpha1.RolloutFailed {
+			t.addIf(!p.onPurpose(), s.descs.rolloutsStopped, 1, phase)
+		}
+		if slices.Contains(underWay, p.Status.Phase) {
+			t.atLeast(s.descs.overdue, p.overdue(now).Seconds(), phase)
 			t.atLeast(s.descs.rolloutAge, now.Sub(p.began).Seconds(), phase)
 			t.atLeast(s.descs.stepAge, now.Sub(p.last).Seconds(), phase)
 		}

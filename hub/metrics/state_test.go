@@ -3,6 +3,7 @@ package metrics
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,69 @@ func instance(name, ready string) *unstructured.Unstructured {
 	return obj
 }
 
+func TestARolloutIsOverdueWhenNothingSaysWhyItStands(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	at := func(d time.Duration) *metav1.Time { return &metav1.Time{Time: now.Add(d)} }
+	waits := func(group, state, reason string) func(*kronvoyv1alpha1.Rollout) {
+		return func(r *kronvoyv1alpha1.Rollout) {
+			r.Status.Group = "eu"
+			r.Status.Clusters = []kronvoyv1alpha1.RolloutCluster{{Name: "one", Group: group, State: state, Reason: reason}}
+		}
+	}
+	for name, tc := range map[string]struct {
+		change        func(*kronvoyv1alpha1.Rollout)
+		want, stopped float64
+	}{
+		"nothing has moved for three hours":        {want: 10800},
+		"it soaks for two hours more":              {change: func(r *kronvoyv1alpha1.Rollout) { r.Status.NextAt = at(2 * time.Hour) }},
+		"the hub did not look when it should have": {change: func(r *kronvoyv1alpha1.Rollout) { r.Status.NextAt = at(-time.Hour) }, want: 3600},
+		"a cluster of its group is in maintenance": {change: waits("eu", "Held", "Maintenance")},
+		"a cluster under way was frozen":           {change: waits("eu", "InFlight", "Suspended")},
+		"a later group's is in maintenance":        {change: waits("us", "Held", "Maintenance"), want: 10800},
+		"nobody waits for the one that is frozen":  {change: waits("eu", "Skipped", "Suspended"), want: 10800},
+		"it waits for one that is out of reach":    {change: waits("eu", "Held", "Unreachable"), want: 10800},
+		"it waits for people":                      {change: func(r *kronvoyv1alpha1.Rollout) { r.Status.Phase = kronvoyv1alpha1.RolloutWaitingForApproval }},
+		"it stopped by itself":                     {change: func(r *kronvoyv1alpha1.Rollout) { r.Status.Phase = kronvoyv1alpha1.RolloutPaused }, stopped: 1},
+		"it failed":                                {change: func(r *kronvoyv1alpha1.Rollout) { r.Status.Phase = kronvoyv1alpha1.RolloutFailed }, stopped: 1},
+		"somebody paused it": {change: func(r *kronvoyv1alpha1.Rollout) {
+			r.Spec.Paused, r.Status.Phase = &kronvoyv1alpha1.RolloutOrder{}, kronvoyv1alpha1.RolloutPaused
+		}},
+		"all its clusters are frozen": {change: func(r *kronvoyv1alpha1.Rollout) {
+			r.Status.Phase, r.Status.Counts = kronvoyv1alpha1.RolloutPaused, kronvoyv1alpha1.RolloutCounts{Total: 2, Skipped: 2}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &kronvoyv1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "shop"}, Status: kronvoyv1alpha1.RolloutStatus{
+				Phase: kronvoyv1alpha1.RolloutProgressing, StartedAt: &metav1.MicroTime{Time: now.Add(-3 * time.Hour)},
+			}}
+			if tc.change != nil {
+				tc.change(r)
+			}
+			s := stores{}
+			s.put(r)
+			overdue, stopped := 0.0, 0.0
+			for line := range strings.Lines(exposed(t, newState(s, clocktesting.NewFakePassiveClock(now), 0))) {
+				name, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
+				n, err := strconv.ParseFloat(value, 64)
+				switch {
+				case strings.HasPrefix(name, "kronvoy_rollout_overdue_seconds{"):
+					overdue = n
+				case strings.HasPrefix(name, "kronvoy_rollouts_stopped{"):
+					stopped = n
+				default:
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if overdue != tc.want || stopped != tc.stopped {
+				t.Errorf("overdue for %v seconds, want %v; %v stopped, want %v", overdue, tc.want, stopped, tc.stopped)
+			}
+		})
+	}
+}
+
 func TestTheStateOfTheFleetIsCounted(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) *metav1.MicroTime { return &metav1.MicroTime{Time: now.Add(-d)} }
@@ -108,7 +172,7 @@ func TestTheStateOfTheFleetIsCounted(t *testing.T) {
 			Conditions:    []metav1.Condition{{Type: clusterv1.ManagedClusterConditionAvailable, Status: metav1.ConditionTrue}},
 			ClusterClaims: []clusterv1.ManagedClusterClaim{{Name: kronvoyv1alpha1.ClaimFeatures}},
 		}},
-		&clusterv1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Name: "two"}, Spec: clusterv1.ManagedClusterSpec{HubAcceptsClient: true}, Status: clusterv1.ManagedClusterStatus{
+		&clusterv1.ManagedCluster{ObjectMeta: metav1.ObjectMeta{Name: "two", Annotations: map[string]string{kronvoyv1alpha1.AnnotationMaintenance: "a new rack"}}, Spec: clusterv1.ManagedClusterSpec{HubAcceptsClient: true}, Status: clusterv1.ManagedClusterStatus{
 			Conditions: []metav1.Condition{{Type: clusterv1.ManagedClusterConditionAvailable, Status: metav1.ConditionUnknown}},
 			Version:    clusterv1.ManagedClusterVersion{Kubernetes: "v1.36.3"},
 		}},
@@ -132,11 +196,12 @@ kronvoy_approval_oldest_age_seconds{action="Remove"} 600
 kronvoy_approvals_waiting{action="EnterGroup"} 0
 kronvoy_approvals_waiting{action="Remove"} 1
 kronvoy_build_info{version="v1"} 1
-kronvoy_clusters{agent="kronvoy",available="True"} 1
-kronvoy_clusters{agent="ocm",available="Unknown"} 1
+kronvoy_clusters{agent="kronvoy",available="True",quiet="false"} 1
+kronvoy_clusters{agent="ocm",available="Unknown",quiet="true"} 1
 kronvoy_clusters_joining 1
 kronvoy_definitions{state="Active"} 1
-kronvoy_drifted_objects{kind="WebApp.kro.run"} 3
+kronvoy_drifted_objects{kind="WebApp.kro.run",quiet="false"} 0
+kronvoy_drifted_objects{kind="WebApp.kro.run",quiet="true"} 3
 kronvoy_graphs 2
 kronvoy_instance_clusters{kind="WebApp.kro.run",name="a",namespace="shop",state="Failed"} 1
 kronvoy_instance_clusters{kind="WebApp.kro.run",name="a",namespace="shop",state="Ready"} 1
@@ -144,6 +209,7 @@ kronvoy_instances{kind="WebApp.kro.run",ready="False"} 1
 kronvoy_instances{kind="WebApp.kro.run",ready="True"} 1
 kronvoy_instances{kind="WebApp.kro.run",ready="Unknown"} 1
 kronvoy_rollout_age_seconds{phase="Progressing"} 3600
+kronvoy_rollout_overdue_seconds{phase="Progressing"} 1200
 kronvoy_rollout_step_age_seconds{phase="Progressing"} 1200
 kronvoy_rollouts{phase="Paused"} 0
 kronvoy_rollouts{phase="Progressing"} 1
@@ -151,10 +217,11 @@ kronvoy_rollouts{phase="RollingBack"} 0
 kronvoy_rollouts{phase="Succeeded"} 1
 kronvoy_rollouts{phase="WaitingForApproval"} 0
 kronvoy_schemas 7
-kronvoy_targets{health="Healthy",kind="WebApp.kro.run",state="Failed"} 1
-kronvoy_targets{health="Healthy",kind="WebApp.kro.run",state="Pending"} 1
-kronvoy_targets{health="Healthy",kind="WebApp.kro.run",state="Ready"} 1
-kronvoy_targets_drifted{kind="WebApp.kro.run"} 1
+kronvoy_targets{health="Healthy",kind="WebApp.kro.run",quiet="false",state="Pending"} 1
+kronvoy_targets{health="Healthy",kind="WebApp.kro.run",quiet="false",state="Ready"} 1
+kronvoy_targets{health="Healthy",kind="WebApp.kro.run",quiet="true",state="Failed"} 1
+kronvoy_targets_drifted{kind="WebApp.kro.run",quiet="false"} 0
+kronvoy_targets_drifted{kind="WebApp.kro.run",quiet="true"} 1
 kronvoy_targets_leaving{kind="WebApp.kro.run"} 1
 kronvoy_targets_removal_held{kind="WebApp.kro.run"} 1
 kronvoy_targets_suspended{kind="WebApp.kro.run"} 1
@@ -172,7 +239,7 @@ kronvoy_targets_suspended{kind="WebApp.kro.run"} 1
 	if got := testutil.CollectAndCount(state, "kronvoy_targets"); got != 3 {
 		t.Errorf("%d series of kronvoy_targets, want 3", got)
 	}
-	if got := exposed(t, state); !strings.Contains(got, `kronvoy_targets{health="Healthy",kind="WebApp.kro.run",state="Ready"} 2`) {
+	if got := exposed(t, state); !strings.Contains(got, `kronvoy_targets{health="Healthy",kind="WebApp.kro.run",quiet="false",state="Ready"} 2`) {
 		t.Errorf("the new target is not counted:\n%s", got)
 	}
 }

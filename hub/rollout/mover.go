@@ -114,7 +114,7 @@ func (m *Mover) roll(ctx context.Context, s *scope) (reconcile.Result, error) {
 	known := record(&s.rollout.Status)
 	step := rollout.Next(s.input(how, s.owner.Spec.Rollout.Gate, known, s.orders()))
 	ask, settled := s.asks.settle(s.requests, step.Question, kronvoyv1alpha1.ApprovalEnterGroup)
-	status := progress(s.rollout.Status, &step, s.asks.name(step.Question))
+	status := progress(s.rollout.Status, &step, s.asks.name(step.Question), s.now)
 	if step.Record != known || len(step.Instances) > 0 {
 		if err := m.store(ctx, s, status); err != nil {
 			return reconcile.Result{}, err

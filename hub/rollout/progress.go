@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -30,7 +31,7 @@ func record(s *kronvoyv1alpha1.RolloutStatus) rollout.Record {
 
 // progress is the status of a Rollout after a Step. What only people's orders
 // change is kept.
-func progress(old kronvoyv1alpha1.RolloutStatus, step *rollout.Step, question string) kronvoyv1alpha1.RolloutStatus {
+func progress(old kronvoyv1alpha1.RolloutStatus, step *rollout.Step, question string, now time.Time) kronvoyv1alpha1.RolloutStatus {
 	out := kronvoyv1alpha1.RolloutStatus{
 		Phase: kronvoyv1alpha1.RolloutPhase(step.Phase), Message: shorten(step.Message), Plan: step.Record.Plan,
 		Group: step.Record.Group.Name, GroupIndex: int32(step.Record.Group.Index),
@@ -39,6 +40,9 @@ func progress(old kronvoyv1alpha1.RolloutStatus, step *rollout.Step, question st
 	}
 	if !step.Record.Started.IsZero() {
 		out.StartedAt = &metav1.MicroTime{Time: step.Record.Started}
+	}
+	if step.RecheckAt.After(now) {
+		out.NextAt = ptr.To(metav1.NewTime(step.RecheckAt).Rfc3339Copy())
 	}
 	for i := range step.Groups {
 		g := &step.Groups[i]

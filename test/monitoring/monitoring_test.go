@@ -166,29 +166,36 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 		"KronvoyEvaluationsSlow": {latency("kronvoy_evaluation_duration_seconds", "5"), latency("kronvoy_evaluation_duration_seconds", "0.5")},
 		"KronvoyFeedbackSlow":    {latency("kronvoy_feedback_latency_seconds", "60"), latency("kronvoy_feedback_latency_seconds", "5")},
 		"KronvoyQueueGrows":      {one(`workqueue_depth{name="target"}`, always(5000)), one(`workqueue_depth{name="target"}`, always(20))},
-		"KronvoyClustersUnavailable": {one(`kronvoy_clusters{available="Unknown",agent="kronvoy"}`, always(1)),
-			one(`kronvoy_clusters{available="True",agent="kronvoy"}`, always(9))},
+		"KronvoyClustersUnavailable": {one(`kronvoy_clusters{available="Unknown",agent="kronvoy",quiet="false"}`, always(1)),
+			[]series{{`kronvoy_clusters{available="True",agent="kronvoy",quiet="false"}`, always(9)}, {`kronvoy_clusters{available="Unknown",agent="kronvoy",quiet="true"}`, always(1)}}},
 		"KronvoyManyClustersUnavailable": {
-			[]series{{`kronvoy_clusters{available="Unknown",agent="ocm"}`, always(3)}, {`kronvoy_clusters{available="True",agent="kronvoy"}`, always(7)}},
-			[]series{{`kronvoy_clusters{available="Unknown",agent="ocm"}`, always(1)}, {`kronvoy_clusters{available="True",agent="kronvoy"}`, always(9)}},
+			[]series{{`kronvoy_clusters{available="Unknown",agent="ocm",quiet="false"}`, always(3)}, {`kronvoy_clusters{available="True",agent="kronvoy",quiet="false"}`, always(7)}},
+			[]series{{`kronvoy_clusters{available="Unknown",agent="ocm",quiet="false"}`, always(1)}, {`kronvoy_clusters{available="Unknown",agent="ocm",quiet="true"}`, always(3)},
+				{`kronvoy_clusters{available="True",agent="kronvoy",quiet="false"}`, always(6)}},
 		},
 		"KronvoyDefinitionNotAccepted": {one(`kronvoy_definitions{state="Inactive"}`, always(1)), one(`kronvoy_definitions{state="Active"}`, always(4))},
-		"KronvoyTargetsFailed": {one(`kronvoy_targets{kind="A.kro.run",state="Failed",health="Healthy"}`, always(2)),
-			// It fails for a few minutes only.
-			one(`kronvoy_targets{kind="A.kro.run",state="Failed",health="Healthy"}`, func(minute int) float64 {
-				if minute%10 < 5 {
-					return 1
-				}
-				return 0
-			})},
-		"KronvoyTargetsUnhealthy": {one(`kronvoy_targets{kind="A.kro.run",state="Ready",health="Failed"}`, always(1)), one(`kronvoy_targets{kind="A.kro.run",state="Ready",health="Progressing"}`, always(1))},
-		"KronvoyRolloutStalled":   {one(`kronvoy_rollout_step_age_seconds{phase="Progressing"}`, always(4000)), one(`kronvoy_rollout_step_age_seconds{phase="WaitingForApproval"}`, always(90000))},
-		"KronvoyRolloutStopped":   {one(`kronvoy_rollouts{phase="Paused"}`, always(1)), one(`kronvoy_rollouts{phase="Progressing"}`, always(3))},
-		"KronvoyApprovalWaiting":  {one(`kronvoy_approval_oldest_age_seconds{action="Remove"}`, always(20000)), one(`kronvoy_approval_oldest_age_seconds{action="Remove"}`, always(60))},
-		"KronvoyRemovalHeld":      {one(`kronvoy_targets_removal_held{kind="A.kro.run"}`, always(1)), one(`kronvoy_targets_removal_held{kind="A.kro.run"}`, always(0))},
-		"KronvoyDrift":            {one(`kronvoy_drifted_objects{kind="A.kro.run"}`, always(1)), one(`kronvoy_drifted_objects{kind="A.kro.run"}`, always(0))},
-		"KronvoyDriftFight":       {one(`kronvoy_drift_corrections_total{kind="A.kro.run"}`, growing(30)), one(`kronvoy_drift_corrections_total{kind="A.kro.run"}`, growing(1))},
-		"KronvoyAgentWithoutHub":  {one(`kronvoy_agent_hub_connection{state="HubUnreachable"}`, always(1)), one(`kronvoy_agent_hub_connection{state="HubAnswers"}`, always(1))},
+		"KronvoyTargetsFailed": {one(`kronvoy_targets{kind="A.kro.run",state="Failed",health="Healthy",quiet="false"}`, always(2)),
+			[]series{{`kronvoy_targets{kind="A.kro.run",state="Failed",health="Healthy",quiet="true"}`, always(2)},
+				// It fails for a few minutes only.
+				{`kronvoy_targets{kind="A.kro.run",state="Failed",health="Healthy",quiet="false"}`, func(minute int) float64 {
+					if minute%10 < 5 {
+						return 1
+					}
+					return 0
+				}}}},
+		"KronvoyTargetsUnhealthy": {one(`kronvoy_targets{kind="A.kro.run",state="Ready",health="Failed",quiet="false"}`, always(1)),
+			[]series{{`kronvoy_targets{kind="A.kro.run",state="Ready",health="Progressing",quiet="false"}`, always(1)}, {`kronvoy_targets{kind="A.kro.run",state="Ready",health="Failed",quiet="true"}`, always(1)}}},
+		"KronvoyRolloutStalled": {one(`kronvoy_rollout_overdue_seconds{phase="Progressing"}`, always(1900)),
+			// A soak of three hours: no cluster moves, and none should.
+			[]series{{`kronvoy_rollout_step_age_seconds{phase="Progressing"}`, always(10800)}, {`kronvoy_rollout_overdue_seconds{phase="Progressing"}`, always(0)}}},
+		"KronvoyRolloutStopped": {one(`kronvoy_rollouts_stopped{phase="Paused"}`, always(1)),
+			// Somebody has paused it.
+			[]series{{`kronvoy_rollouts{phase="Paused"}`, always(1)}, {`kronvoy_rollouts_stopped{phase="Paused"}`, always(0)}}},
+		"KronvoyApprovalWaiting": {one(`kronvoy_approval_oldest_age_seconds{action="Remove"}`, always(20000)), one(`kronvoy_approval_oldest_age_seconds{action="Remove"}`, always(60))},
+		"KronvoyRemovalHeld":     {one(`kronvoy_targets_removal_held{kind="A.kro.run"}`, always(1)), one(`kronvoy_targets_removal_held{kind="A.kro.run"}`, always(0))},
+		"KronvoyDrift":           {one(`kronvoy_drifted_objects{kind="A.kro.run",quiet="false"}`, always(1)), one(`kronvoy_drifted_objects{kind="A.kro.run",quiet="true"}`, always(1))},
+		"KronvoyDriftFight":      {one(`kronvoy_drift_corrections_total{kind="A.kro.run"}`, growing(30)), one(`kronvoy_drift_corrections_total{kind="A.kro.run"}`, growing(1))},
+		"KronvoyAgentWithoutHub": {one(`kronvoy_agent_hub_connection{state="HubUnreachable"}`, always(1)), one(`kronvoy_agent_hub_connection{state="HubAnswers"}`, always(1))},
 		"KronvoyAgentCertificateEnds": {
 			[]series{{"kronvoy_agent_certificate_expiration_timestamp_seconds", always(3600)}, {"kronvoy_agent_certificate_lifetime_seconds", always(12000)}},
 			[]series{{"kronvoy_agent_certificate_expiration_timestamp_seconds", always(7200)}, {"kronvoy_agent_certificate_lifetime_seconds", always(12000)}},
