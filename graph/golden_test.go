@@ -1,7 +1,6 @@
 package graph_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,9 +17,8 @@ import (
 	"github.com/kronvoy/kronvoy/graph/schema"
 	"github.com/kronvoy/kronvoy/graph/schema/builtin"
 	"github.com/kronvoy/kronvoy/hub/convert"
+	"github.com/kronvoy/kronvoy/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the expected files")
 
 // TestScenarios runs every directory of testdata, whose name says what it shows:
 //
@@ -45,29 +43,9 @@ func TestScenarios(t *testing.T) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			t.Parallel()
 			expected, issues := runScenario(t, dir)
-			compareFile(t, filepath.Join(dir, "expected.yaml"), expected)
-			compareFile(t, filepath.Join(dir, "issues.txt"), issues)
+			golden.Compare(t, filepath.Join(dir, "expected.yaml"), expected)
+			golden.Compare(t, filepath.Join(dir, "issues.txt"), issues)
 		})
-	}
-}
-
-// compareFile compares a text with a file, which does not exist for an empty one.
-func compareFile(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if got == "" {
-			_ = os.Remove(file)
-		} else if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("%s (-want +got; -update rewrites it):\n%s", filepath.Base(file), diff)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/kronvoy/kronvoy/graph/hash"
 	"github.com/kronvoy/kronvoy/hub/convert"
 	"github.com/kronvoy/kronvoy/hub/work"
+	"github.com/kronvoy/kronvoy/internal/golden"
 )
 
 var unreleased = flag.Bool("unreleased", false, "with -update: no release has the present hash version yet")
@@ -39,7 +40,7 @@ func TestRenderedStaysTheSameUnderAHashVersion(t *testing.T) {
 	want := strings.Split(strings.TrimRight(string(content), "\n"), "\n")
 	changed := slices.DeleteFunc(changes(want, lines), func(string) bool { return err != nil })
 	switch {
-	case len(changed) > 0 && (!*update || !*unreleased):
+	case len(changed) > 0 && (!golden.Updating() || !*unreleased):
 		t.Errorf(`this release renders differently under hash version %[1]s:
 
 %[2]s
@@ -50,7 +51,7 @@ out, raise Version in graph/hash/hash.go, and run
 If %[1]s is new since the last release, run
     go test ./graph -run TestRendered -update -unreleased
 CONTRIBUTING.md, "When to raise the hash version", says more.`, hash.Version, strings.Join(changed, "\n"))
-	case *update:
+	case golden.Updating():
 		others, err := filepath.Glob(filepath.Join("testdata", "rendered-*.txt"))
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kronvoy/kronvoy/internal/golden"
 )
 
 // TestExplainInstance explains testdata/preview/base.yaml on a fleet of 20 clusters,
@@ -41,7 +43,7 @@ overrides: [{spec: {replicas: 3}}, {clusterSelector: {matchLabels: {region: us-e
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, filepath.Join("testdata", "explain", strings.ReplaceAll(name, " ", "_")+".txt"), out)
+			golden.Compare(t, filepath.Join("testdata", "explain", strings.ReplaceAll(name, " ", "_")+".txt"), out)
 		})
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
+	"github.com/kronvoy/kronvoy/internal/golden"
 )
 
 // commands are all that do something, by their path without the first word.
@@ -88,16 +88,8 @@ func TestTheDocumentListsAllCommandsAndTheirExitCodes(t *testing.T) {
 	if !found || !ended {
 		t.Fatalf("%s has no %q and %q", file, begin, end)
 	}
-	want := before + begin + documented(newCommand()) + end + after
-	if *update {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if diff := cmp.Diff(want, string(text)); diff != "" {
-		t.Errorf("run with -update (-want +got):\n%s", diff)
-	}
+	now := before + begin + documented(newCommand()) + end + after
+	golden.Compare(t, file, now)
 }
 
 func documented(root *cobra.Command) string {

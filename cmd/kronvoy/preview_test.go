@@ -8,9 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
+	"github.com/kronvoy/kronvoy/internal/golden"
 )
 
 // fleetFile writes n clusters: the first three of each ten in us-east, the others
@@ -99,26 +98,8 @@ func TestPreview(t *testing.T) {
 			if status != tc.status {
 				t.Errorf("exit status %d, want %d", status, tc.status)
 			}
-			golden(t, filepath.Join("testdata", "preview", strings.NewReplacer(" ", "_", ",", "").Replace(name)+".txt"), out)
+			golden.Compare(t, filepath.Join("testdata", "preview", strings.NewReplacer(" ", "_", ",", "").Replace(name)+".txt"), out)
 		})
-	}
-}
-
-// golden compares a text with a file.
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("%s (-want +got; -update rewrites it):\n%s", file, diff)
 	}
 }
 

@@ -2,17 +2,14 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/kronvoy/kronvoy/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the expected files")
 
 // run runs the command line and returns what it prints.
 func run(t *testing.T, stdin string, args ...string) (stdout, stderr string, err error) {
@@ -25,27 +22,6 @@ func run(t *testing.T, stdin string, args ...string) (stdout, stderr string, err
 	cmd.SetArgs(args)
 	err = cmd.Execute()
 	return out.String(), errOut.String(), err
-}
-
-// compareFile compares a text with a file, or writes it with -update.
-func compareFile(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("%s (-want +got; -update rewrites it):\n%s", file, diff)
-	}
 }
 
 func exists(file string) bool {
@@ -80,7 +56,7 @@ func TestExamples(t *testing.T) {
 				if err != nil {
 					t.Fatalf("render: %v\n%s", err, stderr)
 				}
-				compareFile(t, filepath.Join(dir, "expected", filepath.Base(cluster)), out)
+				golden.Compare(t, filepath.Join(dir, "expected", filepath.Base(cluster)), out)
 			}
 			all, _, err := run(t, "", "render", "-f", dir, "-f", filepath.Join(dir, "clusters"))
 			if err != nil {
@@ -167,12 +143,12 @@ func TestLint(t *testing.T) {
 	if err == nil {
 		t.Error("lint of a bad definition succeeded")
 	}
-	compareFile(t, filepath.Join("testdata", "bad.txt"), out)
+	golden.Compare(t, filepath.Join("testdata", "bad.txt"), out)
 	out, _, err = run(t, "", "lint", "-f", bad, "-o", "json")
 	if err == nil {
 		t.Error("lint of a bad definition succeeded")
 	}
-	compareFile(t, filepath.Join("testdata", "bad.json"), out)
+	golden.Compare(t, filepath.Join("testdata", "bad.json"), out)
 }
 
 func TestGraph(t *testing.T) {
@@ -181,7 +157,7 @@ func TestGraph(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", format, err, stderr)
 		}
-		compareFile(t, filepath.Join("testdata", file), out)
+		golden.Compare(t, filepath.Join("testdata", file), out)
 	}
 }
 

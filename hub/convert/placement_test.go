@@ -2,7 +2,6 @@ package convert
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -20,10 +19,9 @@ import (
 	clusterv1beta2 "open-cluster-management.io/api/cluster/v1beta2"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kronvoy/kronvoy/internal/golden"
 	"github.com/kronvoy/kronvoy/placement"
 )
-
-var update = flag.Bool("update", false, "write what is decided into the cases")
 
 // A file of testdata/placements is a topic, with cases in order.
 type placementCase struct {
@@ -214,7 +212,7 @@ func TestPlacements(t *testing.T) {
 			count++
 			t.Run(c.Name, func(t *testing.T) {
 				got := c.decide(t)
-				if *update {
+				if golden.Updating() {
 					changed = changed || !cmp.Equal(c.Want, got, nothing)
 					c.Want = got
 					return

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kronvoy/kronvoy/internal/golden"
 )
 
 // TestForesee plays the scripts in testdata/forecast, as TestScenarios does, and
@@ -26,17 +28,8 @@ func TestForesee(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			script, want, _ := strings.Cut(string(content), logMark)
-			got := foreseen(stageOf(t, script).input())
-			if *update {
-				if err := os.WriteFile(file, []byte(script+logMark+got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")); diff != "" {
-				t.Errorf("(-want +got; -update rewrites it):\n%s", diff)
-			}
+			script, _, _ := strings.Cut(string(content), logMark)
+			golden.Compare(t, file, script+logMark+foreseen(stageOf(t, script).input()))
 		})
 	}
 }

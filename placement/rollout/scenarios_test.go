@@ -1,7 +1,6 @@
 package rollout
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,10 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/kronvoy/kronvoy/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the logs of the scenarios")
 
 const logMark = "-- log --\n"
 
@@ -35,17 +32,8 @@ func TestScenarios(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			script, want, _ := strings.Cut(string(content), logMark)
-			got := play(t, script)
-			if *update {
-				if err := os.WriteFile(file, []byte(script+logMark+got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")); diff != "" {
-				t.Errorf("(-want +got; -update rewrites it):\n%s", diff)
-			}
+			script, _, _ := strings.Cut(string(content), logMark)
+			golden.Compare(t, file, script+logMark+play(t, script))
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package facts
 
 import (
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -14,9 +13,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
-)
 
-var update = flag.Bool("update", false, "rewrite the expected files")
+	"github.com/kronvoy/kronvoy/internal/golden"
+)
 
 // TestScenarios reads cluster.yaml, with nodes as the API has them, and compares
 // what is said of it with expected.yaml.
@@ -32,19 +31,7 @@ func TestScenarios(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			expected := filepath.Join(dir, "expected.yaml")
-			if *update {
-				if err := os.WriteFile(expected, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(expected)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			golden.Compare(t, filepath.Join(dir, "expected.yaml"), string(got))
 			for i, node := range cluster.Nodes {
 				cluster.Nodes[i] = Slim(node)
 			}
@@ -53,7 +40,7 @@ func TestScenarios(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(string(want), string(slim)); diff != "" {
+			if diff := cmp.Diff(string(got), string(slim)); diff != "" {
 				t.Errorf("of the same nodes, slim and in another order: -want +got:\n%s", diff)
 			}
 		})

@@ -3,7 +3,6 @@ package view_test
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"io"
 	"os"
 	"path/filepath"
@@ -21,10 +20,9 @@ import (
 	"github.com/kronvoy/kronvoy/hub/convert"
 	"github.com/kronvoy/kronvoy/hub/dashboard/view"
 	"github.com/kronvoy/kronvoy/hub/revision"
+	"github.com/kronvoy/kronvoy/internal/golden"
 	"github.com/kronvoy/kronvoy/placement/rollout"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestRollouts(t *testing.T) {
 	files, err := filepath.Glob("testdata/rollouts/*.yaml")
@@ -58,19 +56,7 @@ func TestRollouts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden := strings.TrimSuffix(file, ".yaml") + ".golden"
-			if *update {
-				if err := os.WriteFile(golden, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("the page (-want +got), -update writes it anew:\n%s", diff)
-			}
+			golden.Compare(t, strings.TrimSuffix(file, ".yaml")+".golden", string(got))
 		})
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -23,6 +22,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub/convert"
 	"github.com/kronvoy/kronvoy/hub/dashboard/view"
 	"github.com/kronvoy/kronvoy/internal/diagram"
+	"github.com/kronvoy/kronvoy/internal/golden"
 )
 
 // models is all that the pages of one scenario show.
@@ -70,19 +70,7 @@ func TestScenarios(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			expected := filepath.Join(dir, "expected.yaml")
-			if *update {
-				if err := os.WriteFile(expected, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(expected)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Error(diff)
-			}
+			golden.Compare(t, filepath.Join(dir, "expected.yaml"), string(got))
 			if strings.Contains(string(got), "hunter2") || strings.Contains(string(got), "aHVudGVyMg") {
 				t.Error("a value of a Secret is shown")
 			}

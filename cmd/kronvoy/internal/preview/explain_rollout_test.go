@@ -1,15 +1,12 @@
 package preview
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	clusterv1 "open-cluster-management.io/api/cluster/v1"
@@ -21,9 +18,8 @@ import (
 	hubkinds "github.com/kronvoy/kronvoy/hub/kinds"
 	"github.com/kronvoy/kronvoy/hub/policy"
 	"github.com/kronvoy/kronvoy/hub/rollout"
+	"github.com/kronvoy/kronvoy/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
 
 // TestExplainRollout plays a rollout from region eu to us, as the hub would carry
 // it out, and explains the instance in its middle.
@@ -88,19 +84,7 @@ func TestExplainRollout(t *testing.T) {
 			if err := explained.Write(&out, false); err != nil {
 				t.Fatal(err)
 			}
-			file := filepath.Join("testdata", "rollout", name+".txt")
-			if *update {
-				if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(out.String(), "\n")); diff != "" {
-				t.Errorf("(-want +got; -update rewrites it):\n%s", diff)
-			}
+			golden.Compare(t, filepath.Join("testdata", "rollout", name+".txt"), out.String())
 		})
 	}
 }

@@ -2,15 +2,12 @@ package tree
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -23,9 +20,8 @@ import (
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/connect"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/hub/work"
+	"github.com/kronvoy/kronvoy/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
 
 var noon = time.Date(2026, 9, 4, 12, 0, 0, 0, time.UTC)
 
@@ -152,19 +148,7 @@ func TestTree(t *testing.T) {
 			if err := found.Write(&out, noon, output.Style{}); err != nil {
 				t.Fatal(err)
 			}
-			file := filepath.Join("testdata", name+".txt")
-			if *update {
-				if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(out.String(), "\n")); diff != "" {
-				t.Errorf("(-want +got; -update rewrites it):\n%s", diff)
-			}
+			golden.Compare(t, filepath.Join("testdata", name+".txt"), out.String())
 		})
 	}
 }

@@ -76,7 +76,7 @@ func TestAListing(t *testing.T) {
 			if bytes.Contains(out.Bytes(), []byte("hunter2")) {
 				t.Error("a secret is shown")
 			}
-			golden(t, out.String())
+			compare(t, out.String())
 		})
 	}
 }
@@ -104,7 +104,7 @@ func TestTargetsAreListedTheMostUrgentFirstOfOneNamespace(t *testing.T) {
 	if err := list.Write(&out, "table", Look{Now: now}); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, out.String())
+	compare(t, out.String())
 }
 
 func TestValues(t *testing.T) {
@@ -146,7 +146,7 @@ func TestValues(t *testing.T) {
 			if err := WriteValues(&out, values, tc.look); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, out.String())
+			compare(t, out.String())
 		})
 	}
 }
@@ -167,7 +167,7 @@ func TestEventsAreInTheOrderInWhichThingsHappenedLast(t *testing.T) {
 	if err := WriteEvents(&out, inOrder(found, Ours("shop")), Look{}); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, out.String())
+	compare(t, out.String())
 }
 
 func TestAWaitEnds(t *testing.T) {

@@ -2,15 +2,12 @@ package view
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
@@ -19,29 +16,15 @@ import (
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
+	"github.com/kronvoy/kronvoy/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the expected files")
 
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// golden compares with testdata/<the test's name>.txt.
-func golden(t *testing.T, got string) {
+// compare compares with testdata/<the test's name>.txt.
+func compare(t *testing.T, got string) {
 	t.Helper()
-	file := filepath.Join("testdata", strings.ReplaceAll(filepath.Base(t.Name()), "_", " ")+".txt")
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("run with -update (-want +got):\n%s", diff)
-	}
+	golden.Compare(t, filepath.Join("testdata", strings.ReplaceAll(filepath.Base(t.Name()), "_", " ")+".txt"), got)
 }
 
 func instance(t *testing.T, text string) unstructured.Unstructured {
@@ -185,7 +168,7 @@ func TestAFleet(t *testing.T) {
 			if lines := strings.Count(out.String(), "\n"); tc.look.Height > 0 && lines > tc.look.Height {
 				t.Errorf("%d lines, and there are %d", lines, tc.look.Height)
 			}
-			golden(t, out.String())
+			compare(t, out.String())
 		})
 	}
 }
@@ -237,7 +220,7 @@ func TestAnInstance(t *testing.T) {
 			if err := WriteInstance(&out, i, tc.look); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, out.String())
+			compare(t, out.String())
 		})
 	}
 }
@@ -250,7 +233,7 @@ func TestALogSaysWhatChanged(t *testing.T) {
 	shop.Clusters[2] = Cluster{Name: "eu-west", State: "Ready"}
 	shop.Clusters[4].Drifted, shop.Clusters[4].Drift = 1, "Reported: Service shop/web was deleted"
 	after.Instances[1].Name = "other"
-	golden(t, strings.Join(Changes(before.Instances, after.Instances), "\n")+"\n")
+	compare(t, strings.Join(Changes(before.Instances, after.Instances), "\n")+"\n")
 	if same := Changes(before.Instances, fleet(t).Instances); len(same) > 0 {
 		t.Errorf("nothing has changed, but %q", same)
 	}
