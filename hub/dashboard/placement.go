@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clusterv1beta1 "open-cluster-management.io/api/cluster/v1beta1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,7 +41,12 @@ func (s *Server) listPlacements(r *http.Request, v *session) (content, error) {
 		}
 		row := placementRow{Namespace: p.Namespace, Name: p.Name, Selected: p.Status.NumberOfSelectedClusters}
 		for _, c := range p.Status.Conditions {
-			row.Conditions = append(row.Conditions, c.Type+" "+string(c.Status)+": "+c.Message)
+			// Of being misconfigured, and of what has no message, only the news counts.
+			if text := c.Type + " is " + string(c.Status); c.Message != "" {
+				row.Conditions = append(row.Conditions, text+": "+c.Message)
+			} else if c.Status != metav1.ConditionFalse {
+				row.Conditions = append(row.Conditions, text)
+			}
 		}
 		rows = append(rows, row)
 	}

@@ -15,6 +15,8 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/kronvoy/kronvoy/hub/dashboard/view"
 )
@@ -100,17 +102,19 @@ type pages map[string]*template.Template
 
 func loadPages(a assets) (pages, error) {
 	common, err := template.New("").Funcs(template.FuncMap{
-		"asset":  a.url,
-		"views":  func() []listedView { return views },
-		"states": func() []view.State { return view.States },
-		"since":  since,
-		"until":  until,
-		"count":  func(list []string) int32 { return int32(len(list)) },
-		"time":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"query":  url.QueryEscape,
-		"path":   url.PathEscape,
-		"join":   strings.Join,
-		"dict":   dict,
+		"asset":    a.url,
+		"views":    func() []listedView { return views },
+		"states":   func() []view.State { return view.States },
+		"since":    since,
+		"until":    until,
+		"user":     user,
+		"sentence": sentence,
+		"count":    func(list []string) int32 { return int32(len(list)) },
+		"time":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"query":    url.QueryEscape,
+		"path":     url.PathEscape,
+		"join":     strings.Join,
+		"dict":     dict,
 	}).ParseFS(files, "templates/_*.html")
 	if err != nil {
 		return nil, fmt.Errorf("reading the dashboard's templates: %w", err)
@@ -147,6 +151,19 @@ func dict(pairs ...any) (map[string]any, error) {
 		out[key] = pairs[i+1]
 	}
 	return out, nil
+}
+
+// user leaves out what all service accounts have in front of their names: there is
+// little room.
+func user(name string) string { return strings.TrimPrefix(name, "system:serviceaccount:") }
+
+// sentence begins with a capital letter: messages of conditions do not.
+func sentence(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	if size == 0 {
+		return ""
+	}
+	return string(unicode.ToUpper(first)) + text[size:]
 }
 
 // since is an age in one unit, as kubectl has it.

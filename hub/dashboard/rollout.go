@@ -352,7 +352,8 @@ func (s *Server) steerRollout(w http.ResponseWriter, r *http.Request, v *session
 }
 
 // undo takes back what the viewer saw, and nothing that is newer: revision is
-// INSTANCE/NUMBER, or empty for all instances and the last that succeeded.
+// INSTANCE/NUMBER, or empty for the last that succeeded: of all instances, or of
+// those that were chosen.
 func undo(r *http.Request, own client.Client, key client.ObjectKey) (steer.Change, error) {
 	found, err := steer.Read(r.Context(), own, key)
 	if err != nil {
@@ -372,9 +373,17 @@ func undo(r *http.Request, own client.Client, key client.ObjectKey) (steer.Chang
 			return nil, err
 		}
 	}
-	pins, err := steer.Pins(all, instance, to)
-	if err != nil {
-		return nil, err
+	chosen := []string{instance}
+	if instance == "" && len(r.PostForm["instance"]) > 0 {
+		chosen = slices.Compact(slices.Sorted(slices.Values(r.PostForm["instance"])))
+	}
+	var pins []kronvoyv1alpha1.RolloutPin
+	for _, name := range chosen {
+		some, err := steer.Pins(all, name, to)
+		if err != nil {
+			return nil, err
+		}
+		pins = append(pins, some...)
 	}
 	return steer.Undo(pins), nil
 }

@@ -130,6 +130,15 @@ func TestOrdersAreGivenInTheViewersName(t *testing.T) {
 	if undo := b.rollout().Spec.Undo; undo != nil {
 		t.Errorf("after the cancel there is %+v", undo)
 	}
+	if got := order(url.Values{"order": {"undo"}, "instance": {"api", "api"}, "seen": {seen}}); got != http.StatusSeeOther {
+		t.Errorf("taking back what was chosen gives %d", got)
+	}
+	if undo := b.rollout().Spec.Undo; undo == nil || len(undo.Instances) != 1 || undo.Instances[0].Name != "api" {
+		t.Errorf("of what was chosen, undone is %+v", undo)
+	}
+	if got := order(url.Values{"order": {"undo"}, "instance": {"api", "another"}, "seen": {seen}}); got != http.StatusConflict {
+		t.Errorf("taking back an instance that there is not gives %d", got)
+	}
 	if got := order(url.Values{"order": {"delete"}}); got != http.StatusBadRequest {
 		t.Errorf("nonsense gives %d", got)
 	}

@@ -111,7 +111,7 @@ func NewCluster(c *clusterv1.ManagedCluster, tile Tile) Cluster {
 	claims := convert.Claims(c)
 	page := Cluster{
 		Tile: tile, Kubernetes: c.Status.Version.Kubernetes, Talos: claims[claimTalos], Upgrading: claims[claimUpgrading] == "true",
-		Features: claims[kronvoyv1alpha1.ClaimFeatures], Labels: pairs(c.Labels), Claims: pairs(claims), Conditions: conditionsOf(c.Status.Conditions),
+		Features: strings.ReplaceAll(claims[kronvoyv1alpha1.ClaimFeatures], ",", ", "), Labels: pairs(c.Labels), Claims: pairs(claims), Conditions: conditionsOf(c.Status.Conditions),
 		LeaseDuration: c.Spec.LeaseDurationSeconds, AcceptanceNeeded: !c.Spec.HubAcceptsClient,
 	}
 	if total := claims[claimNodes]; total != "" {

@@ -47,7 +47,7 @@ func KindOf(d *krov1alpha1.ResourceGraphDefinition) schema.GroupVersionKind {
 
 // NewDefinition is the page, with what compiling it as it is gives.
 func NewDefinition(d *krov1alpha1.ResourceGraphDefinition, g *graph.Graph, issues graph.Issues) Definition {
-	page := Definition{Name: d.Name, Kind: KindOf(d).String(), State: string(d.Status.State), Issues: issues}
+	page := Definition{Name: d.Name, Kind: KindOf(d).Kind + " of " + KindOf(d).GroupVersion().String(), State: string(d.Status.State), Issues: issues}
 	for _, c := range d.Status.Conditions {
 		row := Condition{Type: string(c.Type), Status: string(c.Status)}
 		if c.Reason != nil {

@@ -59,8 +59,10 @@ type ClusterRow struct {
 
 // NodeDetail is a node on all clusters.
 type NodeDetail struct {
-	ID, Kind      string
-	Dependencies  []string
+	ID, Kind     string
+	Dependencies []string
+	// ReadyWhen are the author's conditions, over the object; all must hold.
+	ReadyWhen     []string
 	Rows          []NodeRow
 	ValuesUnknown string
 }
@@ -73,6 +75,9 @@ type NodeRow struct {
 	WaitsFor []string
 	Message  string
 	Values   string
+	// ReadyWhen says whether the author's conditions hold, as the agent judges them;
+	// empty where it has not.
+	ReadyWhen string
 }
 
 // ClusterDetail is an instance on one cluster.
@@ -203,12 +208,13 @@ func NewNodeDetail(g *graph.Graph, id string, targets []kronvoyv1alpha1.Target, 
 	if node == nil {
 		return nil
 	}
-	detail := &NodeDetail{ID: id, Kind: node.GVK.Kind, Dependencies: node.Dependencies}
+	detail := &NodeDetail{ID: id, Kind: node.GVK.Kind, Dependencies: node.Dependencies, ReadyWhen: node.ReadyRules}
 	for i := range targets {
 		for _, n := range targets[i].Status.Nodes {
 			if n.ID == id {
 				row := nodeRow(targets[i].Namespace, n)
-				row.Values = observed(g, id, feedback[targets[i].Namespace])
+				told := feedback[targets[i].Namespace]
+				row.Values, row.ReadyWhen = observed(g, id, told), verdicts(told.Observed[id].Objects)
 				detail.Rows = append(detail.Rows, row)
 			}
 		}
@@ -221,6 +227,33 @@ func NewNodeDetail(g *graph.Graph, id string, targets []kronvoyv1alpha1.Target, 
 
 func nodeRow(cluster string, n kronvoyv1alpha1.NodeStatus) NodeRow {
 	return NodeRow{Cluster: cluster, State: OfNode(n.State), Health: string(n.Health), WaitsFor: n.WaitsFor, Message: cmp.Or(n.Message, n.HealthMessage)}
+}
+
+// verdicts sums up what the agent says of the readyWhen of a node's objects.
+func verdicts(objects []graph.ObservedObject) string {
+	judged, hold, failed := 0, 0, 0
+	for _, o := range objects {
+		switch {
+		case o.Verdict == nil:
+			continue
+		case o.Verdict.Err != "":
+			failed++
+		case o.Verdict.Ready:
+			hold++
+		}
+		judged++
+	}
+	switch {
+	case judged == 0:
+		return ""
+	case failed > 0:
+		return "cannot be judged"
+	case hold == judged:
+		return "holds"
+	case judged == 1:
+		return "does not hold"
+	}
+	return fmt.Sprintf("holds for %d of %d", hold, judged)
 }
 
 // observed are the values of a node that came back, with those of Secrets
