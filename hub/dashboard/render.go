@@ -15,8 +15,6 @@ import (
 	"path"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/kronvoy/kronvoy/hub/dashboard/view"
 )
@@ -157,13 +155,14 @@ func dict(pairs ...any) (map[string]any, error) {
 // little room.
 func user(name string) string { return strings.TrimPrefix(name, "system:serviceaccount:") }
 
-// sentence begins with a capital letter: messages of conditions do not.
+// sentence begins with a capital letter, as messages do not, unless it begins with
+// what may be a name.
 func sentence(text string) string {
-	first, size := utf8.DecodeRuneInString(text)
-	if size == 0 {
-		return ""
+	word, _, more := strings.Cut(text, " ")
+	if !more || word == "" || strings.ContainsFunc(word, func(r rune) bool { return r < 'a' || r > 'z' }) {
+		return text
 	}
-	return string(unicode.ToUpper(first)) + text[size:]
+	return strings.ToUpper(word[:1]) + text[1:]
 }
 
 // since is an age in one unit, as kubectl has it.

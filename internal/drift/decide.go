@@ -140,7 +140,7 @@ func (o Order) refuses(f Finding) string {
 	}
 	if o.Verdict == kronvoyv1alpha1.DriftPutRight {
 		if f.Action == kronvoyv1alpha1.FindingConflict && !o.Force {
-			return fmt.Sprintf("the fields belong to somebody else (%s), who may change them back: --force takes them all the same", dash(by(f.Finding)))
+			return fmt.Sprintf("the fields belong to somebody else (%s), who may change them back: --force takes them all the same", dash(f.By()))
 		}
 		return ""
 	}

@@ -32,7 +32,7 @@ func WriteFindings(w io.Writer, findings []Finding, wide bool, now time.Time) er
 	for _, f := range findings {
 		cells := []string{
 			dash(f.ID), f.Cluster, f.owner(), object(f.ObjectReference), dash(f.Node), string(f.Action),
-			fields(f.Finding), dash(by(f.Finding)), age(f.Since, now), age(f.LastSeen, now), fmt.Sprint(f.Count),
+			fields(f.Finding), dash(f.By()), age(f.Since, now), age(f.LastSeen, now), fmt.Sprint(f.Count),
 		}
 		if wide {
 			cells = append(cells, dash(paths(f.Finding)))
@@ -124,8 +124,8 @@ func fields(f kronvoyv1alpha1.Finding) string {
 	return fmt.Sprint(max(int(f.DetailCount), len(f.Details)))
 }
 
-// by names who owns the fields now; several of them by the first.
-func by(f kronvoyv1alpha1.Finding) string {
+// By names who owns the fields now; several of them by the first.
+func (f Finding) By() string {
 	first, others := "", map[string]bool{}
 	for _, d := range f.Details {
 		if d.Manager == "" {

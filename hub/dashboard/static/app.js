@@ -19,7 +19,7 @@ if (toggle) {
 
 // On a phone the views are a strip that is scrolled: to where one is.
 const strip = document.querySelector("nav"), here = strip?.querySelector("[aria-current]");
-if (here) strip.scrollLeft = here.offsetLeft - strip.offsetLeft - (strip.clientWidth - here.offsetWidth) / 2;
+if (here) new ResizeObserver(() => { strip.scrollLeft = here.offsetLeft - strip.offsetLeft - (strip.clientWidth - here.offsetWidth) / 2; }).observe(strip);
 
 // Clocks count down by the hub's time: nobody's own clock need be right.
 const ahead = Date.parse(document.body.dataset.now) - Date.now();
