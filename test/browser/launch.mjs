@@ -1,8 +1,9 @@
-// Launches Chromium: the one that CHROMIUM names, Debian's, or else the one that
-// an npm package brings, which needs neither root nor libraries. MODULES is where
-// npm put them.
+// Launches Chromium: the one that CHROMIUM names, the one on the PATH, as Debian's
+// package chromium has it, or else the one that an npm package brings, which needs
+// neither root nor libraries. MODULES is where npm put them.
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
+import { delimiter, join } from "node:path";
 
 export const require = createRequire(process.env.MODULES + "/");
 const { chromium } = require("playwright-core");
@@ -10,9 +11,8 @@ const { chromium } = require("playwright-core");
 async function executable() {
   const named = process.env.CHROMIUM;
   if (named && !existsSync(named)) throw new Error(`CHROMIUM is ${named}, which is not there`);
-  for (const path of [named, "/usr/bin/chromium"]) {
-    if (path && existsSync(path)) return path;
-  }
+  const installed = named || (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, "chromium")).find(existsSync);
+  if (installed) return installed;
   // Not with the package's own arguments: they turn off what is tested here, and
   // a single process mixes up cookies.
   return (await import(require.resolve("@sparticuz/chromium"))).default.executablePath();
@@ -20,6 +20,7 @@ async function executable() {
 
 export async function launch() {
   const executablePath = await executable();
+  console.log(`browser: ${executablePath}`);
   const root = process.getuid() === 0;
   if (root) console.log(`${executablePath} runs without its sandbox: Chromium has none for root`);
   try {
