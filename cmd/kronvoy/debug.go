@@ -45,8 +45,10 @@ func debugBundleCommand() *cobra.Command {
 		Short: "Collect the state of a hub into one archive, without secrets",
 		Long: `Collect the state of a hub into one archive, for an issue: versions, Kronvoy's and
 Open Cluster Management's objects, conditions that are not as they should be,
-events, and logs of the hub's pods; with --cluster-kubeconfig also what an agent
-has applied on its cluster, and its logs.
+events, and logs and metrics of the hub's pods; with --cluster-kubeconfig also
+what an agent has applied on its cluster, and its logs and metrics. ClusterRole
+and Role kronvoy-debugger on the hub, and kronvoy-agent-debugger with an agent,
+are enough for that.
 
 Secrets are not read. Of instances, works, reports and revisions the values are
 hidden and the names of fields stay; elsewhere what is called, or looks like, a

@@ -64,6 +64,7 @@ func TestClustersJoinAndLeave(t *testing.T) {
 	t.Run("deleted and back", w.deleted)
 	t.Run("gone for good", w.detached)
 	t.Run("and are seen", w.seen)
+	t.Run("and are in a bundle without secrets", w.bundled)
 	t.Run("many at once", w.many)
 	t.Run("a hub is installed again", w.initAgain)
 }

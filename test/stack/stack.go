@@ -225,7 +225,7 @@ func (s *Stack) install(ctx context.Context) error {
 		return fmt.Errorf("installing CRDs on the hub: %w", err)
 	}
 	if err := hub.Apply(ctx, s.Config("hub", "namespace.yaml"), s.Config("hub", "clustersets.yaml"),
-		s.Config("hub", "rbac.yaml"), s.Config("hub", "rbac-spoke.yaml"), s.Config("hub", "rbac-drift.yaml"), s.Config("hub", "rbac-viewer.yaml"), s.Config("dashboard", "rbac.yaml"), s.Config("hub", "rbac-approval.yaml"), s.Config("hub", "rbac-rollout.yaml"), s.Config("hub", "rbac-tenant.yaml"), s.Config("hub", "join.yaml"), s.Config("admission", "rbac.yaml")); err != nil {
+		s.Config("hub", "rbac.yaml"), s.Config("hub", "rbac-spoke.yaml"), s.Config("hub", "rbac-drift.yaml"), s.Config("hub", "rbac-viewer.yaml"), s.Config("dashboard", "rbac.yaml"), s.Config("hub", "rbac-approval.yaml"), s.Config("hub", "rbac-rollout.yaml"), s.Config("hub", "rbac-debug.yaml"), s.Config("hub", "rbac-tenant.yaml"), s.Config("hub", "join.yaml"), s.Config("admission", "rbac.yaml")); err != nil {
 		return fmt.Errorf("installing on the hub: %w", err)
 	}
 	if err := hub.Apply(ctx, s.Policies()...); err != nil {

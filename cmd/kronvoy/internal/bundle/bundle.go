@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/view"
@@ -122,7 +123,7 @@ type collector struct {
 }
 
 func (c *collector) place(p Place) error {
-	steps := []func(Place) error{c.version, c.objects, c.running, c.events, c.logs}
+	steps := []func(Place) error{c.version, c.objects, c.running, c.events, c.logs, c.metrics}
 	for _, step := range steps {
 		if err := step(p); err != nil {
 			return err
@@ -347,17 +348,58 @@ func (c *collector) logs(p Place) error {
 	return nil
 }
 
+// metricsPort is how the manifests name the port that metrics are served on.
+const metricsPort = "metrics"
+
+// metrics of hub or agent as they are now, by way of the API server.
+func (c *collector) metrics(p Place) error {
+	pods, err := p.Clientset.CoreV1().Pods(p.Namespace).List(c.ctx, metav1.ListOptions{LabelSelector: partOf})
+	if err != nil {
+		c.leave(p.Name+": metrics", why(err))
+		return nil
+	}
+	served := false
+	for i := range pods.Items {
+		if pod := &pods.Items[i]; servesMetrics(pod) {
+			served = true
+			if err := c.scrape(p, pod.Name); err != nil {
+				return err
+			}
+		}
+	}
+	if !served {
+		c.leave(p.Name+": metrics", "no pod in namespace "+p.Namespace+" with the label "+partOf+" has a port "+metricsPort)
+	}
+	return nil
+}
+
+func servesMetrics(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Spec.Containers, func(container corev1.Container) bool {
+		return slices.ContainsFunc(container.Ports, func(port corev1.ContainerPort) bool { return port.Name == metricsPort })
+	})
+}
+
+func (c *collector) scrape(p Place, pod string) error {
+	name := p.Name + "/metrics/" + pod + ".txt"
+	return c.text(name, p.Clientset.CoreV1().Pods(p.Namespace).ProxyGet("http", pod, metricsPort, "metrics", nil))
+}
+
 func (c *collector) log(p Place, pod, container string, previous bool) error {
 	name := p.Name + "/logs/" + pod + "." + container + ".log"
 	if previous {
 		name = p.Name + "/logs/" + pod + "." + container + ".previous.log"
 	}
+	lines, most := int64(maxLogLines), int64(maxLogBytes)
+	return c.text(name, p.Clientset.CoreV1().Pods(p.Namespace).GetLogs(pod, &corev1.PodLogOptions{
+		Container: container, Previous: previous, TailLines: &lines, LimitBytes: &most, Timestamps: true,
+	}))
+}
+
+// text adds what a pod says.
+func (c *collector) text(name string, from rest.ResponseWrapper) error {
 	c.Progress("reading " + name)
 	began := c.Now()
-	lines, most := int64(maxLogLines), int64(maxLogBytes)
-	content, err := p.Clientset.CoreV1().Pods(p.Namespace).GetLogs(pod, &corev1.PodLogOptions{
-		Container: container, Previous: previous, TailLines: &lines, LimitBytes: &most, Timestamps: true,
-	}).DoRaw(c.ctx)
+	content, err := from.DoRaw(c.ctx)
 	if errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -19,6 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	kubefake "k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
+	clienttesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -45,6 +47,8 @@ spec:
     template: {apiVersion: v1, kind: Secret, metadata: {name: seen-secret-name}, stringData: {greeting: planted-in-a-template}}
   - id: settings
     template: {apiVersion: v1, kind: ConfigMap, metadata: {name: password}, data: {password: planted-in-a-configmap, url: "postgres://user:planted-url@db/x", region: "${seen.expression}"}}
+  - id: client
+    template: {apiVersion: v1, kind: ConfigMap, metadata: {name: client, annotations: {kronvoy.io/note: "token: planted-own-annotation"}}, data: {config: "users: [{name: me, user: {token: planted-kubeconfig, client-key-data: LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVktLS0tLQ==planted-key}}]", git: "https://planted-user@git.example.com/x"}}
   - id: deployment
     template:
       apiVersion: apps/v1
@@ -92,6 +96,19 @@ metadata: {name: web-1, namespace: shop}
 revision: 1
 data: {definition: seen-definition, definitionHash: h, spec: {greeting: planted-revision}, overrides: [{spec: {greeting: planted-revision-override}}]}
 ---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: kronvoy-hub, namespace: kronvoy-system, annotations: {example.com/token: planted-token-annotation}}
+spec:
+  template:
+    spec:
+      containers:
+      - name: hub
+        image: seen-deployed
+        args: [--token=planted-argument, --password, planted-next-argument, --seen-argument]
+        command: [sh, -c, "exec hub --api-key planted-in-a-command"]
+        env: [{name: CLIENT_SECRET, value: planted-deployed-env}, {name: PROXY, value: "http://me:planted-proxy@proxy.example.com"}, {name: KUBECONFIG_TEXT, value: planted-kubeconfig-env}]
+---
 apiVersion: v1
 kind: Pod
 metadata: {name: kronvoy-hub-0, namespace: kronvoy-system, labels: {app.kubernetes.io/part-of: kronvoy}}
@@ -101,7 +118,7 @@ apiVersion: v1
 kind: Event
 metadata: {name: e1, namespace: shop}
 involvedObject: {apiVersion: kro.run/v1alpha1, kind: App, name: web, namespace: shop}
-message: "seen-event, Bearer plantedbearer0123"
+message: "seen-event, Bearer plantedbearer0123, pulling https://me:planted-event-url@registry.example.com/x?X-Signature=planted-signature"
 ---
 apiVersion: v1
 kind: Event
@@ -128,9 +145,24 @@ func place(t *testing.T, funcs interceptor.Funcs) Place {
 	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "kronvoy-system", Name: "kronvoy-hub-0", Labels: map[string]string{"app.kubernetes.io/part-of": "kronvoy"}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "hub", Ports: []corev1.ContainerPort{{Name: "metrics", ContainerPort: 8080}}}}},
 		Status:     corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "hub", RestartCount: 1}}},
 	}
-	return Place{Name: "hub", Hub: true, Namespace: "kronvoy-system", Client: builder.WithInterceptorFuncs(funcs).Build(), Clientset: kubefake.NewClientset(pod)}
+	clientset := kubefake.NewClientset(pod)
+	clientset.AddProxyReactor("pods", func(action clienttesting.Action) (bool, rest.ResponseWrapper, error) {
+		asked := action.(clienttesting.ProxyGetAction)
+		return true, answer(asked.GetScheme() + " " + asked.GetName() + ":" + asked.GetPort() + "/" + asked.GetPath() + " seen_metric{url=\"https://me:planted-metric@x\"} 1"), nil
+	})
+	return Place{Name: "hub", Hub: true, Namespace: "kronvoy-system", Client: builder.WithInterceptorFuncs(funcs).Build(), Clientset: clientset}
+}
+
+// answer of a pod behind the API server's proxy.
+type answer string
+
+func (a answer) DoRaw(context.Context) ([]byte, error) { return []byte(a), nil }
+
+func (a answer) Stream(context.Context) (io.ReadCloser, error) {
+	return io.NopCloser(strings.NewReader(string(a))), nil
 }
 
 func options(places ...Place) Options {
@@ -180,7 +212,7 @@ func TestNoSecretIsInABundle(t *testing.T) {
 	}
 	for _, seen := range []string{
 		"seen-node", "seen-secret-name", "seen.expression", "seen-env", "seen-ref", "SeenReason", "seen-message", "seen-cluster", "seen-revision", "seen-failure", "seen-finding", "seen.path",
-		"seen-manifest", "seen-definition", "seen-image", "seen-event", `"greeting":"***"`, "Target seen-cluster/web: Failed since 2026-09-04T12:00:00Z: seen-failure",
+		"seen-deployed", "--seen-argument", "http kronvoy-hub-0:metrics/metrics seen_metric", "seen-manifest", "seen-definition", "seen-image", "seen-event", `"greeting":"***"`, "Target seen-cluster/web: Failed since 2026-09-04T12:00:00Z: seen-failure",
 	} {
 		if !strings.Contains(all, seen) {
 			t.Errorf("%s is not in it", seen)
@@ -247,6 +279,8 @@ func TestWhatLooksLikeASecret(t *testing.T) {
 		"a bootstrap token":    {"token abcdef.0123456789abcdef", "token ***"},
 		"a password in a URL":  {"https://me:geheim@example.com/x", "https***example.com/x"},
 		"an assignment":        {`level=info password="geheim" x=1`, `level=info ***" x=1`},
+		"who logs in by a URL": {"https://ghp_geheim@example.com/x", "https***example.com/x"},
+		"an option":            {"hub --password geheim --verbose", "hub *** --verbose"},
 		"a sentence":           {"the secret of success is a token of love", "the secret of success is a token of love"},
 		"a name with a digest": {"web-8cace09f19 nginx@sha256:0123456789abcdef0123456789abcdef", "web-8cace09f19 nginx@sha256:0123456789abcdef0123456789abcdef"},
 	} {

@@ -22,15 +22,16 @@ var harmless = regexp.MustCompile(`(?i)^(secretName|secretNames|secretRef|secret
 // looks are values that are secrets whatever they are called: tokens in JWS
 // compact form (RFC 7515), PEM blocks but for certificates (RFC 7468), bootstrap
 // tokens (kubernetes.io/docs: Authenticating with Bootstrap Tokens), the like of
-// "Bearer x", a password in a URL, and what follows "password=".
+// "Bearer x", who logs in by a URL, and what follows "password=" or "--password".
 var looks = []*regexp.Regexp{
 	regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`),
 	regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`),
 	regexp.MustCompile(`LS0tLS1CRUdJTi[A-Za-z0-9+/=]{20,}`),
 	regexp.MustCompile(`\b[a-z0-9]{6}\.[a-z0-9]{16}\b`),
 	regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}`),
-	regexp.MustCompile(`://[^/\s:@]+:[^/\s@]+@`),
-	regexp.MustCompile(`(?i)(passw(or)?d|passphrase|token|secret|api[-_]?key|client-key-data)["']?\s*[=:]\s*["']?[^\s"',;&}]+`),
+	regexp.MustCompile(`://[^/\s@]+@`),
+	regexp.MustCompile(`(?i)(passw(or)?d|passphrase|token|secret|api[-_]?key|client-key-data|signature)["']?\s*[=:]\s*["']?[^\s"',;&}]+`),
+	regexp.MustCompile(`(?i)--?(passw(or)?d|passphrase|token|secret|api[-_]?key)\s+[^\s"',;&}]+`),
 }
 
 // text is a text without what looks like a secret.
@@ -72,6 +73,10 @@ func values(value any) any {
 		out := make([]any, len(value))
 		for i := range value {
 			out[i] = values(value[i])
+			if i > 0 && flag(value[i-1]) {
+				// What an option of a command line is given as its own argument.
+				out[i] = shape(value[i])
+			}
 		}
 		return out
 	case map[string]any:
@@ -93,6 +98,12 @@ func values(value any) any {
 		return out
 	}
 	return value
+}
+
+// flag says whether an argument is an option whose value nobody should see.
+func flag(argument any) bool {
+	option, _ := argument.(string)
+	return strings.HasPrefix(option, "-") && !strings.ContainsAny(option, "= ") && secret(strings.TrimLeft(option, "-"))
 }
 
 func secret(name string) bool { return secretive.MatchString(name) && !harmless.MatchString(name) }
