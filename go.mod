@@ -3,6 +3,7 @@ module github.com/kronvoy/kronvoy
 go 1.26.3
 
 require (
+	github.com/creack/pty v1.1.24
 	github.com/dop251/goja v0.0.0-20260917113740-793a2a65c13b
 	github.com/go-logr/logr v1.4.3
 	github.com/gobuffalo/flect v1.0.3

@@ -111,6 +111,8 @@ func anywhere(list names) names {
 var (
 	managedClusterNames = anywhere(objects(schema.GroupVersionKind{Group: clusterv1.GroupName, Version: "v1", Kind: "ManagedCluster"}))
 	namespaceNames      = anywhere(objects(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}))
+	definitionNames     = anywhere(objects(view.Definitions))
+	distributionNames   = objects(kronvoyv1alpha1.GroupVersion.WithKind("Distribution"))
 	placementNames      = objects(schema.GroupVersionKind{Group: clusterv1beta1.GroupName, Version: "v1beta1", Kind: "Placement"})
 	rolloutNames        = objects(kronvoyv1alpha1.GroupVersion.WithKind("Rollout"))
 	approvalNames       = objects(kronvoyv1alpha1.GroupVersion.WithKind("ApprovalRequest"))
@@ -134,6 +136,31 @@ func instanceNames(ctx context.Context, c client.Client, namespace string, args 
 		}
 	}
 	return found, nil
+}
+
+// waitNames are kind/name of all that can be waited for: of instances, and of other
+// kinds by the first of their words.
+func waitNames(ctx context.Context, c client.Client, namespace string, args []string) ([]string, error) {
+	found, err := instanceNames(ctx, c, namespace, args)
+	for _, other := range []struct {
+		word string
+		list names
+	}{
+		{"cluster", managedClusterNames}, {"definition", definitionNames}, {"distribution", distributionNames}, {"placement", placementNames}, {"rollout", rolloutNames},
+	} {
+		named, failed := other.list(ctx, c, namespace, args)
+		if failed != nil {
+			// Who may not read these may wait for others.
+			continue
+		}
+		for _, name := range named {
+			found = append(found, other.word+"/"+name)
+		}
+	}
+	if len(found) > 0 {
+		err = nil
+	}
+	return found, err
 }
 
 // revisionNumbers are the revisions of the rollout that is the first argument.

@@ -31,7 +31,8 @@ type listed struct {
 var listings = []listed{
 	{
 		use: "clusters [NAME]", aliases: []string{"cluster", "managedclusters"}, short: "List clusters, and how what runs on them is",
-		long:    "List clusters: whether each is there and since when, and how many of its instances are ready, failed or changed by others.",
+		long: `List clusters: whether each is there and since when, and with -o wide, json or yaml how
+many of its instances are ready, failed or changed by others. That reads all Targets.`,
 		example: "  kronvoy get clusters -l region=eu-west\n  kronvoy get clusters -o json | jq -r '.[] | select(.state != \"Available\").name'",
 		list:    view.ListClusters, names: managedClusterNames,
 	},
@@ -99,7 +100,7 @@ func (l listed) command() *cobra.Command {
 }
 
 func (o *getOptions) run(cmd *cobra.Command, l listed, name string) error {
-	scope := view.Scope{Name: name, Cluster: o.cluster}
+	scope := view.Scope{Name: name, Cluster: o.cluster, Brief: o.output == output.FormatTable || o.output == output.FormatName}
 	if o.selector != "" {
 		selector, err := labels.Parse(o.selector)
 		if err != nil {

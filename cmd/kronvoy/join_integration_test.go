@@ -40,6 +40,7 @@ import (
 	"github.com/kronvoy/kronvoy/hub"
 	"github.com/kronvoy/kronvoy/hub/registration/csr"
 	"github.com/kronvoy/kronvoy/test/fleet"
+	"github.com/kronvoy/kronvoy/test/proxy"
 	"github.com/kronvoy/kronvoy/test/stack"
 )
 
@@ -49,6 +50,9 @@ type joinWorld struct {
 	kubeconfig string
 	scheme     *runtime.Scheme
 	admin      client.Client
+	stack      *stack.Stack
+	// proxy may stand between a kubeconfig and the hub.
+	proxy *proxy.Proxy
 }
 
 // rush is how many clusters join at once.
@@ -65,14 +69,21 @@ func TestClustersJoinAndLeave(t *testing.T) {
 	t.Run("gone for good", w.detached)
 	t.Run("and are seen", w.seen)
 	t.Run("and are in a bundle without secrets", w.bundled)
+	t.Run("and are seen on a terminal", w.onATerminal)
 	t.Run("many at once", w.many)
 	t.Run("a hub is installed again", w.initAgain)
 }
 
 func startJoinWorld(t *testing.T) *joinWorld {
 	t.Helper()
+	between, err := proxy.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	s, err := stack.Start(t.Context(), stack.Options{
-		Fleet:         fleet.Options{Name: "join", Dir: t.TempDir(), Spokes: []fleet.ClusterOptions{}},
+		Fleet: fleet.Options{
+			Name: "join", Dir: t.TempDir(), Spokes: []fleet.ClusterOptions{}, Hub: fleet.ClusterOptions{APIServerArgs: between.Args()},
+		},
 		WithoutAgents: true, Progress: t.Output(),
 	})
 	if err != nil {
@@ -82,7 +93,7 @@ func startJoinWorld(t *testing.T) *joinWorld {
 		if t.Failed() {
 			t.Logf("the hub's log ends with:\n%s", stack.Tail(s.Hub.Log()))
 		}
-		if err := s.Stop(context.WithoutCancel(t.Context())); err != nil {
+		if err := errors.Join(s.Stop(context.WithoutCancel(t.Context())), between.Close()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -94,7 +105,7 @@ func startJoinWorld(t *testing.T) *joinWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &joinWorld{kubeconfig: s.Fleet.Hub().Kubeconfig(), scheme: scheme}
+	w := &joinWorld{kubeconfig: s.Fleet.Hub().Kubeconfig(), scheme: scheme, stack: s, proxy: between}
 	if w.admin, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		t.Fatal(err)
 	}

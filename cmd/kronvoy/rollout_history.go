@@ -8,13 +8,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/pmezard/go-difflib/difflib"
 	"github.com/spf13/cobra"
-	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
-	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/output"
 	"github.com/kronvoy/kronvoy/internal/steer"
 )
@@ -30,11 +26,7 @@ back to.`,
 		Example: "  kronvoy rollout history shop -n shop",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, namespace, err := opts.Client()
-			if err != nil {
-				return err
-			}
-			all, err := readPast(cmd.Context(), c, client.ObjectKey{Namespace: namespace, Name: args[0]})
+			_, all, err := opts.past(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -44,6 +36,16 @@ back to.`,
 	opts.add(cmd)
 	completeFirst(cmd, rolloutNames)
 	return cmd
+}
+
+// past is what there is of the instances of a rollout.
+func (o *rolloutFlags) past(ctx context.Context, name string) (client.Client, []steer.Past, error) {
+	c, namespace, err := o.Client()
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err := readPast(ctx, c, client.ObjectKey{Namespace: namespace, Name: name})
+	return c, all, err
 }
 
 func readPast(ctx context.Context, c client.Reader, key client.ObjectKey) ([]steer.Past, error) {
@@ -64,111 +66,6 @@ func (o *rolloutFlags) writeVersions(out io.Writer, list []steer.Version) error 
 		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\n", v.Instance, v.Number, v.Revision, v.Definition, v.Created.UTC().Format(time.RFC3339), cmp.Or(v.State(), "-"))
 	}
 	return table.Flush()
-}
-
-type rolloutDiffOptions struct {
-	rolloutFlags
-	instance string
-	from     int64
-}
-
-// difference is what the commands print of two revisions.
-type difference struct {
-	Instance string `json:"instance"`
-	From     string `json:"from"`
-	To       string `json:"to"`
-	// Diff is unified, of the revisions as YAML.
-	Diff string `json:"diff"`
-}
-
-func rolloutDiffCommand() *cobra.Command {
-	var opts rolloutDiffOptions
-	cmd := &cobra.Command{
-		Use:   "diff NAME",
-		Short: "Show what the newest revisions change",
-		Long: `Show what the newest revisions of a rollout's instances change: spec, definition and
-overrides, against the good revision or another one. What comes of it on
-clusters "kronvoy preview" shows.`,
-		Example: `  kronvoy rollout diff shop -n shop
-  kronvoy rollout diff shop -n shop --instance web --from 3`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, namespace, err := opts.Client()
-			if err != nil {
-				return err
-			}
-			all, err := readPast(cmd.Context(), c, client.ObjectKey{Namespace: namespace, Name: args[0]})
-			if err != nil {
-				return err
-			}
-			return opts.run(cmd.OutOrStdout(), all)
-		},
-	}
-	opts.add(cmd)
-	cmd.Flags().StringVar(&opts.instance, "instance", "", "of this instance alone")
-	cmd.Flags().Int64Var(&opts.from, "from", 0, "number of the revision to compare with; the good one if 0")
-	exit.Says(cmd, exit.Done, "nothing differs")
-	exit.Says(cmd, exit.No, "something differs")
-	completeFirst(cmd, rolloutNames)
-	completeFlag(cmd, "from", revisionNumbers)
-	return cmd
-}
-
-func (o *rolloutDiffOptions) run(out io.Writer, all []steer.Past) error {
-	var differences []difference
-	for i := range all {
-		p := &all[i]
-		if o.instance != "" && p.Instance != o.instance {
-			continue
-		}
-		from, err := p.Before(o.from)
-		if err != nil {
-			return err
-		}
-		d := difference{Instance: p.Instance, To: p.Revisions[0].Name}
-		if from != nil {
-			d.From = from.Name
-		}
-		if d.Diff, err = unified(from, &p.Revisions[0]); err != nil {
-			return err
-		}
-		if d.Diff != "" {
-			differences = append(differences, d)
-		}
-	}
-	if o.output != "table" {
-		if err := output.Encode(out, o.output, differences); err != nil {
-			return err
-		}
-	} else {
-		for _, d := range differences {
-			if _, err := fmt.Fprint(out, d.Diff); err != nil {
-				return err
-			}
-		}
-	}
-	if len(differences) > 0 {
-		return errUnfinished
-	}
-	return nil
-}
-
-func unified(from, to *appsv1.ControllerRevision) (string, error) {
-	texts, names := [2]string{}, [2]string{"(nothing)", to.Name}
-	for i, r := range []*appsv1.ControllerRevision{from, to} {
-		if r == nil {
-			continue
-		}
-		text, err := yaml.JSONToYAML(r.Data.Raw)
-		if err != nil {
-			return "", fmt.Errorf("reading revision %s: %w", r.Name, err)
-		}
-		texts[i], names[i] = string(text), r.Name
-	}
-	const around = 3
-	return difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
-		A: difflib.SplitLines(texts[0]), B: difflib.SplitLines(texts[1]), FromFile: names[0], ToFile: names[1], Context: around,
-	})
 }
 
 type rolloutUndoOptions struct {

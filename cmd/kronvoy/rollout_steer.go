@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
@@ -49,7 +50,11 @@ func rolloutStatusCommand() *cobra.Command {
 		Use:   "status [NAME]",
 		Short: "Show how far rollouts have come",
 		Long: `Show how far rollouts have come: all of a namespace, or one, group by group, with the
-clusters that have not passed.`,
+clusters that have not passed.
+
+With --wait it watches until the rollout of the instances and the Distribution as they
+are now is over, or needs somebody: right after they were applied, what became of the
+change before does not count.`,
 		Example: `  kronvoy rollout status -A
   kronvoy rollout status shop -n shop
   kronvoy rollout status shop -n shop --wait --timeout 30m`,
@@ -59,7 +64,11 @@ clusters that have not passed.`,
 			if err != nil {
 				return err
 			}
-			return opts.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), c, namespace, args)
+			watch := func(ctx context.Context, look func(context.Context, client.Reader) error) error {
+				cmd.SetContext(ctx)
+				return follow(cmd, &opts.Hub, c, rolloutOnly(namespace), nil, look)
+			}
+			return opts.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), c, watch, namespace, args)
 		},
 	}
 	flags := cmd.Flags()
@@ -68,15 +77,25 @@ clusters that have not passed.`,
 	flags.BoolVar(&opts.exitCode, "exit-code", false, "exit with 2 if a rollout has not succeeded")
 	flags.BoolVar(&opts.wait, "wait", false, "wait until the rollout has succeeded, or needs somebody")
 	flags.DurationVar(&opts.timeout, "timeout", time.Hour, "how long to wait")
+	exit.Says(cmd, exit.TimedOut, "with --wait: the rollout has not come to an end after --timeout")
 	exit.Says(cmd, exit.No, "with --exit-code or --wait: a rollout has not succeeded, and with --wait needs somebody")
 	completeFirst(cmd, rolloutNames)
 	return cmd
 }
 
-// pollRollout is how often a rollout is looked at that is waited for.
-const pollRollout = time.Second
+// rolloutOnly are the objects that matter to a rollout. Which Distribution an instance
+// is of, Targets in the clusters' namespaces may have to say.
+func rolloutOnly(namespace string) cache.Options {
+	return cache.Options{
+		DefaultNamespaces: map[string]cache.Config{namespace: {}},
+		ByObject:          map[client.Object]cache.ByObject{&kronvoyv1alpha1.Target{}: {Namespaces: map[string]cache.Config{metav1.NamespaceAll: {}}}},
+	}
+}
 
-func (o *rolloutStatusOptions) run(ctx context.Context, out, progress io.Writer, c client.Reader, namespace string, names []string) error {
+// watchRollout calls a look again whenever something has changed of what it reads.
+type watchRollout func(ctx context.Context, look func(context.Context, client.Reader) error) error
+
+func (o *rolloutStatusOptions) run(ctx context.Context, out, progress io.Writer, c client.Reader, watch watchRollout, namespace string, names []string) error {
 	if len(names) == 0 {
 		if o.wait {
 			return errors.New("--wait is for one rollout: name it")
@@ -88,7 +107,7 @@ func (o *rolloutStatusOptions) run(ctx context.Context, out, progress io.Writer,
 		return err
 	}
 	if o.wait {
-		if r, err = o.await(ctx, progress, c, r); err != nil {
+		if r, err = o.await(ctx, progress, watch, client.ObjectKeyFromObject(r)); err != nil {
 			return err
 		}
 	}
@@ -103,33 +122,45 @@ func (o *rolloutStatusOptions) run(ctx context.Context, out, progress io.Writer,
 	return err
 }
 
-// await looks again until a rollout has come to an end by itself.
-func (o *rolloutStatusOptions) await(ctx context.Context, progress io.Writer, c client.Reader, r *kronvoyv1alpha1.Rollout) (*kronvoyv1alpha1.Rollout, error) {
+// await looks on until the rollout of what is wanted now has come to an end by itself.
+func (o *rolloutStatusOptions) await(ctx context.Context, progress io.Writer, watch watchRollout, key client.ObjectKey) (*kronvoyv1alpha1.Rollout, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	ticker := time.NewTicker(pollRollout)
-	defer ticker.Stop()
-	key, told := client.ObjectKeyFromObject(r), ""
-	for {
+	var r *kronvoyv1alpha1.Rollout
+	told := ""
+	err := watch(ctx, func(ctx context.Context, c client.Reader) (err error) {
+		if r, err = steer.Read(ctx, c, key); err != nil {
+			return err
+		}
+		behind, err := steer.Behind(ctx, c, r)
+		if err != nil {
+			return err
+		}
+		line := cmp.Or(string(r.Status.Phase), "not begun") + ": " + plain.Line(r.Status.Message)
 		switch r.Status.Phase {
 		case kronvoyv1alpha1.RolloutProgressing, kronvoyv1alpha1.RolloutRollingBack, "":
 		default:
-			return r, nil
+			if behind == "" {
+				return errSettled
+			}
+			line = behind
 		}
-		if line := string(r.Status.Phase) + ": " + plain.Line(r.Status.Message); line != told {
+		if line != told {
 			fmt.Fprintln(progress, line)
 			told = line
 		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("the Rollout %s is %s after %s: %s", key, r.Status.Phase, o.timeout, plain.Line(r.Status.Message))
-		case <-ticker.C:
-		}
-		var err error
-		if r, err = steer.Read(ctx, c, key); err != nil {
-			return nil, err
-		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errSettled):
+		return r, nil
+	case err != nil:
+		return nil, err
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		fmt.Fprintf(progress, "the Rollout %s has not come to an end after %s: %s\n", key, o.timeout, told)
+		return nil, exit.TimedOut
 	}
+	return nil, ctx.Err()
 }
 
 func (o *rolloutStatusOptions) list(ctx context.Context, out io.Writer, c client.Reader, namespace string) error {

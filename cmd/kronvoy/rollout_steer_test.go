@@ -15,6 +15,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,7 +23,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
+	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
+	"github.com/kronvoy/kronvoy/hub/convert"
+	"github.com/kronvoy/kronvoy/hub/revision"
+	"github.com/kronvoy/kronvoy/hub/work"
 	"github.com/kronvoy/kronvoy/internal/steer"
+	"github.com/kronvoy/kronvoy/placement/rollout"
 )
 
 // rolling is a hub with the Rollout of Distribution shop, and two instances: web
@@ -70,12 +76,25 @@ func rolling(t *testing.T, phase kronvoyv1alpha1.RolloutPhase) client.Client {
 		revision("web", 1, "2026-11-22T10:00:00.000000Z"), revision("web", 2, "2026-11-22T11:00:00.000000Z"), revision("web", 3, ""), revision("api", 1, "")).Build(), nil)
 }
 
+// runStatus runs the command with a watch in which nothing changes.
+func runStatus(t *testing.T, opts rolloutStatusOptions, out, progress io.Writer, c client.Client, namespace string, names []string) error {
+	t.Helper()
+	watch := func(ctx context.Context, look func(context.Context, client.Reader) error) error {
+		if err := look(ctx, c); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
+	}
+	return opts.run(t.Context(), out, progress, c, watch, namespace, names)
+}
+
 var shopRollout = client.ObjectKey{Namespace: "shop", Name: "shop"}
 
 func TestRolloutStatusSaysHowFarItIs(t *testing.T) {
 	var out, progress bytes.Buffer
 	opts := rolloutStatusOptions{rolloutFlags: rolloutFlags{output: "table"}, exitCode: true}
-	err := opts.run(t.Context(), &out, &progress, rolling(t, kronvoyv1alpha1.RolloutWaitingForApproval), "shop", []string{"shop"})
+	err := runStatus(t, opts, &out, &progress, rolling(t, kronvoyv1alpha1.RolloutWaitingForApproval), "shop", []string{"shop"})
 	if !errors.Is(err, errUnfinished) {
 		t.Errorf("the error is %v", err)
 	}
@@ -85,15 +104,82 @@ func TestRolloutStatusSaysHowFarItIs(t *testing.T) {
 		}
 	}
 	out.Reset()
-	if err := opts.run(t.Context(), &out, &progress, rolling(t, kronvoyv1alpha1.RolloutSucceeded), "shop", nil); err != nil || !strings.Contains(out.String(), "Succeeded") {
+	if err := runStatus(t, opts, &out, &progress, rolling(t, kronvoyv1alpha1.RolloutSucceeded), "shop", nil); err != nil || !strings.Contains(out.String(), "Succeeded") {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 	opts.wait, opts.timeout = true, time.Millisecond
-	if err := opts.run(t.Context(), &out, &progress, rolling(t, kronvoyv1alpha1.RolloutProgressing), "shop", []string{"shop"}); err == nil || !strings.Contains(err.Error(), "is Progressing after 1ms") {
+	if err := runStatus(t, opts, &out, &progress, rolling(t, kronvoyv1alpha1.RolloutProgressing), "shop", []string{"shop"}); !errors.Is(err, exit.TimedOut) || !strings.Contains(progress.String(), "Progressing: 1 of 2") {
+		t.Errorf("the error is %v, progress %q", err, progress.String())
+	}
+	if err := runStatus(t, opts, &out, &progress, rolling(t, kronvoyv1alpha1.RolloutSucceeded), "shop", []string{"other"}); err == nil || !strings.Contains(err.Error(), "kronvoy rollout status -n shop") {
 		t.Errorf("the error is %v", err)
 	}
-	if err := opts.run(t.Context(), &out, &progress, rolling(t, kronvoyv1alpha1.RolloutSucceeded), "shop", []string{"other"}); err == nil || !strings.Contains(err.Error(), "kronvoy rollout status -n shop") {
-		t.Errorf("the error is %v", err)
+}
+
+// applied is a hub with a Rollout that has come to an end, before an instance is
+// changed; step does what the hub does after that, one thing at a time.
+func applied(t *testing.T, phase kronvoyv1alpha1.RolloutPhase) (c client.Client, step []func()) {
+	t.Helper()
+	c = rolling(t, phase)
+	instance := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "kro.run/v1alpha1", "kind": "WebApp",
+		"metadata": map[string]any{"namespace": "shop", "name": "web", "uid": "w"}, "spec": map[string]any{"replicas": int64(3)},
+	}}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(c.DeleteAllOf(t.Context(), &appsv1.ControllerRevision{}, client.InNamespace("shop")))
+	revise := func(number, replicas int64) string {
+		state := revision.Instance{Definition: "webapp-1", Spec: map[string]any{"replicas": replicas}}
+		r, err := state.Object("shop", work.IdentityOfInstance(instance), number, *metav1.NewControllerRef(instance, instance.GroupVersionKind()))
+		must(err)
+		must(c.Create(t.Context(), r))
+		return r.Name
+	}
+	begin := func(revision string) {
+		r, err := steer.Read(t.Context(), c, shopRollout)
+		must(err)
+		strategy, err := convert.Strategy(nil)
+		must(err)
+		r.Status.Plan = rollout.PlanOf(rollout.Input{Strategy: strategy, Instances: []rollout.Instance{{Name: "web", Wanted: revision}}})
+		must(c.Update(t.Context(), r))
+	}
+	must(c.Create(t.Context(), instance))
+	begin(revise(1, 2))
+	newest := ""
+	return c, []func(){
+		func() { newest = revise(2, 3) },
+		func() { begin(newest) },
+	}
+}
+
+func TestTheEndOfARolloutBeforeIsNotWaitedFor(t *testing.T) {
+	for _, phase := range []kronvoyv1alpha1.RolloutPhase{kronvoyv1alpha1.RolloutSucceeded, kronvoyv1alpha1.RolloutRolledBack} {
+		t.Run(string(phase), func(t *testing.T) {
+			c, steps := applied(t, phase)
+			watch := func(ctx context.Context, look func(context.Context, client.Reader) error) error {
+				for {
+					if err := look(ctx, c); err != nil || len(steps) == 0 {
+						return err
+					}
+					steps[0]()
+					steps = steps[1:]
+				}
+			}
+			var progress bytes.Buffer
+			opts := rolloutStatusOptions{rolloutFlags: rolloutFlags{output: "json"}, wait: true, timeout: time.Hour}
+			err := opts.run(t.Context(), io.Discard, &progress, c, watch, "shop", []string{"shop"})
+			if succeeded := phase == kronvoyv1alpha1.RolloutSucceeded; succeeded != (err == nil) || !succeeded && !errors.Is(err, errUnfinished) || len(steps) > 0 {
+				t.Errorf("the error is %v, with %d steps left", err, len(steps))
+			}
+			want := "instance web has no revision yet of what it and its Distribution say now\nthe rollout of what is wanted now has not begun\n"
+			if diff := cmp.Diff(want, progress.String()); diff != "" {
+				t.Errorf("progress (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -148,7 +234,7 @@ func TestWhatIsForbiddenSaysWhichRoleAllowsIt(t *testing.T) {
 	for name, run := range map[string]func() error{
 		"status": func() error {
 			opts := rolloutStatusOptions{rolloutFlags: output}
-			return opts.run(t.Context(), io.Discard, io.Discard, c, "shop", nil)
+			return runStatus(t, opts, io.Discard, io.Discard, c, "shop", nil)
 		},
 		"undo": func() error {
 			opts := rolloutUndoOptions{rolloutOrderOptions: rolloutOrderOptions{rolloutFlags: output}}
@@ -243,14 +329,5 @@ func TestHistoryAndDiff(t *testing.T) {
 	}
 	if lines := strings.Split(out.String(), "\n"); len(lines) != 6 || !strings.HasSuffix(lines[1], "newest") || !strings.HasSuffix(lines[3], "succeeded, good") {
 		t.Errorf("it says\n%s", out.String())
-	}
-	out.Reset()
-	if err := opts.run(&out, all); !errors.Is(err, errUnfinished) || !strings.Contains(out.String(), "--- web-2\n+++ web-3\n") || !strings.Contains(out.String(), "-  replicas: 2\n+  replicas: 3\n") {
-		t.Errorf("%v\n%s", err, out.String())
-	}
-	out.Reset()
-	opts.from = 3
-	if err := opts.run(&out, all); err != nil || out.Len() > 0 {
-		t.Errorf("%v\n%s", err, out.String())
 	}
 }

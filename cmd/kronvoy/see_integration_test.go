@@ -99,11 +99,32 @@ spec:
 			}
 		})
 	}
+	t.Run("a hub whose process is gone", func(t *testing.T) {
+		lease := w.create(t, `
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: kronvoy-hub, namespace: kronvoy-system}
+spec: {holderIdentity: hub-1, renewTime: "2026-01-02T03:04:05.000000Z"}`)
+		defer func() {
+			if err := w.admin.Delete(t.Context(), lease); err != nil {
+				t.Error(err)
+			}
+		}()
+		for _, args := range [][]string{{"status", "-A"}, {"status", "one", "-n", "default"}, {"status", "-A", "-o", "json"}} {
+			if out, err := w.cli(t.Context(), args...); !errors.Is(err, exit.No) || !strings.Contains(out, "no hub runs: the last one was heard of last") {
+				t.Errorf("%v: %v, out %q", args, err, out)
+			}
+		}
+	})
 	t.Run("names are completed", func(t *testing.T) {
 		// The flags come first: what is completed is the last word.
-		out, err := w.cli(t.Context(), "__complete", "status", "-n", "default", "--kubeconfig", w.kubeconfig, "seen/")
-		if err != nil || !strings.Contains(out, "seen/one\n") {
-			t.Errorf("out %q, error %v", out, err)
+		for _, tc := range []struct{ command, typed, want string }{
+			{"status", "seen/", "seen/one\n"}, {"wait", "definition/s", "definition/seen\n"}, {"wait", "cluster/asks", "cluster/asks-to-be-seen\n"},
+		} {
+			out, err := w.cli(t.Context(), "__complete", tc.command, "-n", "default", "--kubeconfig", w.kubeconfig, tc.typed)
+			if err != nil || !strings.Contains(out, tc.want) {
+				t.Errorf("%s: out %q, error %v", tc.command, out, err)
+			}
 		}
 	})
 	t.Run("a live view tells of changes until Ctrl-C", func(t *testing.T) {

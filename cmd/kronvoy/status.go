@@ -33,8 +33,9 @@ const aging = 10 * time.Second
 
 type statusOptions struct {
 	connect.Hub
-	output string
-	watch  bool
+	output       string
+	watch        bool
+	hubNamespace string
 }
 
 func statusCommand() *cobra.Command {
@@ -47,6 +48,9 @@ of one instance on each of its clusters. The most urgent comes first.
 
 INSTANCE is a name, or kind/name where several kinds share a name. Of each instance
 the hub names at most 50 clusters, the worst; with INSTANCE all are shown.
+
+Everything comes from the hub's process: where that does not run the view says so, and
+since when.
 
 With --watch the view follows what happens until Ctrl-C. On a terminal it stays in
 place and fits; elsewhere each change is a line. While the hub does not answer it
@@ -68,8 +72,9 @@ says so, and goes on when it does again.`,
 	opts.BindNamespaces(flags, "the instances")
 	output.BindFormat(cmd, &opts.output, output.FormatTable, output.FormatWide, output.FormatJSON, output.FormatYAML)
 	flags.BoolVarP(&opts.watch, "watch", "w", false, "keep the view up to date until Ctrl-C")
+	bindHubNamespace(flags, &opts.hubNamespace)
 	exit.Says(cmd, exit.Done, "everything shown is ready; with --watch: Ctrl-C")
-	exit.Says(cmd, exit.No, "something shown is not ready")
+	exit.Says(cmd, exit.No, "something shown is not ready, or no hub runs")
 	completeFirst(cmd, instanceNames)
 	return cmd
 }
@@ -107,6 +112,16 @@ func (s shown) allReady() bool {
 	return s.fleet.AllReady()
 }
 
+// by adds whether the hub's process runs.
+func (s shown) by(hub *view.Hub) shown {
+	if s.instance != nil {
+		s.instance.Hub = hub
+	} else {
+		s.fleet.Hub = hub
+	}
+	return s
+}
+
 func look(ctx context.Context, c client.Reader, namespace, reference string) (shown, error) {
 	if reference == "" {
 		fleet, err := view.List(ctx, c, namespace)
@@ -128,6 +143,11 @@ func (o *statusOptions) run(cmd *cobra.Command, reference string) error {
 	if err != nil {
 		return err
 	}
+	hub, err := view.ReadHub(cmd.Context(), c, o.hubNamespace, time.Now())
+	if err != nil {
+		return err
+	}
+	found = found.by(hub)
 	if err := found.write(cmd.OutOrStdout(), o.output, view.Look{Style: output.StyleOf(cmd), Now: time.Now()}); err != nil {
 		return err
 	}
@@ -143,10 +163,13 @@ func (o *statusOptions) follow(cmd *cobra.Command, c client.Client, namespace, r
 	if err != nil {
 		return err
 	}
+	hub := &heartbeat{client: c, namespace: o.hubNamespace}
 	if screen := live.NewScreen(cmd.OutOrStdout()); screen != nil && output.ForPeople(o.output) {
-		return o.draw(cmd, c, options, screen, namespace, reference)
+		return o.draw(cmd, c, options, screen, hub, namespace, reference)
 	}
-	return followContact(cmd, &o.Hub, c, options, nil, o.log(cmd, namespace, reference))
+	aged, stop := live.Redraws(cmd.Context(), aging)
+	defer stop()
+	return followContact(cmd, &o.Hub, c, options, aged, o.log(cmd, hub, namespace, reference))
 }
 
 // watched are the objects that matter to the view. The Targets of one instance are
@@ -172,7 +195,7 @@ func watched(ctx context.Context, c client.Client, namespace, reference string) 
 }
 
 // draw stays in place on a terminal.
-func (o *statusOptions) draw(cmd *cobra.Command, c client.Client, options cache.Options, screen *live.Screen, namespace, reference string) error {
+func (o *statusOptions) draw(cmd *cobra.Command, c client.Client, options cache.Options, screen *live.Screen, hub *heartbeat, namespace, reference string) error {
 	style := output.StyleOf(cmd)
 	aged, stop := live.Redraws(cmd.Context(), aging)
 	defer stop()
@@ -181,6 +204,11 @@ func (o *statusOptions) draw(cmd *cobra.Command, c client.Client, options cache.
 		if err != nil {
 			return err
 		}
+		runs, err := hub.listen(ctx, contact, time.Now())
+		if err != nil {
+			return err
+		}
+		found = found.by(runs)
 		var text bytes.Buffer
 		frame := view.Look{Style: style, Now: time.Now()}
 		frame.Width, frame.Height = screen.Size()
@@ -201,10 +229,18 @@ func heading(contact live.Contact, frame view.Look) string {
 	return frame.Text(output.Bad, output.Clip(fmt.Sprintf("THE HUB DOES NOT ANSWER since %s: what follows is how it was then (%v)", contact.Since.Format(time.TimeOnly), contact.Err), frame.Width))
 }
 
+// hubLine says that the hub's process is gone, or back.
+func hubLine(hub *view.Hub) string {
+	if hub.Dead() {
+		return plain.Line(hub.Message)
+	}
+	return "a hub runs again"
+}
+
 // log prints the view once, and then a line for each change.
-func (o *statusOptions) log(cmd *cobra.Command, namespace, reference string) func(context.Context, client.Reader, live.Contact) error {
+func (o *statusOptions) log(cmd *cobra.Command, hub *heartbeat, namespace, reference string) func(context.Context, client.Reader, live.Contact) error {
 	var before *shown
-	lost := false
+	lost, dead := false, false
 	return func(ctx context.Context, r client.Reader, contact live.Contact) error {
 		if (contact.Err != nil) != lost {
 			lost = contact.Err != nil
@@ -218,6 +254,14 @@ func (o *statusOptions) log(cmd *cobra.Command, namespace, reference string) fun
 		if err != nil {
 			return err
 		}
+		runs, err := hub.listen(ctx, contact, time.Now())
+		if err != nil {
+			return err
+		}
+		changed := runs.Dead() != dead
+		if found, dead = found.by(runs), runs.Dead(); changed && output.ForPeople(o.output) {
+			fmt.Fprintln(cmd.ErrOrStderr(), hubLine(runs))
+		}
 		out := cmd.OutOrStdout()
 		if before == nil {
 			before = &found
@@ -225,7 +269,7 @@ func (o *statusOptions) log(cmd *cobra.Command, namespace, reference string) fun
 		}
 		changes := view.Changes(before.instances(), found.instances())
 		before = &found
-		if len(changes) > 0 && !output.ForPeople(o.output) {
+		if (changed || len(changes) > 0) && !output.ForPeople(o.output) {
 			return found.write(out, o.output, view.Look{})
 		}
 		for _, change := range changes {

@@ -21,6 +21,7 @@ import (
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/exit"
 	"github.com/kronvoy/kronvoy/cmd/kronvoy/internal/view"
 	"github.com/kronvoy/kronvoy/internal/plain"
+	"github.com/kronvoy/kronvoy/internal/steer"
 )
 
 var managedCluster = schema.GroupVersionKind{Group: clusterv1.GroupName, Version: "v1", Kind: "ManagedCluster"}
@@ -54,7 +55,7 @@ func waitCommand() *cobra.Command {
   deleted         it is gone
   condition=TYPE  its condition is True, or with =STATUS something else
 
-What was said of an older generation does not count. How far it is goes to standard
+What was said of an older generation, or of a rollout before, does not count. How far it is goes to standard
 error.`,
 		Example: `  kronvoy wait webapp/shop -n shop --for=ready --timeout 10m
   kronvoy wait cluster/eu-west --for=ready
@@ -67,7 +68,7 @@ error.`,
 	opts.BindNamespace(flags, "the object")
 	flags.StringVar(&opts.goal, "for", "ready", "ready, rolledout, deleted or condition=TYPE[=STATUS]")
 	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "how long to wait")
-	completeFirst(cmd, instanceNames)
+	completeFirst(cmd, waitNames)
 	exit.Says(cmd, exit.Done, "it is so")
 	exit.Says(cmd, exit.Failed, "an error, or there is no such object")
 	exit.Says(cmd, exit.No, "it will not become so before somebody does something: a rollout is paused, asks, or was rolled back; a definition cannot be used")
@@ -100,7 +101,7 @@ func (o *waitOptions) run(cmd *cobra.Command, reference string) error {
 	var last view.Verdict
 	options := cache.Options{}
 	if obj.GetNamespace() != "" {
-		options.DefaultNamespaces = map[string]cache.Config{obj.GetNamespace(): {}}
+		options = rolloutOnly(obj.GetNamespace())
 	}
 	err = follow(cmd, &o.Hub, c, options, nil, func(ctx context.Context, r client.Reader) error {
 		now := &unstructured.Unstructured{}
@@ -116,6 +117,11 @@ func (o *waitOptions) run(cmd *cobra.Command, reference string) error {
 			return err
 		}
 		verdict := goal.Judge(now)
+		if (verdict.Reached || verdict.Never) && goal.Outcome() && obj.GroupVersionKind() == waitable["rollout"] {
+			if verdict, err = ofNow(ctx, r, client.ObjectKeyFromObject(obj), verdict); err != nil {
+				return err
+			}
+		}
 		if verdict.Message != last.Message && !verdict.Reached {
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", reference, plain.Line(verdict.Message))
 		}
@@ -136,6 +142,20 @@ func (o *waitOptions) run(cmd *cobra.Command, reference string) error {
 		return exit.TimedOut
 	}
 	return ctx.Err()
+}
+
+// ofNow is a verdict on a rollout that is of what is wanted now, and else that it is
+// not over.
+func ofNow(ctx context.Context, c client.Reader, key client.ObjectKey, verdict view.Verdict) (view.Verdict, error) {
+	r, err := steer.Read(ctx, c, key)
+	if err != nil {
+		return verdict, err
+	}
+	behind, err := steer.Behind(ctx, c, r)
+	if err != nil || behind == "" {
+		return verdict, err
+	}
+	return view.Verdict{Message: behind}, nil
 }
 
 // named reads the object that a reference names.

@@ -69,13 +69,19 @@ func (s *Server) listRollouts(r *http.Request, v *session) (content, error) {
 	return content{template: "rollouts", title: "Rollouts", data: page, topics: []string{topicRollouts}}, nil
 }
 
+// revisionChange is what a revision changes of an instance with a page.
+type revisionChange struct {
+	steer.RevisionChange
+	Address string
+}
+
 // rolloutPage is a rollout, and what the viewer may do about it.
 type rolloutPage struct {
 	view.Rollout
 	// Question is what it waits for; nil when it waits for nobody, or for what the
 	// viewer may not see.
 	Question *approvalRow
-	Changes  []view.RevisionChange
+	Changes  []revisionChange
 	// More is how many instances are not compared.
 	More     int
 	Versions []steer.Version
@@ -231,8 +237,7 @@ func (s *Server) addHistory(ctx context.Context, v *session, r *kronvoyv1alpha1.
 		if err != nil {
 			return err
 		}
-		change.Address = link.Address
-		page.Changes = append(page.Changes, change)
+		page.Changes = append(page.Changes, revisionChange{change, link.Address})
 	}
 	return nil
 }
@@ -248,10 +253,10 @@ func newest(all []steer.Past) string {
 
 // change is what clusters are moved from and to: to the newest revision of an
 // instance from the good one, or away from it.
-func (s *Server) change(ctx context.Context, v *session, r *kronvoyv1alpha1.Rollout, p *steer.Past) (view.RevisionChange, error) {
+func (s *Server) change(ctx context.Context, v *session, r *kronvoyv1alpha1.Rollout, p *steer.Past) (steer.RevisionChange, error) {
 	from, err := p.Before(0)
 	if err != nil {
-		return view.RevisionChange{}, err
+		return steer.RevisionChange{}, err
 	}
 	to := &p.Revisions[0]
 	if back := takenBack(r, p); back != nil {
@@ -259,15 +264,15 @@ func (s *Server) change(ctx context.Context, v *session, r *kronvoyv1alpha1.Roll
 	}
 	wanted, err := s.known(ctx, v, to)
 	if err != nil {
-		return view.RevisionChange{}, err
+		return steer.RevisionChange{}, err
 	}
-	var before *view.Revision
+	var before *steer.Revision
 	if from != nil {
 		if before, err = s.known(ctx, v, from); err != nil {
-			return view.RevisionChange{}, err
+			return steer.RevisionChange{}, err
 		}
 	}
-	return view.NewRevisionChange(p.Instance, before, wanted)
+	return steer.NewRevisionChange(p.Instance, before, wanted)
 }
 
 // takenBack is the revision that an instance goes back to: since somebody ordered
@@ -294,12 +299,12 @@ func takenBack(r *kronvoyv1alpha1.Rollout, p *steer.Past) *appsv1.ControllerRevi
 
 // known is a revision with what the viewer may know of its definition. Which of its
 // values are secret the definition says, whoever looks.
-func (s *Server) known(ctx context.Context, v *session, stored *appsv1.ControllerRevision) (*view.Revision, error) {
+func (s *Server) known(ctx context.Context, v *session, stored *appsv1.ControllerRevision) (*steer.Revision, error) {
 	parsed, err := revision.ParseInstance(stored)
 	if err != nil {
 		return nil, err
 	}
-	out := &view.Revision{Name: stored.Name, Instance: parsed}
+	out := &steer.Revision{Name: stored.Name, Instance: parsed}
 	if out.Graph, err = s.opts.Graphs.Shown(ctx, parsed.Definition); err != nil {
 		s.log.V(1).Info("The graph of a revision is not known", "revision", stored.Name, "reason", err.Error())
 		out.Graph = (*graph.Graph)(nil)

@@ -75,6 +75,14 @@ func Next(in Input) Step {
 	return p.step
 }
 
+// PlanOf is the Plan of the Record that Next comes to: one that has another speaks of
+// what was wanted before. It follows from the strategy, the instances and Retry alone.
+func PlanOf(in Input) string {
+	p := &planner{Input: in}
+	p.want()
+	return p.plan()
+}
+
 // nothingGood is why a rollout that fails does not go back.
 const nothingGood = "there is nothing good to go back to"
 

@@ -47,6 +47,9 @@ func ParseGoal(text string) (Goal, error) {
 // Deleted says whether it is waited for the object's end.
 func (g Goal) Deleted() bool { return g.word == goalDeleted }
 
+// Outcome says whether it is waited for what becomes of a change.
+func (g Goal) Outcome() bool { return g.word == goalReady || g.word == goalRolledOut }
+
 // Verdict is how far an object is from a goal.
 type Verdict struct {
 	Reached bool

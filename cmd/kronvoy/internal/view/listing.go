@@ -32,6 +32,8 @@ type Scope struct {
 	Cluster string
 	// Labels that objects have.
 	Labels labels.Selector
+	// Brief leaves out what takes reading a lot: of clusters, what runs on them.
+	Brief bool
 }
 
 func (s Scope) options(namespace string) []client.ListOption {
@@ -102,7 +104,7 @@ type ClusterItem struct {
 	Suspended string `json:"suspended,omitempty"`
 	Message   string `json:"message,omitempty"`
 	// Instances on the cluster by their state.
-	Instances Placed `json:"instances"`
+	Instances *Placed `json:"instances,omitempty"`
 }
 
 // Reference implements Item.
@@ -111,23 +113,27 @@ func (c ClusterItem) Reference() string {
 }
 
 func (c ClusterItem) cells(look Look) []any {
-	cells := []any{
-		c.Name, c.Labels["region"], state(c.State), ago(c.Since, look.Now), fmt.Sprintf("%d/%d", c.Instances.Ready, c.Instances.Total),
-		count(c.Instances.Failed, output.Bad), count(c.Instances.Drifted, output.Warn), c.Version,
+	cells := []any{c.Name, c.Labels["region"], state(c.State), ago(c.Since, look.Now)}
+	if p := c.Instances; p != nil {
+		cells = append(cells, fmt.Sprintf("%d/%d", p.Ready, p.Total), count(p.Failed, output.Bad), count(p.Drifted, output.Warn))
 	}
+	cells = append(cells, c.Version)
 	if look.Wide {
 		cells = append(cells, labels.Set(c.Labels).String())
 	}
 	return append(cells, clip(cmp.Or(c.Suspended, c.Message), look.Wide))
 }
 
-// ListClusters lists clusters with what runs on them.
+// ListClusters lists clusters, and unless it is to be brief with what runs on them.
 func ListClusters(ctx context.Context, c client.Reader, scope Scope) (Listing, error) {
 	scope.Name = cmp.Or(scope.Name, scope.Cluster)
 	var clusters []clusterv1.ManagedCluster
 	err := each(ctx, c, &clusterv1.ManagedClusterList{}, func(l *clusterv1.ManagedClusterList) { clusters = append(clusters, l.Items...) }, scope.options("")...)
 	if err != nil {
 		return Listing{}, fmt.Errorf("listing ManagedClusters: %w", err)
+	}
+	if scope.Brief {
+		return clusterListing(clusters, nil), nil
 	}
 	placed := map[string]*Placed{}
 	err = each(ctx, c, &kronvoyv1alpha1.TargetList{}, func(l *kronvoyv1alpha1.TargetList) {
@@ -165,9 +171,10 @@ func (p *Placed) add(t *kronvoyv1alpha1.Target) {
 	}
 }
 
+// clusterListing has no columns of what runs on clusters where placed is nil.
 func clusterListing(clusters []clusterv1.ManagedCluster, placed map[string]*Placed) Listing {
 	list := Listing{
-		header: []string{"CLUSTER", "REGION", "STATE", "SINCE", "READY", "FAILED", "DRIFTED", "VERSION", "MESSAGE"},
+		header: []string{"CLUSTER", "REGION", "STATE", "SINCE", "VERSION", "MESSAGE"},
 		wide:   []string{"CLUSTER", "REGION", "STATE", "SINCE", "READY", "FAILED", "DRIFTED", "VERSION", "LABELS", "MESSAGE"},
 	}
 	for i := range clusters {
@@ -184,8 +191,8 @@ func clusterListing(clusters []clusterv1.ManagedCluster, placed map[string]*Plac
 		if m.Annotations[kronvoyv1alpha1.AnnotationReconcile] != "" {
 			item.Suspended = "frozen: " + m.Annotations[kronvoyv1alpha1.AnnotationReconcileReason]
 		}
-		if p := placed[m.Name]; p != nil {
-			item.Instances = *p
+		if placed != nil {
+			item.Instances = cmp.Or(placed[m.Name], &Placed{})
 		}
 		list.Items = append(list.Items, item)
 	}

@@ -2,6 +2,8 @@ package view
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	workv1 "open-cluster-management.io/api/work/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
@@ -56,11 +59,15 @@ func TestAListing(t *testing.T) {
 	clusters := func() Listing {
 		return clusterListing([]clusterv1.ManagedCluster{gone, fine, {ObjectMeta: metav1.ObjectMeta{Name: "new"}}}, map[string]*Placed{"eu-west": {Total: 3, Ready: 2, Failed: 1, Drifted: 1}})
 	}
+	brief := func() Listing {
+		return clusterListing([]clusterv1.ManagedCluster{gone, fine, {ObjectMeta: metav1.ObjectMeta{Name: "new"}}}, nil)
+	}
 	tests := map[string]struct {
 		list   func() Listing
 		format string
 	}{
-		"of clusters with what runs on them":                     {list: clusters, format: "table"},
+		"of clusters":                                            {list: brief, format: "table"},
+		"of clusters with what runs on them":                     {list: clusters, format: "json"},
 		"of clusters is wide with labels":                        {list: clusters, format: "wide"},
 		"of clusters by name":                                    {list: clusters, format: "name"},
 		"of works has names of objects and no secrets":           {list: func() Listing { return workListing(works(), "") }, format: "wide"},
@@ -78,6 +85,34 @@ func TestAListing(t *testing.T) {
 			}
 			compare(t, out.String())
 		})
+	}
+}
+
+func TestABriefListOfClustersReadsNoTargets(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(kronvoyv1alpha1.AddToScheme(scheme), clusterv1.Install(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	target := targets()[0]
+	target.Name = "shop-12"
+	managed := cluster(target.Namespace, metav1.ConditionTrue)
+	read := 0
+	c := interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).WithObjects(&target, &managed).Build(), interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+			if _, is := list.(*kronvoyv1alpha1.TargetList); is {
+				read++
+			}
+			return c.List(ctx, list, options...)
+		},
+	})
+	for want, scope := range []Scope{{Brief: true}, {}} {
+		list, err := ListClusters(t.Context(), c, scope)
+		if err != nil || len(list.Items) != 1 || read != want {
+			t.Fatalf("%d clusters, Targets are read %d times, want %d: %v", len(list.Items), read, want, err)
+		}
+		if counted := list.Items[0].(ClusterItem).Instances; (counted != nil) != (want == 1) {
+			t.Errorf("what runs there is counted: %+v", counted)
+		}
 	}
 }
 

@@ -65,7 +65,12 @@ func WriteFleet(w io.Writer, f Fleet, look Look) error {
 	instances := instanceTable(f.Instances, look)
 	trouble := troubleTable(f.Instances, look)
 	if look.Height > 0 {
-		room := max(look.Height-lines-6, 6) // two headers, two blank lines, two lines that say how many more
+		const around = 3 // a blank line, the header, and a line that says how many more
+		room := look.Height - lines - around
+		if len(trouble.Rows) > 0 {
+			room -= around
+		}
+		room = max(room, 2)
 		half := max(room-len(trouble.Rows), room/2)
 		shown := min(len(instances.Rows), half)
 		instances.Limit(shown)
@@ -85,7 +90,7 @@ func WriteFleet(w io.Writer, f Fleet, look Look) error {
 
 // writeCounts returns how many lines it wrote.
 func writeCounts(w io.Writer, f Fleet, look Look) int {
-	var lines []string
+	lines := hubLines(f.Hub, look)
 	if c := f.Clusters; c != nil {
 		lines = append(lines, fmt.Sprintf("Clusters   %d", c.Total)+parts(look,
 			part{int64(c.Available), "available", output.Good}, part{int64(c.Unreachable), "unreachable", output.Bad}, part{int64(c.Joining), "joining", output.Warn}))
@@ -107,6 +112,14 @@ func writeCounts(w io.Writer, f Fleet, look Look) int {
 	}
 	fmt.Fprintln(w, strings.Join(lines, "\n"))
 	return len(lines)
+}
+
+// hubLines say that nothing below them is sure.
+func hubLines(h *Hub, look Look) []string {
+	if !h.Dead() {
+		return nil
+	}
+	return []string{look.Text(output.Bad, "Hub        "+output.Clip(h.Message, look.rest()))}
 }
 
 // rest is how long the text of a line may be after its first word.
@@ -209,15 +222,19 @@ func troubleTable(instances []Instance, look Look) *output.Table {
 // node that is not ready or not healthy. Scalars of the author's status become
 // columns.
 func WriteInstance(w io.Writer, i Instance, look Look) error {
+	lines := hubLines(i.Hub, look)
+	for _, line := range lines {
+		fmt.Fprintln(w, line)
+	}
 	fmt.Fprintf(w, "%s in namespace %s: %s, %d of %d clusters ready\n", i.Reference(), cmp.Or(i.Namespace, "-"), look.Text(tone(i.State), i.State), i.Ready, i.Placed)
-	lines := 1
+	above := len(lines) + 1
 	if i.Message != "" {
 		fmt.Fprintln(w, output.Clip(i.Message, cmp.Or(look.Width, 1000)))
-		lines++
+		above++
 	}
 	if i.Rollout != nil {
 		fmt.Fprintln(w, output.Clip(fmt.Sprintf("rollout %s: %s %s", i.Rollout.Name, i.rollout().Text, i.Rollout.Message), cmp.Or(look.Width, 1000)))
-		lines++
+		above++
 	}
 	clusters := slices.Clone(i.Clusters)
 	if look.Height > 0 {
@@ -226,7 +243,7 @@ func WriteInstance(w io.Writer, i Instance, look Look) error {
 	table := clusterTable(clusters, look)
 	nodes := nodeTable(clusters, look)
 	if look.Height > 0 {
-		room := max(look.Height-lines-5, 6)
+		room := max(look.Height-above-5, 6)
 		shown := min(len(table.Rows), max(room-len(nodes.Rows), room/2))
 		table.Limit(shown)
 		nodes.Limit(room - shown)

@@ -21,6 +21,8 @@ import (
 
 // Fleet is what the hub knows of all of its clusters and instances.
 type Fleet struct {
+	// Hub is nil where it is not known whether it runs.
+	Hub *Hub `json:"hub,omitempty"`
 	// Clusters counts the clusters; nil if they may not be read.
 	Clusters *Clusters `json:"clusters,omitempty"`
 	// Placed counts instances on clusters.
@@ -62,6 +64,8 @@ type Question struct {
 
 // Instance is one instance as the hub sums it up.
 type Instance struct {
+	// Hub is as in a Fleet; of one among others nothing is said of it.
+	Hub       *Hub   `json:"hub,omitempty"`
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
@@ -127,14 +131,15 @@ type Node struct {
 // Reference names an instance as commands take it.
 func (i Instance) Reference() string { return strings.ToLower(i.Kind) + "/" + i.Name }
 
-// AllReady is true when every cluster has the newest revision and is ready.
+// AllReady is true when every cluster has the newest revision and is ready, and
+// there is a hub to say so.
 func (i Instance) AllReady() bool {
-	return i.State == status.Active && i.Placed > 0 && i.Ready == i.Placed
+	return !i.Hub.Dead() && i.State == status.Active && i.Placed > 0 && i.Ready == i.Placed
 }
 
-// AllReady is true when all instances are.
+// AllReady is true when all instances are, and there is a hub to say so.
 func (f Fleet) AllReady() bool {
-	return !slices.ContainsFunc(f.Instances, func(i Instance) bool { return !i.AllReady() })
+	return !f.Hub.Dead() && !slices.ContainsFunc(f.Instances, func(i Instance) bool { return !i.AllReady() })
 }
 
 // Why says in a sentence what is out of line on a cluster, and who did it.

@@ -1,4 +1,4 @@
-package view
+package steer
 
 import (
 	"encoding/json"
@@ -24,11 +24,13 @@ type Revision struct {
 
 // RevisionChange is what a revision changes.
 type RevisionChange struct {
-	// Instance and its page; From is empty where there was none before.
-	Instance, Address, From, To string
-	Fields                      []fields.Field
-	// Unknown says what is not compared, and why.
-	Unknown string
+	Instance string `json:"instance"`
+	// From is empty where there was none before.
+	From   string         `json:"from,omitempty"`
+	To     string         `json:"to"`
+	Fields []fields.Field `json:"fields"`
+	// Unknown says what is not compared, or not shown, and why.
+	Unknown string `json:"unknown,omitempty"`
 }
 
 // NewRevisionChange compares two revisions of an instance, with what becomes
