@@ -200,7 +200,7 @@ func (p *planner) allowed(g *group) bool {
 	}
 	hash := planHash("rollout", words)
 	p.step.Question = &Question{PlanHash: hash, Group: g.id, Clusters: clusters,
-		Message: fmt.Sprintf("go on with group %s: %s?", g.id, named(clusters))}
+		Message: fmt.Sprintf("go on with group %s (%s)?", g.id, named(clusters))}
 	return p.answer().Verdict == Approved
 }
 
