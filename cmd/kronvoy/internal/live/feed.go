@@ -37,6 +37,9 @@ const (
 	probing = 5 * time.Second
 	// patience is how long its answer may take.
 	patience = 4 * time.Second
+	// renewal is how long it may take until all that was watched is known again: a
+	// large fleet over a slow link.
+	renewal = time.Minute
 )
 
 // Feed reads from informers, and tells when something has changed of what was
@@ -137,6 +140,8 @@ func (f *Feed) current() *watching {
 // renew watches anew what was watched before, and forgets that when all of it is
 // known again.
 func (f *Feed) renew(ctx context.Context, start func(*watching)) error {
+	ctx, done := context.WithTimeout(ctx, renewal)
+	defer done()
 	old := f.current()
 	w, err := f.make()
 	if err != nil {
@@ -183,13 +188,13 @@ func (f *Feed) probe(ctx context.Context, start func(*watching)) {
 		}
 		asking, done := context.WithTimeout(ctx, patience)
 		err := f.ask(asking)
+		done()
 		if answered(err) {
 			err = nil
 		}
 		if err == nil && f.Contact().Err != nil {
-			err = f.renew(asking, start)
+			err = f.renew(ctx, start)
 		}
-		done()
 		if ctx.Err() == nil {
 			f.note(err, time.Now())
 		}
