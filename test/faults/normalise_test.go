@@ -17,8 +17,8 @@ import (
 // passing are fields that are different in every life and say nothing.
 var passing = map[string]bool{
 	"resourceVersion": true, "creationTimestamp": true, "generation": true, "observedGeneration": true,
-	"lastTransitionTime": true, "since": true, "stateSince": true, "revisionSince": true, "healthySince": true, "healthSince": true, "writableSince": true,
-	"assignedAt": true, "passedAt": true, "time": true, "startedAt": true,
+	"lastTransitionTime": true, "since": true, "stateSince": true, "revisionSince": true, "healthySince": true, "healthSince": true, "writableSince": true, "driftSince": true,
+	"assignedAt": true, "passedAt": true, "time": true, "startedAt": true, "nextAt": true,
 	"lastUpdateTime": true, "kronvoy.io/hash": true, "observedHash": true, "hash": true,
 	"kronvoy.io/shrunk": true, "clusterIP": true, "lastAppliedTime": true,
 	// Whether an agent wrote a report and a status side by side depends on what
