@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -39,7 +38,8 @@ the definition and the overrides, against the good revision or another one. What
 comes of it on clusters "kronvoy preview" shows.
 
 Values that become values of Secrets are masked. Which ones do the definition says:
-where that cannot be read no value is shown. ClusterRole kronvoy-viewer allows it.`,
+where that cannot be read no value is shown. ClusterRole kronvoy-viewer, in all
+namespaces, allows it.`,
 		Example: `  kronvoy rollout diff shop -n shop
   kronvoy rollout diff shop -n shop --instance web --from 3`,
 		Args: cobra.ExactArgs(1),
@@ -169,7 +169,7 @@ func (g *graphs) known(ctx context.Context, stored *appsv1.ControllerRevision) (
 	known.Graph = nil
 	var list krov1alpha1.ResourceGraphDefinitionList
 	if err := g.reader.List(ctx, &list); err != nil {
-		return known, errors.Join(unknown, err), nil
+		return known, fmt.Errorf("listing definitions: %w", steer.NeedsRole(err, steer.RoleViewer, "")), nil
 	}
 	for i := range list.Items {
 		if !strings.HasPrefix(parsed.Definition, list.Items[i].Name+"-") {

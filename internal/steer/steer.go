@@ -16,10 +16,12 @@ import (
 	kronvoyv1alpha1 "github.com/kronvoy/kronvoy/apis/v1alpha1"
 )
 
-// The ClusterRoles of people who steer rollouts, and who answer what the hub asks.
+// The ClusterRoles of people who steer rollouts, who answer what the hub asks, and
+// who look at all of it.
 const (
 	RoleOperator = "kronvoy-rollout-operator"
 	RoleApprover = "kronvoy-approver"
+	RoleViewer   = "kronvoy-viewer"
 )
 
 // NeedsRole says of what is forbidden which ClusterRole allows it, in a namespace

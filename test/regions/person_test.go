@@ -39,6 +39,15 @@ func (s *scene) person(name string, roles ...string) (kubeconfig string) {
 	return path
 }
 
+// sees lets somebody look at everything, until the scene ends.
+func (s *scene) sees(name string) {
+	s.Helper()
+	binding := s.ns + "-" + name + "-sees"
+	s.hub.Apply(s, fmt.Sprintf(`{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: %s},
+ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: kronvoy-viewer}, subjects: [{kind: ServiceAccount, name: %s, namespace: %s}]}`, binding, name, s.ns))
+	s.undo = append(s.undo, func() { s.hub.Delete(s, "clusterrolebindings.rbac.authorization.k8s.io", binding) })
+}
+
 // said is what a command printed, and its exit status.
 type said struct {
 	out, err string

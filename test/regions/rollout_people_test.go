@@ -59,7 +59,14 @@ func TestAnOperatorSteersARollout(t *testing.T) {
 	if got := s.texts(); got != "one one one" {
 		t.Errorf("while it is paused clusters have %s", got)
 	}
-	p.steers("diff", "calm").want(s, 2, "-  text: one", "+  text: two")
+	p.steers("diff", "calm").want(s, 2, "spec.text: *** -> ***", "that needs ClusterRole kronvoy-viewer in all namespaces")
+	s.sees("operator")
+	probe.Eventually(t, "the operator to see the values that a revision changes", func() error {
+		if got := p.steers("diff", "calm"); got.code != 2 || !strings.Contains(got.out, "spec.text: one -> two") {
+			return fmt.Errorf("diff says %+v", got)
+		}
+		return nil
+	})
 	p.steers("diff", "calm", "--instance", "other").want(s, 0)
 	var revisions []struct {
 		Instance, Revision, SucceededAt string
@@ -74,7 +81,7 @@ func TestAnOperatorSteersARollout(t *testing.T) {
 	}
 	s.holds(euWest1, "configmaps", "one", "data.text", "two")
 	p.steers("status", "calm", "--wait").want(s, 0, "Succeeded")
-	p.steers("diff", "calm").want(s, 2, "-  text: one")
+	p.steers("diff", "calm").want(s, 2, "spec.text: one -> two")
 
 	undone := p.steers("undo", "calm", "--reason", "errors at checkout", "-o", "json").object(s)
 	if undone.Text("spec.undo.by") != "system:serviceaccount:steered:operator" || undone.Text("spec.undo.instances", "0", "to") != "" {
