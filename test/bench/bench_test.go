@@ -14,7 +14,7 @@ import (
 func TestABenchmarksResultIsTheMedianOfItsRounds(t *testing.T) {
 	const text = `goos: linux
 BenchmarkA-2     	   50000	     30000 ns/op	   18000 B/op	     150 allocs/op
-BenchmarkA-2     	   50000	     10000 ns/op	   16000 B/op	     150 allocs/op
+BenchmarkA-2     	   50000	     10000 ns/op	        24.56 KiB/page	   16000 B/op	     150 allocs/op
 BenchmarkA       	   50000	     20000.5 ns/op	   17000 B/op	     150 allocs/op
 BenchmarkAB-2    	   50000	     1 ns/op	   1 B/op	     1 allocs/op
 PASS

@@ -110,8 +110,9 @@ func goBenchmarks(ctx context.Context, o options) ([]Result, error) {
 	return results, nil
 }
 
-// A line is "BenchmarkName-2   12345   98765 ns/op   4321 B/op   99 allocs/op".
-var sampleLine = regexp.MustCompile(`(?m)^(Benchmark\w+)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op\s+([\d.]+) B/op`)
+// A line is "BenchmarkName-2   12345   98765 ns/op   4321 B/op   99 allocs/op", with
+// what a benchmark reports itself, as "24.6 KiB/page", before B/op.
+var sampleLine = regexp.MustCompile(`(?m)^(Benchmark\w+)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op(?:\s+\S+ \S+)*?\s+([\d.]+) B/op`)
 
 func parseSamples(text, name string) ([]sample, error) {
 	var samples []sample
