@@ -33,12 +33,8 @@ import (
 	"github.com/kronvoy/kronvoy/internal/diagram"
 )
 
-const (
-	// maxRead is on how many clusters the values of a node are looked for.
-	maxRead = 50
-	// maxListed is how many rows a list has on one page.
-	maxListed = 200
-)
+// maxRead is on how many clusters the values of a node are looked for.
+const maxRead = 50
 
 // definitionOf finds the definition that generates a kind: others are no
 // instances, and are not looked at whoever asks.
@@ -69,37 +65,6 @@ func (s *Server) instanceRight(verb string, gvk schema.GroupVersionKind, namespa
 
 func mayDefinition(name string) Right {
 	return Right{Verb: "get", Group: krov1alpha1.GroupVersion.Group, Resource: "resourcegraphdefinitions", Name: name}
-}
-
-type listPage[T any] struct {
-	Rows []T
-	Text string
-	// More is the address of what does not fit.
-	More string
-	// Unknown says what the viewer may not see.
-	Unknown string
-}
-
-// paginate cuts a list that has an order.
-func paginate[T any](r *http.Request, rows []T, name func(T) string) listPage[T] {
-	return paginateBy(r, rows, name, name)
-}
-
-// paginateBy is for rows that are sorted by something else, their place.
-func paginateBy[T any](r *http.Request, rows []T, name, place func(T) string) listPage[T] {
-	q := r.URL.Query()
-	page := listPage[T]{Text: q.Get("text")}
-	for _, row := range rows {
-		if !strings.Contains(strings.ToLower(name(row)), strings.ToLower(page.Text)) || place(row) <= q.Get("after") {
-			continue
-		}
-		if len(page.Rows) == maxListed {
-			page.More = "?" + url.Values{"text": {page.Text}, "after": {place(page.Rows[maxListed-1])}}.Encode()
-			break
-		}
-		page.Rows = append(page.Rows, row)
-	}
-	return page
 }
 
 func (s *Server) listInstances(r *http.Request, v *session) (content, error) {
